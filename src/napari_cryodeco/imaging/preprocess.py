@@ -1,0 +1,91 @@
+"""From stored images to working coefficients and encoder views (algorithm.md §1.2, §1.4, §2.3)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.hartley import hartley, inverse_hartley
+
+VIEW_MEAN, VIEW_STD = 0.549995056189533, 0.11784453744259035
+
+
+@lru_cache(maxsize=8)
+def _radii(box: int) -> Tensor:
+    axis = (torch.arange(box) - box // 2).float() / (box / 2)
+    return (axis[:, None] ** 2 + axis**2).sqrt()
+
+
+@lru_cache(maxsize=8)
+def window(box: int) -> Tensor:
+    """``(box, box)`` window: 1 inside 0.85 of the half side, a linear ramp to 0 at 0.99."""
+    return ((0.99 - _radii(box)) / (0.99 - 0.85)).clamp(0, 1)
+
+
+def _background(box: int) -> Tensor:
+    return _radii(box) > 0.9
+
+
+def noise_level(images: Tensor) -> float:
+    """Noise of one *windowed* Hartley coefficient, divided by the box: the `sigma` of :func:`observe`.
+
+    Measured on the pixels outside 0.9 of the half side of ``(n, D, D)`` images. The window keeps only a part of the
+    noise, which is counted in.
+    """
+    box = images.shape[-1]
+    outside = images[:, _background(box)].float()
+    spread = (outside - outside.mean(1, keepdim=True)).pow(2).mean().sqrt()
+    return float(spread * window(box).pow(2).mean().sqrt())
+
+
+def observe(images: Tensor, ball: Ball, sigma: float) -> Tensor:
+    """Working coefficients ``(n, p)`` of raw images ``(n, D, D)``: background off, window, Hartley, noise to 1."""
+    box = images.shape[-1]
+    images = images.float()
+    background = images[:, _background(box).to(images.device)].mean(1)
+    centred = (images - background[:, None, None]) * window(box).to(images.device)
+    return ball.from_grid(hartley(centred, 2)) / (box * sigma)
+
+
+def working_scale(source_box: int, box: int, sigma: float) -> float:
+    """Factor from working coefficients to the Hartley transform of a map in a cropped box (`Geometry.scale`)."""
+    return box * box / source_box * sigma
+
+
+def fourier_crop(images: Tensor, box: int) -> Tensor:
+    """Fourier-crop ``(n, D, D)`` to ``(n, box, box)``, keeping pixel means (the Nyquist row and column are dropped)."""
+    source = images.shape[-1]
+    if box > source:
+        raise ValueError(f"Cannot crop images of {source} px to {box} px.")
+    ball_free = hartley(images.float(), 2)
+    start = source // 2 - box // 2
+    grid = ball_free[..., start : start + box, start : start + box].clone()
+    if box < source and box % 2 == 0:
+        grid[..., 0, :] = 0
+        grid[..., :, 0] = 0
+    return inverse_hartley(grid, 2) * (box / source) ** 2
+
+
+def encoder_view(images: Tensor, size: int = 224) -> Tensor:
+    """What the Cryo-IEF encoder sees: ``(n, 1, size, size)`` of raw images ``(n, D, D)``.
+
+    Resized (Fourier crop when larger, cubic when smaller), per-image min-max to 0…1, black outside 0.85 of the radius,
+    then the corpus constants. Source: algorithm.md §2.3.
+    """
+    box = images.shape[-1]
+    images = images.float()
+    if box > size:
+        images = fourier_crop(images, size)
+    elif box < size:
+        images = torch.nn.functional.interpolate(
+            images[:, None], size=(size, size), mode="bicubic", align_corners=True
+        )[:, 0]
+    low = images.amin((1, 2), keepdim=True)
+    span = (images.amax((1, 2), keepdim=True) - low).clamp_min(1e-12)
+    scaled = (images - low) / span
+    axis = torch.arange(size, device=images.device) - (size - 1) / 2
+    inside = (axis[:, None] ** 2 + axis**2).sqrt() <= int((size - 1) / 2 * 0.85)
+    return ((scaled * inside - VIEW_MEAN) / VIEW_STD)[:, None]

@@ -1,0 +1,92 @@
+"""Rotations: grids, random draws, Euler angles (RELION's ZYZ), rotation vectors (algorithm.md §1.7, §4.3)."""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+try:
+    import healpy
+except ImportError:  # Windows: astropy-healpix has the same layer
+    from astropy_healpix import healpy
+
+
+def euler_to_matrix(angles: Tensor) -> Tensor:
+    """RELION (rot, tilt, psi) in radians ``(..., 3)`` to matrices ``(..., 3, 3)`` with ``r_image = R @ r_volume``."""
+    (ca, cb, cg), (sa, sb, sg) = angles.cos().unbind(-1), angles.sin().unbind(-1)
+    rows = (
+        torch.stack([cg * cb * ca - sg * sa, cg * cb * sa + sg * ca, -cg * sb], -1),
+        torch.stack([-sg * cb * ca - cg * sa, -sg * cb * sa + cg * ca, sg * sb], -1),
+        torch.stack([sb * ca, sb * sa, cb], -1),
+    )
+    return torch.stack(rows, -2)
+
+
+def matrix_to_euler(rotations: Tensor) -> Tensor:
+    """Matrices ``(..., 3, 3)`` to RELION (rot, tilt, psi) in radians ``(..., 3)``; rot is 0 at the poles."""
+    r = rotations.double()
+    tilt = r[..., 2, 2].clamp(-1, 1).acos()
+    rot = torch.atan2(r[..., 2, 1], r[..., 2, 0])
+    psi = torch.atan2(r[..., 1, 2], -r[..., 0, 2])
+    pole = r[..., 2, :2].norm(dim=-1) < 1e-6
+    upper = torch.atan2(r[..., 0, 1], r[..., 0, 0])
+    lower = torch.atan2(r[..., 1, 0], -r[..., 0, 0])
+    psi = torch.where(pole, torch.where(r[..., 2, 2] > 0, upper, lower), psi)
+    rot = torch.where(pole, torch.zeros_like(rot), rot)
+    return torch.stack([rot, tilt, psi], -1).to(rotations.dtype)
+
+
+def rotvec_to_matrix(rotvec: Tensor) -> Tensor:
+    """``exp([w]×)`` of rotation vectors ``(..., 3)`` in radians; the identity at zero."""
+    return roma.rotvec_to_rotmat(rotvec)
+
+
+def matrix_to_rotvec(rotations: Tensor) -> Tensor:
+    """Rotation vectors ``(..., 3)`` in radians of matrices ``(..., 3, 3)``."""
+    return roma.rotmat_to_rotvec(rotations)
+
+
+def angle_between(first: Tensor, second: Tensor) -> Tensor:
+    """Angle in radians between rotations ``(..., 3, 3)``, accurate at small angles."""
+    chord = (first - second).flatten(-2).norm(dim=-1)  # Frobenius norm = 2·sqrt(2)·sin(angle / 2)
+    return 2 * (chord / (2 * 2**0.5)).clamp(max=1).asin()
+
+
+def random_rotations(count: int, generator: torch.Generator) -> Tensor:
+    """``(count, 3, 3)`` uniform on SO(3), on the generator's device."""
+    quaternions = torch.randn(count, 4, generator=generator, device=generator.device)
+    return roma.unitquat_to_rotmat(quaternions / quaternions.norm(dim=1, keepdim=True))
+
+
+@lru_cache(maxsize=4)
+def grid(level: int) -> Tensor:
+    """Grid of ``12·4^L`` HEALPix directions times ``6·2^L`` in-plane angles: ``(m, 3, 3)``.
+
+    Level 1: 576 rotations (30° apart), level 2: 4608 (15°), level 3: 36 864 (7.5°).
+    """
+    nside = 2**level
+    theta, phi = healpy.pix2ang(nside, np.arange(12 * nside**2), nest=True)
+    turns = 6 * nside
+    psi = (torch.arange(turns, dtype=torch.float64) + 0.5) * (2 * torch.pi / turns)
+    angles = torch.empty(len(theta), turns, 3, dtype=torch.float64)
+    angles[..., 0] = torch.as_tensor(phi)[:, None]
+    angles[..., 1] = torch.as_tensor(theta)[:, None]
+    angles[..., 2] = psi
+    return euler_to_matrix(angles.reshape(-1, 3)).float()
+
+
+def grid_spacing(level: int) -> float:
+    """Spacing in radians of :func:`grid`."""
+    return 2 * torch.pi / (6 * 2**level)
+
+
+def octree_children(rotations: Tensor, half_step: float) -> Tensor:
+    """Eight neighbours ``exp([δ]×) R`` with ``δ ∈ {±half_step}³`` rad: ``(..., 3, 3) → (..., 8, 3, 3)``."""
+    corners = torch.tensor(list(itertools.product((-half_step, half_step), repeat=3)))
+    steps = rotvec_to_matrix(corners.to(rotations))
+    return steps @ rotations.unsqueeze(-3)
