@@ -1,0 +1,387 @@
+"""The settings of a run: one model that is the YAML file, the command line and the form.
+
+Every field carries a title, a description with its unit, and bounds. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+Preset = Literal["mixture", "simple-motion", "complex-motion"]
+
+LATENT_DIMS: dict[Preset, int] = {"mixture": 16, "simple-motion": 4, "complex-motion": 16}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DataConfig(_Part):
+    """What is read."""
+
+    source: Path = Field(title="Particles", description="STAR, .cs or .mrcs file of the particles.")
+    datadir: Path | None = Field(
+        default=None,
+        title="Data folder",
+        description="Folder that the image names are relative to; empty: beside the file and its "
+        "parents.",
+    )
+    box: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        title="Working box",
+        description="Side of the working images in pixels (even); larger images are "
+        "Fourier-cropped. "
+        "Empty: at most 64 px without a GPU, 128 px with one.",
+    )
+    contrast: Literal["auto", "light", "dark"] = Field(
+        default="auto",
+        title="Protein contrast",
+        description="Whether protein is light (RELION) or dark in the images; auto: as the file "
+        "says, else light.",
+    )
+
+    @field_validator("box")
+    @classmethod
+    def _even(cls, box: int | None) -> int | None:
+        if box is not None and box % 2:
+            raise ValueError(f"the working box must be an even number of pixels, not {box}")
+        return box
+
+
+class EncoderConfig(_Part):
+    """How an image becomes a latent point z."""
+
+    kind: Literal["auto", "table", "cnn", "vit"] = Field(
+        default="auto",
+        title="Encoder",
+        description="table: one free z per particle, from a linear start; cnn: a small network "
+        "that two cores "
+        "can train; vit: ViT-S/14; auto: vit when a prior is given and there is a GPU, else table.",
+    )
+    prior: str | None = Field(
+        default=None,
+        title="Prior",
+        description="Folder or file of Cryo-IEF / CryoRanker weights (.safetensors). Empty: none.",
+    )
+    strategy: Literal["full", "blocks", "head", "fixed"] = Field(
+        default="full",
+        title="Fine-tuning",
+        description="What of the ViT is trained: everything, the last blocks, the head only, or "
+        "nothing "
+        "but a linear map of its fixed features.",
+    )
+    blocks: int = Field(
+        default=3,
+        ge=1,
+        le=12,
+        title="Trained blocks",
+        description="Number of last ViT blocks trained with the strategy 'blocks' (count).",
+    )
+
+    @model_validator(mode="after")
+    def _prior_for_frozen(self) -> EncoderConfig:
+        if self.kind == "vit" and self.strategy != "full" and self.prior is None:
+            raise ValueError(
+                f"strategy '{self.strategy}' freezes an encoder without a prior: random features carry "
+                "nothing; give a prior or use the strategy 'full'"
+            )
+        return self
+
+
+class FieldConfig(_Part):
+    """The neural field that decodes z into a map."""
+
+    width: int = Field(
+        default=256, ge=8, le=2048, title="Width", description="Units per hidden layer (count)."
+    )
+    layers: int = Field(
+        default=3,
+        ge=1,
+        le=16,
+        title="Residual layers",
+        description="Hidden residual layers (count).",
+    )
+    frequencies: int = Field(
+        default=192,
+        ge=8,
+        le=2048,
+        title="Fourier features",
+        description="Random Gaussian vectors of the positional features (count).",
+    )
+    sigma: float = Field(
+        default=0.5,
+        gt=0,
+        le=4,
+        title="Feature spread",
+        description="Standard deviation of those vectors; the features then reach sigma·D/4π "
+        "pixels "
+        "from the centre in real space (dimensionless).",
+    )
+    layer_norm: bool = Field(
+        default=True,
+        title="Layer norm",
+        description="LayerNorm on every branch, as published (yes/no).",
+    )
+
+
+class AbinitioConfig(_Part):
+    """Poses and classes from nothing."""
+
+    classes: Literal["auto"] | int = Field(
+        default="auto",
+        title="Species",
+        description="Number of discrete species to start from; 1: one species that may move; "
+        "auto: estimated from image features (count).",
+    )
+    restarts: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        title="Restarts",
+        description="Random starts per species, ranked on held-out images (count).",
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _positive(cls, classes: str | int) -> str | int:
+        if isinstance(classes, int) and not 1 <= classes <= 64:
+            raise ValueError(f"the number of species must lie between 1 and 64, not {classes}")
+        return classes
+
+
+class RefineConfig(_Part):
+    """The fit of the field to the images."""
+
+    epochs: int = Field(
+        default=20, ge=1, le=1000, title="Epochs", description="Passes over all particles (count)."
+    )
+    batch: int = Field(
+        default=32, ge=1, le=4096, title="Batch", description="Particles per gradient step (count)."
+    )
+    point_fraction: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        title="Points per step",
+        description="Share of the Fourier points of each image used in a step, drawn anew each "
+        "time (fraction).",
+    )
+    start_radius: int = Field(
+        default=10,
+        ge=2,
+        le=512,
+        title="First radius",
+        description="Fourier radius that the fit begins with (cycles per box).",
+    )
+    march: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        title="Marching",
+        description="Share of the epochs over which the radius grows to its full value (fraction).",
+    )
+    field_rate: float = Field(
+        default=1e-3,
+        gt=0,
+        le=1,
+        title="Field rate",
+        description="Learning rate of the field (per step).",
+    )
+    latent_rate: float = Field(
+        default=1e-2,
+        ge=0,
+        le=1,
+        title="Latent rate",
+        description="Learning rate of the z table (z units).",
+    )
+    encoder_rate: float = Field(
+        default=3e-4,
+        gt=0,
+        le=1,
+        title="Encoder rate",
+        description="Learning rate of the encoder (per step).",
+    )
+    rotation_rate: float = Field(
+        default=1e-3,
+        ge=0,
+        le=0.1,
+        title="Rotation rate",
+        description="Step of a rotation when poses are refined (radians per visit).",
+    )
+    shift_rate: float = Field(
+        default=1e-2,
+        ge=0,
+        le=1,
+        title="Shift rate",
+        description="Step of a shift when poses are refined (working pixels per visit).",
+    )
+    weight_decay: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        title="Weight decay",
+        description="AdamW weight decay of the field (per step, times the rate).",
+    )
+
+
+class ParityConfig(_Part):
+    """The published three-stage loop (algorithm.md §4)."""
+
+    warmup_images: int = Field(
+        default=10_000,
+        ge=0,
+        title="Warm-up",
+        description="Images with random poses before the search (count).",
+    )
+    search_images: int = Field(
+        default=500_000,
+        ge=1,
+        title="Search budget",
+        description="Image passes of pose search; its epochs are this divided by the particles, "
+        "2 to 6 (count).",
+    )
+    search_level: int = Field(
+        default=2,
+        ge=0,
+        le=4,
+        title="Base grid",
+        description="HEALPix level of the exhaustive search; 0: 72, 1: 576, 2: 4608 rotations "
+        "(level).",
+    )
+    kept: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        title="Poses kept",
+        description="Best poses refined per image (count).",
+    )
+    levels: int = Field(
+        default=4, ge=0, le=8, title="Refinements", description="Halvings of the pose grid (count)."
+    )
+    epochs: int = Field(
+        default=100,
+        ge=1,
+        le=1000,
+        title="SGD epochs",
+        description="Passes after the pose search (count).",
+    )
+
+
+class TrainConfig(_Part):
+    """All settings of one run."""
+
+    data: DataConfig = Field(title="Data", description="What is read.")
+    poses: Literal["file", "abinitio"] = Field(
+        default="abinitio",
+        title="Poses",
+        description="file: orientations and shifts come from the particle file; abinitio: they "
+        "are found.",
+    )
+    refine_poses: bool = Field(
+        default=False,
+        title="Refine poses",
+        description="Improve orientations and shifts together with the field (yes/no).",
+    )
+    preset: Preset = Field(
+        default="mixture",
+        title="What varies",
+        description="mixture: different molecules; simple-motion: one hinge; complex-motion: "
+        "many moving parts.",
+    )
+    latent_dim: int | None = Field(
+        default=None,
+        ge=1,
+        le=512,
+        title="Latent dimensions",
+        description="Numbers in z (count). Empty: by what varies (16, 4, 16).",
+    )
+    encoder: EncoderConfig = Field(
+        default=EncoderConfig(), title="Encoder", description="How an image becomes z."
+    )
+    field: FieldConfig = Field(
+        default=FieldConfig(), title="Field", description="The network that decodes z into a map."
+    )
+    abinitio: AbinitioConfig = Field(
+        default=AbinitioConfig(), title="Ab initio", description="Poses and classes from nothing."
+    )
+    refine: RefineConfig = Field(
+        default=RefineConfig(),
+        title="Refinement",
+        description="The fit of the field to the images.",
+    )
+    parity: ParityConfig = Field(
+        default=ParityConfig(),
+        title="Parity loop",
+        description="Settings of the published loop only.",
+    )
+    loop: Literal["prior-first", "parity"] = Field(
+        default="prior-first",
+        title="Loop",
+        description="prior-first: classes, explicit maps, then the field; parity: the published "
+        "loop.",
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        title="Device",
+        description="auto, cpu, cuda:0 … or mps.",
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        default="auto",
+        title="Precision",
+        description="Number type of the matrix products; auto: whichever a short probe finds "
+        "faster.",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1024, title="Threads", description="CPU threads (count); 0: all cores."
+    )
+    deterministic: bool = Field(
+        default=False,
+        title="Reproducible to the bit",
+        description="One thread and deterministic kernels: slower, and the same numbers every "
+        "time (yes/no).",
+    )
+    seed: int = Field(
+        default=1701,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Seed of all random numbers (integer).",
+    )
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in z: `latent_dim`, or what the preset says."""
+        return self.latent_dim if self.latent_dim is not None else LATENT_DIMS[self.preset]
+
+    def to_yaml(self) -> str:
+        """All settings as YAML text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls, text: str, where: str | Path = "the settings") -> TrainConfig:
+        """Read settings from YAML text.
+
+        Raises
+        ------
+        ValueError
+            Names `where`, the setting and what is wrong with it.
+        """
+        try:
+            values: Any = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{where} holds no settings: write it anew with `cryodeco new`.")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "settings"
+            raise ValueError(f"{where}: {name}: {first['msg']}.") from None
