@@ -54,7 +54,7 @@ def test_preset_gives_the_latent_size(config: TrainConfig, preset: str, size: in
         ("data: {source: a.star}\nrefine: {epochs: 0}", "refine.epochs"),
         ("data: {source: a.star, box: 33}", "even number of pixels, not 33"),
         ("data: {source: a.star}\ndevice: gpu", "run.yaml: device"),
-        ("data: {source: a.star}\nencoder: {kind: vit, strategy: head}", "random features carry"),
+        ("data: {source: a.star}\nencoder: {kind: vit, strategy: head}", "random features"),
         ("data: {source: a.star}\nabinitio: {classes: 0}", "between 1 and 64, not 0"),
         ("{", "run.yaml is not YAML"),
         ("", "run.yaml holds no settings"),

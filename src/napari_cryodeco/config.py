@@ -88,8 +88,8 @@ class EncoderConfig(_Part):
     def _prior_for_frozen(self) -> EncoderConfig:
         if self.kind == "vit" and self.strategy != "full" and self.prior is None:
             raise ValueError(
-                f"strategy '{self.strategy}' freezes an encoder without a prior: random features carry "
-                "nothing; give a prior or use the strategy 'full'"
+                f"strategy '{self.strategy}' freezes an encoder without a prior: random features "
+                "carry nothing; give a prior or use the strategy 'full'"
             )
         return self
 
