@@ -1,0 +1,1 @@
+"""A run is a directory: training writes it, everyone else reads it."""

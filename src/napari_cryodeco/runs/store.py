@@ -1,0 +1,130 @@
+"""Arrays, records and maps on disk: safetensors, JSON and MRC, each written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from napari_cryodeco.atomic import replacing, write_text
+
+_HEADER = "json"
+
+
+def write_tensors(
+    path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any] | None = None
+) -> None:
+    """Write named tensors to one safetensors file, with a header of plain values kept as JSON."""
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as part:
+        try:
+            save_file(flat, part, metadata={_HEADER: json.dumps(dict(header or {}))})
+        except SafetensorError as error:
+            raise _as_os_error(error) from error
+
+
+def _as_os_error(error: SafetensorError) -> OSError:
+    """Give a failed write its error number back, which safetensors keeps in words only."""
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]) if number else errno.EIO, str(error))
+
+
+def read_header(path: Path | str) -> dict[str, Any]:
+    """Read the header of a file made by `write_tensors` without its tensors."""
+    try:
+        with safe_open(_existing(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is no readable safetensors file ({error}): delete it and run the step again."
+        ) from error
+    header: dict[str, Any] = json.loads(metadata.get(_HEADER, "{}"))
+    return header
+
+
+def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read ``(tensors, header)`` of a file made by `write_tensors`."""
+    header = read_header(path)
+    with safe_open(_existing(path), framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  (no iterator)
+
+
+def _existing(path: Path | str) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing.")
+    return path
+
+
+def write_json(path: Path | str, record: Any) -> None:
+    """Write a dataclass or a plain value as JSON."""
+    plain = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
+    write_text(path, json.dumps(plain, indent=1) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    ValueError
+        If the file is not JSON.
+    """
+    try:
+        return json.loads(_existing(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path} is not JSON (line {error.lineno}): was it edited by hand?"
+        ) from error
+
+
+def write_mrc(path: Path | str, volume: Tensor | np.ndarray, pixel_size: float) -> None:
+    """Write a map ``(z, y, x)`` as float32 MRC with its voxel size in Å and origin 0."""
+    data = _checked(volume, pixel_size, path)
+    with replacing(path) as part, mrcfile.new(part, overwrite=True) as mrc:
+        mrc.set_data(data)
+        mrc.set_volume()
+        mrc.voxel_size = pixel_size
+
+
+def write_stack(path: Path | str, images: Tensor | np.ndarray, pixel_size: float) -> None:
+    """Write images ``(n, y, x)`` as a float32 MRC stack with its pixel size in Å."""
+    data = _checked(images, pixel_size, path)
+    with replacing(path) as part, mrcfile.new(part, overwrite=True) as mrc:
+        mrc.set_data(data)
+        mrc.set_image_stack()
+        mrc.voxel_size = pixel_size
+
+
+def _checked(array: Tensor | np.ndarray, pixel_size: float, path: Path | str) -> np.ndarray:
+    data = np.asarray(
+        array.detach().cpu() if isinstance(array, Tensor) else array, dtype=np.float32
+    )
+    if data.ndim != 3:
+        raise ValueError(f"{path}: a map or a stack has three axes, not {data.ndim}.")
+    if not pixel_size > 0:
+        raise ValueError(f"{path}: pixel size {pixel_size} Å; it must be positive.")
+    return data
+
+
+def read_mrc(path: Path | str) -> tuple[np.ndarray, float]:
+    """Read ``(map (z, y, x) float32, voxel size in Å)``."""
+    with mrcfile.open(_existing(path), permissive=False) as mrc:
+        return np.array(mrc.data, dtype=np.float32), float(mrc.voxel_size.x)
+
+
+def memory_map(path: Path | str) -> Tensor:
+    """Open an ``.npy`` file as a tensor without reading it; writing to the tensor does not change the file."""
+    array = np.load(_existing(path), mmap_mode="c", allow_pickle=False)
+    return torch.from_numpy(array)
