@@ -1,0 +1,169 @@
+"""Explicit Fourier volumes: slices out of them, images into them, Wiener filter (algorithm.md §8.3 S1).
+
+A map lives as Hartley coefficients of a :class:`Ball`. For slicing it is put on a cube padded twice through real space,
+so that trilinear interpolation errs by about 2 % of a slice; the interpolation kernel is divided out in real space.
+Insertion is the adjoint of slicing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.hartley import hartley, inverse_hartley
+
+
+def _tight_box(radius: int) -> int:
+    return 2 * (radius + 2)
+
+
+@lru_cache(maxsize=16)
+def _kernel(box: int) -> Tensor:
+    """What trilinear interpolation on the twice padded cube does to the map: ``(box, box, box)``."""
+    axis = (torch.arange(box) - box // 2).float() / (2 * box)
+    line = torch.sinc(axis) ** 2
+    return line[:, None, None] * line[:, None] * line
+
+
+@lru_cache(maxsize=16)
+def solvent_mask(box: int, radius: float = 0.9, soft: float = 0.1) -> Tensor:
+    """Soft sphere ``(box, box, box)``: 1 inside `radius`, a cosine edge `soft` wide; both as shares of half the side."""
+    axis = (torch.arange(box) - box // 2).float() / (box / 2)
+    r = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
+    return 0.5 + 0.5 * torch.cos(torch.pi * ((r - radius) / soft).clamp(0, 1))
+
+
+def _flatten_solvent(maps: Tensor) -> Tensor:
+    """Set the unknown mean of each map so that it is zero outside the sphere.
+
+    The mean is in no image (the origin is left out), but a padded cube needs it: without it the values between the
+    origin and the first shell are wrong by tens of per cent.
+    """
+    outside = _outside(maps.shape[-1]).to(maps.device)
+    return maps - maps[..., outside].mean(-1)[..., None, None, None]
+
+
+@lru_cache(maxsize=16)
+def _outside(box: int) -> Tensor:
+    return solvent_mask(box, 0.9, 0.1) < 0.5
+
+
+def slice_points(ball: Ball, rotations: Tensor, count: int) -> Tensor:
+    """Where the first `count` points of the 2-D `ball` lie in the map's frame: ``(..., count, 3)``."""
+    return ball.points[:count].to(rotations.dtype) @ rotations[..., :2, :]
+
+
+class Cube:
+    """Volumes made ready for slicing up to `radius`.
+
+    Parameters
+    ----------
+    volumes
+        ``(K, m)`` working coefficients, at least as many as ``ball.count(radius)``.
+    ball
+        The 3-D ball of the coefficients.
+    radius
+        Largest frequency that will be asked.
+    """
+
+    def __init__(self, volumes: Tensor, ball: Ball, radius: int) -> None:
+        self.radius, self.count = radius, volumes.shape[0]
+        box = _tight_box(radius)
+        maps = _flatten_solvent(ball.to_map(volumes[:, : ball.count(radius)], box)) / _kernel(box).to(volumes)
+        self.side = 2 * box
+        padded = torch.nn.functional.pad(maps, [box // 2] * 6)
+        self.grid = hartley(padded, 3)[:, None].contiguous()
+
+    def slice(self, index: int, rotations: Tensor, ball: Ball, radius: float | None = None) -> Tensor:
+        """Central slices of volume `index` at `rotations` ``(m, 3, 3)``: ``(m, count)`` on the 2-D `ball`."""
+        count = ball.count(self.radius if radius is None else radius)
+        where = slice_points(ball, rotations, count)
+        return self.sample(index, where)
+
+    def sample(self, index: int, points: Tensor) -> Tensor:
+        """Values of volume `index` at `points` ``(m, p, 3)`` in units of k: ``(m, p)``."""
+        normal = (2 * points + self.side // 2) * (2 / (self.side - 1)) - 1
+        return torch.nn.functional.grid_sample(
+            self.grid[index : index + 1], normal[None, None], mode="bilinear", align_corners=True
+        )[0, 0, 0]
+
+
+@dataclass
+class Accumulator:
+    """Sums of a back-projection: CTF-weighted data and squared CTF on the padded cube, one per class."""
+
+    numerator: Tensor
+    denominator: Tensor
+    radius: int
+
+    @classmethod
+    def empty(cls, radius: int, device: torch.device | str = "cpu") -> Accumulator:
+        """Return sums of zero for slices up to `radius`."""
+        size = (2 * _tight_box(radius)) ** 3
+        return cls(torch.zeros(size, device=device), torch.zeros(size, device=device), radius)
+
+    def insert(self, values: Tensor, weights: Tensor, rotations: Tensor, ball: Ball) -> None:
+        """Add slices: `values` ``(m, p)`` = Σ CTF·image, `weights` ``(m, p)`` = Σ CTF², at `rotations` ``(m, 3, 3)``."""
+        side = 2 * _tight_box(self.radius)
+        chunk = max(1, 400_000 // values.shape[1])
+        for start in range(0, len(values), chunk):
+            rows = slice(start, start + chunk)
+            where = 2 * slice_points(ball, rotations[rows], values.shape[1]).reshape(-1, 3) + side // 2
+            corner = where.floor()
+            fraction = where - corner
+            base = corner.long()
+            flat_values, flat_weights = values[rows].reshape(-1), weights[rows].reshape(-1)
+            for offset in range(8):
+                step = [(offset >> axis) & 1 for axis in range(3)]
+                share = torch.ones_like(flat_values)
+                for axis in range(3):
+                    share = share * (fraction[:, axis] if step[axis] else 1 - fraction[:, axis])
+                index = ((base[:, 2] + step[2]) * side + base[:, 1] + step[1]) * side + base[:, 0] + step[0]
+                self.numerator.index_add_(0, index, share * flat_values)
+                self.denominator.index_add_(0, index, share * flat_weights)
+
+    def decay(self, keep: float) -> None:
+        """Forget a part: multiply both sums by `keep`."""
+        self.numerator *= keep
+        self.denominator *= keep
+
+    def solve(self, power: Tensor, ball: Ball, mask: Tensor | None = None) -> Tensor:
+        """Wiener estimate of the map: ``(p,)`` coefficients of the 3-D `ball` up to this radius.
+
+        Parameters
+        ----------
+        power
+            ``(radius + 1,)`` expected squared coefficient of the map per shell (index 0 unused).
+        mask
+            ``(box, box, box)`` real-space mask on the tight box; a soft sphere when None.
+        """
+        box = _tight_box(self.radius)
+        side = 2 * box
+        prior = _shell_lookup(power.to(self.numerator), side, self.radius)
+        grid = (self.numerator / (self.denominator + prior)).reshape(side, side, side)
+        full = inverse_hartley(grid, 3)
+        inner = slice(box // 2, box // 2 + box)
+        shape = (solvent_mask(box) if mask is None else mask).to(full)
+        # the cube was sampled twice as finely as the map's own grid: only the scale of frequencies changes
+        volume = _flatten_solvent(full[inner, inner, inner]) / _kernel(box).to(full) * shape
+        return ball.from_map(volume)[: ball.count(self.radius)]
+
+
+def _shell_lookup(power: Tensor, side: int, radius: int) -> Tensor:
+    """``1 / power`` at each point of the padded cube, flat; huge outside the radius."""
+    shells = _shell_index(side).to(power.device)
+    inverse = torch.full((int(shells.max()) + 1,), 1e12, dtype=power.dtype, device=power.device)
+    inverse[1 : radius + 1] = 1 / power[1 : radius + 1].clamp_min(1e-12)
+    inverse[0] = inverse[1]
+    return inverse[shells]
+
+
+@lru_cache(maxsize=8)
+def _shell_index(side: int) -> Tensor:
+    axis = (torch.arange(side) - side // 2).float() / 2
+    r = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
+    return (r + 0.5).floor().long().reshape(-1)
