@@ -1,0 +1,70 @@
+"""From a place in a 2-D view, or a set of particles, to one latent point."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+def nearest_rows(x: Floats, y: Floats, at: tuple[float, float], count: int) -> NDArray[np.int64]:
+    """Rows of the particles nearest to a place, nearest first.
+
+    Parameters
+    ----------
+    x, y
+        Coordinates of all particles in the view ``(n,)``; distances are taken in units of each axis' spread,
+        so an axis of large numbers does not decide alone. Not-finite places are never near.
+    at
+        The place ``(x, y)``.
+    count
+        How many rows; fewer come back where fewer have finite coordinates.
+    """
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        raise ValueError("No particle has finite coordinates in this view: choose other axes.")
+    spread_x, spread_y = (float(np.std(c[known])) or 1.0 for c in (x, y))
+    distance = ((x - at[0]) / spread_x) ** 2 + ((y - at[1]) / spread_y) ** 2
+    distance = np.where(known, distance, np.inf)
+    count = min(count, int(known.sum()))
+    rows = np.argpartition(distance, count - 1)[:count]
+    return rows[np.argsort(distance[rows], kind="stable")].astype(np.int64)
+
+
+def local_mean(
+    latents: Floats, x: Floats, y: Floats, at: tuple[float, float], neighbours: int
+) -> tuple[Floats, int]:
+    """Mean latent point of the particles nearest to a place, and the nearest one's row.
+
+    A single particle's z is noisy and a place in a UMAP view has no z of its own; the mean of the neighbours
+    is stable, follows the data, and moves smoothly with the place.
+
+    Parameters
+    ----------
+    latents
+        ``(n, d)``.
+    x, y, at
+        As in `nearest_rows`.
+    neighbours
+        How many particles to average over, at least 1.
+
+    Returns
+    -------
+    tuple
+        z ``(d,)`` float32 and the row of the nearest particle.
+    """
+    rows = nearest_rows(x, y, at, neighbours)
+    return latents[rows].mean(axis=0).astype(np.float32), int(rows[0])
+
+
+def medoid(latents: Floats, rows: NDArray[np.integer]) -> int:
+    """Row of the member with the least sum of squared distances to the other members.
+
+    For squared Euclidean distances that is exactly the member nearest to the mean.
+    """
+    if len(rows) == 0:
+        raise ValueError("The selection is empty: draw a lasso around some particles first.")
+    members = latents[rows]
+    offsets = members - members.mean(axis=0)
+    return int(rows[int(np.argmin(np.einsum("nd,nd->n", offsets, offsets)))])

@@ -1,0 +1,391 @@
+"""The evented state of one viewer: run, latents, view, colour, selection, cursor. No Qt in here.
+
+Panels bind to the `Session` of their viewer (`session_of`) and never to each other. All methods belong to the GUI
+thread. What takes time is `load_snapshot`, a plain function for any thread; its answer is given to `Session.adopt`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_cryodeco.explore import points
+from napari_cryodeco.gui.colouring import Colouring, Density, by_label, by_value
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.landscape import Clustering, Projection
+    from napari_cryodeco.explore.selection import History, Selection
+    from napari_cryodeco.runs.run import Run
+
+Floats = NDArray[np.floating[Any]]
+Rows = NDArray[np.int64]
+MOST_NEIGHBOURS = 50
+
+
+class Target(StrEnum):
+    """Which latent point is decoded into the map."""
+
+    POINT = "point"
+    PARTICLE = "particle"
+    MEAN = "mean"
+    MEDOID = "medoid"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, eq=False)
+class Cursor:
+    """A place in the view, the nearest particle's row, and the neighbours' mean z ``(d,)``."""
+
+    x: float
+    y: float
+    row: int
+    z: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A latent point ``(d,)`` to decode, and in words what it is."""
+
+    z: Floats
+    caption: str
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What the window needs of one epoch of a run.
+
+    Parameters
+    ----------
+    run
+        The opened run.
+    epoch
+        Its number.
+    latents
+        ``(n, d)`` float32, row i is particle i.
+    classes
+        Class posteriors ``(n, K)`` of the ab-initio stage, if there were classes.
+    projections
+        Views by method: always "pca", and "umap" once it was made for this epoch.
+    clustering
+        Clusters of these latents, once they were made for this epoch.
+    """
+
+    run: Run
+    epoch: int
+    latents: Floats
+    classes: Floats | None
+    projections: dict[str, Projection]
+    clustering: Clustering | None = None
+
+
+def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
+    """Read an epoch (the newest by default) of the run at `path`, with the views made of it before.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When there is no run, or it has no finished epoch yet.
+    """
+    from napari_cryodeco.explore import landscape  # imports torch: seconds, and only on the loading thread
+    from napari_cryodeco.runs.run import Run
+
+    run = Run.open(path)
+    if not run.epochs():
+        raise ValueError(f"{path} has no finished epoch yet: wait for the first one, or start the training.")
+    found = run.epoch(epoch)
+    latents = found.latents()
+    projections = {"pca": landscape.pca(latents, found.number)}
+    views = run.path / "views"
+    umap = views / f"{found.number:04d}-umap.safetensors"
+    if umap.is_file() and isinstance(made := landscape.load(umap), landscape.Projection):
+        projections["umap"] = made
+    clustering = landscape.latest_clustering(views, found.number)
+    return Snapshot(run, found.number, latents, found.class_posteriors(), projections, clustering)
+
+
+class Session:
+    """State of the explorer in one viewer; every change is told by a signal."""
+
+    opened = Signal(object)  # Snapshot: another run, or another epoch of it
+    views_changed = Signal()  # the projections, which one is shown, or its axes
+    colour_changed = Signal()
+    clustering_changed = Signal()
+    cursor_changed = Signal(object, bool)  # Cursor | None; False while the mouse still moves
+    selection_changed = Signal()
+    named_changed = Signal()
+    target_changed = Signal()
+    path_changed = Signal()  # the trajectory drawn over the view
+    path_position_changed = Signal(float)  # frame on that trajectory, from 0
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self.view = "pca"
+        self.axes = (0, 1)
+        self.colouring: Colouring = Density()
+        self.cursor: Cursor | None = None
+        self.history: History | None = None
+        self.named: tuple[Selection, ...] = ()
+        self.target = Target.POINT
+        self.target_cluster = 0
+        self.path: Floats | None = None
+        self.path_position = 0.0
+
+    # ---- the run
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is open."""
+        return self.snapshot.run if self.snapshot else None
+
+    @property
+    def epoch(self) -> int | None:
+        """Number of the epoch shown."""
+        return self.snapshot.epoch if self.snapshot else None
+
+    @property
+    def clustering(self) -> Clustering | None:
+        """Clusters of the latents shown."""
+        return self.snapshot.clustering if self.snapshot else None
+
+    def loaded(self) -> Snapshot:
+        """The open snapshot.
+
+        Raises
+        ------
+        ValueError
+            When no run is open.
+        """
+        if self.snapshot is None:
+            raise ValueError("No run is open: open a run folder in the Explorer first.")
+        return self.snapshot
+
+    def open(self, path: Path, epoch: int | None = None) -> None:
+        """Load and show a run here and now. The window loads on another thread and calls `adopt`."""
+        self.adopt(load_snapshot(path, epoch))
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Show a loaded epoch. A newer epoch of the same run keeps selection, axes and the cursor's particle."""
+        before, self.snapshot = self.snapshot, snapshot
+        if before is None or before.run.path != snapshot.run.path:
+            self._forget()
+        elif self.view not in snapshot.projections:
+            self.view = "pca"
+        self._fit_axes()
+        self.opened.emit(snapshot)
+        self.clustering_changed.emit()
+        self.views_changed.emit()
+        self.colour_changed.emit()
+        self.selection_changed.emit()
+        if self.cursor is not None:
+            x, y = self.coordinates()
+            self.move_cursor(float(x[self.cursor.row]), float(y[self.cursor.row]))
+
+    def _forget(self) -> None:
+        from napari_cryodeco.explore.selection import History, saved
+
+        snapshot = self.loaded()
+        self.history = History(len(snapshot.latents))
+        self.named = tuple(saved(snapshot.run.path / "selections"))
+        self.cursor, self.path, self.path_position = None, None, 0.0
+        self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
+        self.colouring = Density()
+        self.named_changed.emit()
+        self.path_changed.emit()
+        self.cursor_changed.emit(None, True)
+
+    # ---- the view
+
+    @property
+    def projection(self) -> Projection:
+        """The projection shown."""
+        return self.loaded().projections[self.view]
+
+    def coordinates(self) -> tuple[Floats, Floats]:
+        """x and y ``(n,)`` of all particles in the axes shown; one latent dimension has y = 0."""
+        table = self.projection.coordinates
+        x = np.ascontiguousarray(table[:, self.axes[0]])
+        flat = self.axes[1] >= table.shape[1]
+        return x, np.zeros_like(x) if flat else np.ascontiguousarray(table[:, self.axes[1]])
+
+    def axis_names(self) -> list[str]:
+        """Names of the axes of the projection shown, with the share of variance where it is known."""
+        shown = self.projection
+        if shown.method == "umap" or shown.explained is None:
+            return [f"{shown.method.upper()} {i + 1}" for i in range(shown.coordinates.shape[1])]
+        return [f"PC{i + 1} ({share:.0%})" for i, share in enumerate(shown.explained)]
+
+    def set_view(self, method: str, axes: tuple[int, int] | None = None) -> None:
+        """Show another projection, or other axes of it."""
+        if method not in self.loaded().projections:
+            raise ValueError(f"There is no {method} of epoch {self.epoch} yet: compute it first.")
+        changed = method != self.view
+        self.view, self.axes = method, axes or ((0, 1) if changed else self.axes)
+        self._fit_axes()
+        self.views_changed.emit()
+
+    def _fit_axes(self) -> None:
+        width = self.projection.coordinates.shape[1]
+        if max(self.axes) >= width:
+            self.axes = (0, 1)
+
+    def add_projection(self, projection: Projection) -> None:
+        """Take a projection that was made of the latents shown, and show it."""
+        snapshot = self.loaded()
+        self.snapshot = replace(snapshot, projections=snapshot.projections | {projection.method: projection})
+        self.set_view(projection.method)
+
+    def set_clustering(self, clustering: Clustering) -> None:
+        """Take clusters of the latents shown, and colour by them."""
+        self.snapshot = replace(self.loaded(), clustering=clustering)
+        self.target_cluster = min(self.target_cluster, len(clustering.centres) - 1)
+        self.clustering_changed.emit()
+        self.set_colouring(by_label("cluster", clustering.labels))
+
+    def set_colouring(self, colouring: Colouring) -> None:
+        """Colour the particles."""
+        self.colouring = colouring
+        self.colour_changed.emit()
+
+    def own_colourings(self) -> dict[str, Any]:
+        """Makers of the colours that come with the run itself, by name; each is called when it is chosen."""
+        snapshot = self.loaded()
+        makers: dict[str, Any] = {"density": Density}
+        if (found := snapshot.clustering) is not None:
+            makers["cluster"] = lambda: by_label("cluster", found.labels)
+            makers["cluster posterior"] = lambda: by_value("cluster posterior", found.posteriors.max(1))
+        if (classes := snapshot.classes) is not None:
+            makers["class"] = lambda: by_label("class", classes.argmax(1))
+            makers["class posterior"] = lambda: by_value("class posterior", classes.max(1))
+        pca = snapshot.projections["pca"].coordinates
+        for i in range(pca.shape[1]):
+            makers[f"PC{i + 1}"] = lambda i=i: by_value(f"PC{i + 1}", pca[:, i])
+        for i in range(snapshot.latents.shape[1]):
+            makers[f"z{i + 1}"] = lambda i=i: by_value(f"z{i + 1}", snapshot.latents[:, i])
+        makers["|z|"] = lambda: by_value("|z|", np.linalg.norm(snapshot.latents, axis=1))
+        return makers
+
+    def project(self, z: Floats) -> Floats:
+        """Places ``(t, 2)`` of latent points ``(t, d)`` in the axes shown.
+
+        PCA is exact. UMAP has no place for a new point: it stands at its nearest particle.
+        """
+        shown = self.projection
+        if shown.components is not None and shown.mean is not None:
+            table = (np.asarray(z) - shown.mean) @ shown.components.T
+        else:
+            latents = self.loaded().latents
+            rows = [int(np.argmin(((latents - point) ** 2).sum(1))) for point in np.atleast_2d(z)]
+            table = shown.coordinates[rows]
+        y = table[:, self.axes[1]] if self.axes[1] < table.shape[1] else np.zeros(len(table))
+        return np.column_stack([table[:, self.axes[0]], y])
+
+    # ---- cursor, selection, target
+
+    def move_cursor(self, x: float, y: float, final: bool = True) -> None:
+        """Put the cursor to a place in the view; `final` is False while the mouse still moves."""
+        snapshot = self.loaded()
+        neighbours = int(np.clip(len(snapshot.latents) // 20, 1, MOST_NEIGHBOURS))
+        z, row = points.local_mean(snapshot.latents, *self.coordinates(), (x, y), neighbours)
+        self.cursor = Cursor(x, y, row, z)
+        if self.target not in (Target.POINT, Target.PARTICLE):
+            self.set_target(Target.POINT)
+        self.cursor_changed.emit(self.cursor, final)
+
+    def move_cursor_to(self, row: int) -> None:
+        """Put the cursor on a particle."""
+        x, y = self.coordinates()
+        self.move_cursor(float(x[row]), float(y[row]))
+
+    @property
+    def selected(self) -> Rows:
+        """Rows of the selected particles, sorted."""
+        if self.history is None:
+            return np.empty(0, np.int64)
+        return np.flatnonzero(self.history.mask).astype(np.int64)
+
+    def select(self, mask: NDArray[np.bool_], operation: str = "replace", recipe: Any = None) -> None:
+        """Combine particles ``(n,)`` bool into the selection: replace, add, subtract or intersect."""
+        if self.history is None:
+            raise ValueError("No run is open: open a run folder in the Explorer first.")
+        getattr(self.history, operation)(mask, recipe)
+        self._selection_made()
+
+    def select_rows(self, rows: Rows, operation: str = "replace", recipe: Any = None) -> None:
+        """Combine particles by their rows into the selection."""
+        mask = np.zeros(len(self.loaded().latents), bool)
+        mask[rows] = True
+        self.select(mask, operation, recipe)
+
+    def change_selection(self, step: str) -> None:
+        """Do one of the steps without a mask: invert, clear, everything, undo, redo."""
+        if self.history is not None:
+            getattr(self.history, step)()
+            self._selection_made()
+
+    def _selection_made(self) -> None:
+        if len(self.selected) and self.target not in (Target.MEAN, Target.MEDOID):
+            self.target = Target.MEAN
+        self.selection_changed.emit()
+        self.target_changed.emit()
+
+    def set_target(self, target: Target, cluster: int | None = None) -> None:
+        """Choose what is decoded; `cluster` counts from 0."""
+        self.target = Target(target)
+        if cluster is not None:
+            self.target_cluster = cluster
+        self.target_changed.emit()
+
+    def wanted(self) -> Wanted | None:
+        """The latent point that the target means now; None when there is nothing to decode yet."""
+        snapshot, cursor, rows = self.snapshot, self.cursor, self.selected
+        if snapshot is None:
+            return None
+        if self.target is Target.POINT and cursor is not None:
+            return Wanted(cursor.z, f"neighbours of ({cursor.x:.3g}, {cursor.y:.3g})")
+        if self.target is Target.PARTICLE and cursor is not None:
+            return Wanted(snapshot.latents[cursor.row], f"particle {cursor.row + 1:,}")
+        if self.target is Target.MEAN and len(rows):
+            return Wanted(snapshot.latents[rows].mean(axis=0), f"mean of {len(rows):,} particles")
+        if self.target is Target.MEDOID and len(rows):
+            row = points.medoid(snapshot.latents, rows)
+            return Wanted(snapshot.latents[row], f"particle {row + 1:,}, medoid of {len(rows):,}")
+        if self.target is Target.CLUSTER and snapshot.clustering is not None:
+            centre = snapshot.clustering.centres[self.target_cluster]
+            return Wanted(centre, f"cluster {self.target_cluster + 1}")
+        return None
+
+    # ---- trajectory
+
+    def set_path(self, path: Floats | None) -> None:
+        """Draw a trajectory through latent points ``(t, d)`` over the view, or none."""
+        self.path, self.path_position = path, 0.0
+        self.path_changed.emit()
+
+    def set_path_position(self, frame: float) -> None:
+        """Move the marker along the trajectory; frames count from 0."""
+        self.path_position = frame
+        self.path_position_changed.emit(frame)
+
+
+_sessions: dict[int, Session] = {}
+
+
+def session_of(viewer: Any) -> Session:
+    """The one session of a viewer; it goes when the viewer goes.
+
+    napari hands plugins a proxy of its viewer, and viewers compare by value: the key is the identity of what the
+    proxy wraps, dropped by a weak reference.
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    key = id(viewer)
+    if key not in _sessions:
+        _sessions[key] = Session()
+        weakref.finalize(viewer, _sessions.pop, key, None)
+    return _sessions[key]
