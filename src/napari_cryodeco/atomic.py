@@ -53,11 +53,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` when the block ends well.
 
     The temporary name keeps the suffix, because writers choose their format by it. If the block raises, the
-    temporary file is removed and `path` stays as it was.
+    temporary file is removed and `path` stays as it was. Not `durable` saves the wait for the disk where a power
+    cut may cost the last state.
 
     Raises
     ------
@@ -69,7 +70,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        _sync(part)
+        if durable:
+            _sync(part)
         os.replace(part, path)
     except OSError as error:
         explain(error, path)
@@ -77,7 +79,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 @contextmanager

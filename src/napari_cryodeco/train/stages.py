@@ -1,0 +1,67 @@
+"""What a step of a reconstruction is: a resumable sequence of units.
+
+The random numbers of a unit come from :func:`generator`, so no random state has to be kept, and a run that
+was killed and resumed equals one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class StopRequested(Exception):  # noqa: N818  (a request, not an error)
+    """The user asked the run to stop; what is finished is saved."""
+
+
+class Reporter(Protocol):
+    """What a stage may say while it works."""
+
+    def step(self, step: int, steps: int, message: str = "") -> None:
+        """Tell that `step` of `steps` of this unit are done; may raise StopRequested."""
+
+    def metric(self, name: str, value: float) -> None:
+        """Record one number: a loss, a resolution in Å, a share."""
+
+    def check_stop(self) -> None:
+        """Raise StopRequested if the user asked for it."""
+
+
+class Silent:
+    """A reporter that says nothing and never stops."""
+
+    def step(self, step: int, steps: int, message: str = "") -> None:
+        """Ignore the step."""
+
+    def metric(self, name: str, value: float) -> None:
+        """Ignore the number."""
+
+    def check_stop(self) -> None:
+        """Go on."""
+
+
+class Stage(Protocol):
+    """A resumable sequence of units; the state after each unit is a dict of tensors."""
+
+    name: str
+
+    def units(self) -> int:
+        """Count the units, known once :meth:`load` has been called."""
+
+    def load(self, tensors: dict[str, Tensor] | None) -> None:
+        """Take up the state after the last finished unit; None: begin."""
+
+    def advance(self, unit: int, report: Reporter) -> None:
+        """Do one unit, counted from 0."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give the whole state after the last unit."""
+
+
+def generator(seed: int, stage: str, unit: int, device: str = "cpu") -> torch.Generator:
+    """Make the random numbers of one unit: the same for the same seed, stage and unit."""
+    digest = hashlib.sha256(f"{seed}/{stage}/{unit}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
