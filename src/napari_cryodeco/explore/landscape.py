@@ -1,0 +1,89 @@
+"""The landscape of a run: projections and clusters of the latents, and their files under ``RUN/views``.
+
+A view is one safetensors file, ``0012-pca``, ``0012-umap`` or ``0012-gmm-4``: epoch, method, number of clusters.
+Making the same view again replaces its file; nothing else is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_cryodeco.explore.clustering import ClusterCurve, Clustering, cluster, suggest
+from napari_cryodeco.explore.projection import Projection, pca, umap
+from napari_cryodeco.runs.store import read_tensors, write_tensors
+
+__all__ = [
+    "ClusterCurve",
+    "Clustering",
+    "Projection",
+    "cluster",
+    "latest_clustering",
+    "load",
+    "pca",
+    "save",
+    "suggest",
+    "umap",
+]
+
+_KINDS: dict[str, type[Projection] | type[Clustering]] = {
+    "projection": Projection,
+    "clustering": Clustering,
+}
+
+
+def save(view: Projection | Clustering, folder: Path) -> Path:
+    """Write a view into `folder` (``RUN/views``) and return its file."""
+    kind = "projection" if isinstance(view, Projection) else "clustering"
+    name = f"{view.epoch or 0:04d}-{view.method}"
+    if isinstance(view, Clustering):
+        name += f"-{len(view.centres)}"
+    values = {field.name: getattr(view, field.name) for field in fields(view)}
+    tensors = {
+        key: torch.from_numpy(np.ascontiguousarray(value))
+        for key, value in values.items()
+        if isinstance(value, np.ndarray)
+    }
+    header = {"kind": kind} | {
+        key: value
+        for key, value in values.items()
+        if not isinstance(value, np.ndarray) and value is not None
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    write_tensors(path, tensors, header)
+    return path
+
+
+def load(path: Path) -> Projection | Clustering:
+    """Read a view written by :func:`save`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file holds something else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; run `cryodeco project` or `cryodeco cluster` first."
+        )
+    tensors, header = read_tensors(path)
+    kind = header.pop("kind", None)
+    if kind not in _KINDS:
+        raise ValueError(
+            f"{path} holds no projection and no clustering; give a file of the run's views folder."
+        )
+    return _KINDS[kind](**{key: tensor.numpy() for key, tensor in tensors.items()}, **header)
+
+
+def latest_clustering(folder: Path, epoch: int | None = None) -> Clustering | None:
+    """The clustering written last into `folder`, of one epoch if given; None when there is none."""
+    pattern = "*-*-*.safetensors" if epoch is None else f"{epoch:04d}-*-*.safetensors"
+    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+    found = load(files[-1]) if files else None
+    return found if isinstance(found, Clustering) else None

@@ -1,0 +1,163 @@
+"""Flat views of the latents: PCA and UMAP. Row i is particle i.
+
+A principal component points to where its largest loading is positive, so that a second run draws the same picture.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+FIT_LIMIT = (
+    100_000  # rows that UMAP and mixtures are fitted on; the others are transformed or predicted
+)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Coordinates of all particles in a few dimensions.
+
+    Parameters
+    ----------
+    method
+        ``"pca"`` or ``"umap"``.
+    coordinates
+        ``(n, c)`` float32.
+    explained
+        ``(c,)`` share of the variance, or None.
+    components
+        ``(c, d)`` unit rows, or None: ``latents ≈ mean + coordinates @ components``.
+    mean
+        ``(d,)`` or None.
+    seed, epoch
+        How it was made.
+    """
+
+    method: str
+    coordinates: np.ndarray
+    explained: np.ndarray | None = None
+    components: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    seed: int | None = None
+    epoch: int | None = None
+
+
+def checked(latents: np.ndarray) -> np.ndarray:
+    """Latents as a finite float64 table ``(n, d)``.
+
+    Raises
+    ------
+    ValueError
+        When the table has no two rows, or a number is missing (the first such row is named).
+    """
+    z = np.asarray(latents, dtype=np.float64)
+    if z.ndim != 2 or len(z) < 2 or z.shape[1] < 1:
+        raise ValueError(
+            f"Latents of shape {z.shape}: a table of at least two particles is needed."
+        )
+    bad = ~np.isfinite(z).all(1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(f"Latents row {row} is not finite; train again from the last whole epoch.")
+    return z
+
+
+def pca(latents: np.ndarray, epoch: int | None = None) -> Projection:
+    """All principal components of latents ``(n, d)``, exactly."""
+    z = checked(latents)
+    mean = z.mean(0)
+    centred = z - mean
+    variances, vectors = np.linalg.eigh(centred.T @ centred / len(z))
+    components = vectors[:, ::-1].T
+    largest = np.abs(components).argmax(1)
+    components = components * np.sign(components[np.arange(len(components)), largest])[:, None]
+    variances = np.clip(variances[::-1], 0, None)
+    total = variances.sum()
+    return Projection(
+        method="pca",
+        coordinates=(centred @ components.T).astype(np.float32),
+        explained=(variances / total if total > 0 else variances).astype(np.float32),
+        components=components.astype(np.float32),
+        mean=mean.astype(np.float32),
+        epoch=epoch,
+    )
+
+
+class _Ticker(io.StringIO):
+    """The stream that umap's progress bar is told to write to: turns ``12/200`` into a call."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def write(self, text: str) -> int:
+        if found := re.search(r"(\d+)/(\d+)", text):
+            self._progress(int(found[1]), int(found[2]))
+        return len(text)
+
+
+def umap(
+    latents: np.ndarray,
+    seed: int = 0,
+    progress: Progress | None = None,
+    neighbours: int = 15,
+    epoch: int | None = None,
+) -> Projection:
+    """Two-dimensional UMAP of latents ``(n, d)``, started from the first two principal components.
+
+    Parameters
+    ----------
+    progress
+        Called as ``progress(done, of)``; raising in it cancels.
+    neighbours
+        Size of the neighbourhood, particles.
+
+    Raises
+    ------
+    ValueError
+        For fewer than four particles.
+    """
+    from umap import UMAP  # 9 s to import and numba: only who asks for it pays
+
+    z = checked(latents)
+    n = len(z)
+    if n < 4:
+        raise ValueError(f"UMAP needs at least 4 particles, {n} given; use PCA.")
+    rows = np.arange(n)
+    if n > FIT_LIMIT:
+        rows = np.sort(np.random.default_rng(seed).choice(n, FIT_LIMIT, replace=False))
+    start = _planar(pca(z).coordinates)[rows]
+    bar = {"disable": True}
+    if progress is not None:
+        bar = {
+            "disable": False,
+            "file": _Ticker(progress),
+            "bar_format": "{n}/{total}",
+            "mininterval": 0.3,
+        }
+    model = UMAP(
+        n_neighbors=min(neighbours, len(rows) - 1),
+        min_dist=0.1,
+        init=start / max(float(np.abs(start).max()), 1e-12) * 10,
+        random_state=seed,
+        n_jobs=1,  # more would not be reproducible
+        tqdm_kwds=bar,
+    )
+    table = z.astype(np.float32)
+    coordinates = np.empty((n, 2), dtype=np.float32)
+    coordinates[rows] = model.fit_transform(table[rows])
+    others = np.setdiff1d(np.arange(n), rows, assume_unique=True)
+    if len(others):
+        coordinates[others] = model.transform(table[others])
+    return Projection("umap", coordinates, seed=seed, epoch=epoch)
+
+
+def _planar(coordinates: np.ndarray) -> np.ndarray:
+    """First two columns; a one-dimensional latent gets a second column of zeros."""
+    return np.pad(coordinates[:, :2], ((0, 0), (0, max(0, 2 - coordinates.shape[1]))))

@@ -1,0 +1,184 @@
+"""Paths through latent space, and whether particles support them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_cryodeco.explore.projection import checked, pca
+from napari_cryodeco.runs.store import read_json, write_json
+
+_SUPPORT_SAMPLE = 2000  # particles whose own neighbourhood says what "near" means
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Points to decode one after another.
+
+    Parameters
+    ----------
+    name
+        What it is, as shown: ``"PC1, 5 to 95 %"``.
+    points
+        ``(t, d)`` float32.
+    captions
+        One line a frame, or none at all.
+    """
+
+    name: str
+    points: np.ndarray
+    captions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or not len(self.points) or not np.isfinite(self.points).all():
+            raise ValueError(
+                f"Trajectory {self.name!r} needs a finite (frames, d) table, not {self.points.shape}."
+            )
+        if self.captions and len(self.captions) != len(self.points):
+            raise ValueError(
+                f"Trajectory {self.name!r}: {len(self.captions)} captions, {len(self.points)} frames."
+            )
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True)
+class Support:
+    """How near the particles are to each frame of a path.
+
+    Parameters
+    ----------
+    distance
+        ``(t,)`` distance in z to the nearest particle.
+    particles
+        ``(t,)`` particles within `reach`.
+    reach
+        The radius that holds the ten nearest neighbours for 95 % of the particles themselves.
+    needed
+        Particles within `reach` below which a frame is an extrapolation: ten, or fewer in a tiny set.
+    """
+
+    distance: np.ndarray
+    particles: np.ndarray
+    reach: float
+    needed: int
+
+    @property
+    def supported(self) -> np.ndarray:
+        """``(t,)`` bool: the frame lies among particles."""
+        return self.particles >= self.needed
+
+
+def pc_traverse(
+    latents: np.ndarray, component: int, low: float, high: float, frames: int
+) -> Trajectory:
+    """Walk along one principal component, the others at their mean.
+
+    Parameters
+    ----------
+    latents
+        ``(n, d)``.
+    component
+        From 1, as people count them.
+    low, high
+        Percentiles of the particles' scores where it begins and ends; low > high walks backwards.
+    frames
+        Equally spaced in the score.
+
+    Raises
+    ------
+    ValueError
+        For a component that does not exist, percentiles outside 0–100, or fewer than one frame.
+    """
+    z = checked(latents)
+    if not 1 <= component <= z.shape[1]:
+        raise ValueError(
+            f"Principal component {component}: these latents have components 1 to {z.shape[1]}."
+        )
+    if not (0 <= low <= 100 and 0 <= high <= 100):
+        raise ValueError(f"Percentiles {low:g} and {high:g}: choose both between 0 and 100.")
+    if frames < 1:
+        raise ValueError(f"{frames} frames: choose at least 1.")
+    view = pca(z)
+    first, last = np.percentile(view.coordinates[:, component - 1], [low, high])
+    scores = np.linspace(first, last, frames) if frames > 1 else np.array([(first + last) / 2])
+    points = view.mean + scores[:, None] * view.components[component - 1]
+    captions = tuple(f"PC{component} {score:+.2f}".replace("-", "−") for score in scores)
+    return Trajectory(f"PC{component}, {low:g} to {high:g} %", points.astype(np.float32), captions)
+
+
+def through(anchors: np.ndarray, frames: int, name: str = "path") -> Trajectory:
+    """Straight lines from anchor to anchor ``(m, d)``, equally spaced along the whole length.
+
+    Ends exactly in the first and the last anchor; those between are passed within half a step.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two anchors that differ, or fewer than two frames.
+    """
+    corners = np.asarray(anchors, dtype=np.float64)
+    if corners.ndim != 2 or len(corners) < 2:
+        raise ValueError("A path needs at least two anchors; add another point.")
+    if frames < 2:
+        raise ValueError(f"{frames} frames: a path needs at least 2.")
+    legs = np.linalg.norm(np.diff(corners, axis=0), axis=1)
+    length = np.concatenate([[0.0], np.cumsum(legs)])
+    if length[-1] == 0:
+        raise ValueError("All anchors are the same point; add another one.")
+    at = np.linspace(0, length[-1], frames)
+    points = np.stack([np.interp(at, length, column) for column in corners.T], axis=1)
+    points[-1] = corners[-1]
+    captions = tuple(f"{name} {share:.0%}" for share in at / length[-1])
+    return Trajectory(name, points.astype(np.float32), captions)
+
+
+def support(points: np.ndarray, latents: np.ndarray, seed: int = 0) -> Support:
+    """Compare the neighbourhood of each point ``(t, d)`` with those that particles ``(n, d)`` have themselves."""
+    from sklearn.neighbors import NearestNeighbors  # seconds to import
+
+    z = checked(latents)
+    needed = min(10, len(z) - 1)
+    search = NearestNeighbors(n_neighbors=needed).fit(z)
+    sample = np.random.default_rng(seed).permutation(len(z))[:_SUPPORT_SAMPLE]
+    own, _ = search.kneighbors(z[sample], needed + 1)  # the first is the particle itself
+    reach = float(np.quantile(own[:, -1], 0.95))
+    distance, _ = search.kneighbors(points, 1)
+    # A hair above: with equal distances all round, a particle's own place must count as supported.
+    found = search.radius_neighbors(points, reach * (1 + 1e-6), return_distance=False)
+    return Support(distance[:, 0], np.array([len(rows) for rows in found]), reach, needed)
+
+
+def save(trajectory: Trajectory, path: Path) -> None:
+    """Write a trajectory as JSON."""
+    write_json(
+        path,
+        {
+            "name": trajectory.name,
+            "points": trajectory.points.tolist(),
+            "captions": list(trajectory.captions),
+        },
+    )
+
+
+def load(path: Path) -> Trajectory:
+    """Read a trajectory written by :func:`save`, or by hand: ``{"name": …, "points": [[…], …]}``.
+
+    Raises
+    ------
+    ValueError
+        When the file holds no such thing.
+    """
+    record = read_json(path)
+    try:
+        points = np.array(record["points"], dtype=np.float32)
+        captions: Sequence[str] = record.get("captions", [])
+        return Trajectory(str(record["name"]), points, tuple(captions))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} holds no trajectory ({error}); it needs a name and a table of points."
+        ) from error
