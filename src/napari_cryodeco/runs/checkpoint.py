@@ -1,0 +1,76 @@
+"""One finished epoch: everything the explorer needs, loaded when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cryodeco.atomic import replacing_folder
+from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.store import read_tensors
+
+if TYPE_CHECKING:
+    from napari_cryodeco.model.field import FieldDecoder
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A folder ``epochs/NNNN`` that is whole and never changes; row i is particle i."""
+
+    path: Path
+    number: int
+
+    @property
+    def field_path(self) -> Path:
+        """The decoder: one file that decodes anywhere."""
+        return self.path / "field.safetensors"
+
+    @property
+    def consensus_path(self) -> Path:
+        """The map at the mean z."""
+        return self.path / "consensus.mrc"
+
+    def latents(self) -> np.ndarray:
+        """``(n, d)`` float32 latent points."""
+        tensors, _ = read_tensors(self.path / "latents.safetensors")
+        latents: np.ndarray = tensors["latents"].float().numpy()
+        return latents
+
+    def poses(self) -> Poses:
+        """Rotations ``(n, 3, 3)`` and shifts ``(n, 2)`` in Å."""
+        tensors, _ = read_tensors(self.path / "poses.safetensors")
+        return Poses(tensors["rotations"], tensors["shifts"])
+
+    def class_posteriors(self) -> np.ndarray | None:
+        """``(n, K)`` float32 probabilities of the species; None where there are no classes."""
+        file = self.path / "classes.safetensors"
+        if not file.is_file():
+            return None
+        tensors, _ = read_tensors(file)
+        if "posteriors" not in tensors:
+            return None
+        posteriors: np.ndarray = tensors["posteriors"].float().numpy()
+        return posteriors
+
+    def decoder(self) -> FieldDecoder:
+        """Load the decoder."""
+        from napari_cryodeco.model.field import FieldDecoder  # heavy, and only some callers decode
+
+        return FieldDecoder.load(self.field_path)[0]
+
+
+def write_epoch(paths: RunPaths, number: int, fill: Callable[[Path], None]) -> Epoch:
+    """Write epoch `number`: `fill` puts the files into a temporary folder, renamed when whole.
+
+    An epoch that is there already stays as it is.
+    """
+    epoch = Epoch(paths.epoch(number), number)
+    if not epoch.path.is_dir():
+        with replacing_folder(epoch.path) as part:
+            fill(part)
+    return epoch

@@ -1,0 +1,235 @@
+"""A run: the directory that training writes and everyone else reads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_cryodeco.atomic import replacing_folder, write_text
+from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.data.particles import Particles
+from napari_cryodeco.imaging.ctf import Ctf
+from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.runs.checkpoint import Epoch
+from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.progress import Status, read_status
+from napari_cryodeco.runs.store import (
+    memory_map,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
+
+_IMAGE_SUFFIXES = {".mrc", ".mrcs", ".map", ".st"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run; row i of everything in it is row i of the user's particle file."""
+
+    path: Path
+    config: TrainConfig
+
+    @classmethod
+    def create(
+        cls, path: Path | str, particles: Particles, config: TrainConfig, overwrite: bool = False
+    ) -> Run:
+        """Make a new run directory.
+
+        Raises
+        ------
+        FileExistsError
+            If `path` is there, unless `overwrite` and it holds a run.
+        ValueError
+            If the settings ask for poses and the particle file has none.
+        """
+        path = Path(path)
+        _check_place(path, overwrite)
+        if config.poses == "file" and particles.poses is None:
+            raise ValueError(
+                f"{particles.source} has no orientations: use --poses abinitio, or a file with them."
+            )
+        with replacing_folder(path, overwrite) as part:
+            inside = RunPaths(part)
+            write_text(inside.config, config.to_yaml())
+            write_json(inside.data, _describe(particles))
+            write_tensors(inside.particles, _columns(particles))
+            write_json(inside.status, Status())
+            for folder in (inside.epochs, inside.views, inside.selections):
+                folder.mkdir()
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Open a run directory.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there.
+        ValueError
+            If it is no run.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist: make the run with `cryodeco new`.")
+        if not is_run(path):
+            raise ValueError(f"{path} is no run (no run.yaml in it): make one with `cryodeco new`.")
+        file = RunPaths(path).config
+        return cls(path, TrainConfig.from_yaml(file.read_text(encoding="utf-8"), file))
+
+    @property
+    def paths(self) -> RunPaths:
+        """The names of its files."""
+        return RunPaths(self.path)
+
+    @cached_property
+    def _data(self) -> dict[str, Any]:
+        record: dict[str, Any] = read_json(self.paths.data)
+        return record
+
+    @cached_property
+    def particles(self) -> Particles:
+        """The particles as read when the run was made."""
+        tensors, _ = read_tensors(self.paths.particles)
+        ctf = Ctf(**{field.name: tensors[f"ctf.{field.name}"] for field in fields(Ctf)})
+        poses = None
+        if "rotations" in tensors:
+            poses = Poses(tensors["rotations"], tensors["shifts"])
+        return Particles(
+            source=Path(self._data["source"]),
+            stacks=tuple(Path(stack) for stack in self._data["stacks"]),
+            stack_of=tensors["stack_of"],
+            slice_of=tensors["slice_of"],
+            ctf=ctf,
+            poses=poses,
+            box=self._data["box"],
+            pixel_size=self._data["pixel_size"],
+            contrast=self._data["contrast"],
+        )
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Working box, pixel size and scale; there once the images are prepared."""
+        if not self.paths.geometry.is_file():
+            raise ValueError(f"{self.path}: its images are not prepared yet; run `cryodeco train`.")
+        return Geometry(**read_json(self.paths.geometry))
+
+    def images(self) -> Tensor:
+        """``(n, p)`` float16 working coefficients, mapped from disk."""
+        if not self.paths.images.is_file():
+            raise ValueError(f"{self.path}: its images are not prepared yet; run `cryodeco train`.")
+        return memory_map(self.paths.images)
+
+    def epochs(self) -> list[int]:
+        """Numbers of the finished epochs, in order."""
+        return self.paths.epoch_numbers()
+
+    def epoch(self, number: int | None = None) -> Epoch:
+        """Return one finished epoch, the newest by default.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or not this one.
+        """
+        numbers = self.epochs()
+        if not numbers:
+            raise ValueError(f"{self.path} has no finished epoch yet: run `cryodeco train` on it.")
+        number = numbers[-1] if number is None else number
+        if number not in numbers:
+            raise ValueError(
+                f"{self.path} has no epoch {number}: it has {numbers[0]}…{numbers[-1]}."
+            )
+        return Epoch(self.paths.epoch(number), number)
+
+    def status(self) -> Status:
+        """What the run does now."""
+        return read_status(self.path)
+
+    def check_source(self) -> None:
+        """Make sure that the user's particle file is still the one the run was made from.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is gone.
+        ValueError
+            If it changed: row i may no longer be particle i.
+        """
+        source = Path(self._data["source"])
+        if not source.is_file():
+            raise FileNotFoundError(
+                f"{source}, which {self.path} was made from, is gone: put it back."
+            )
+        if fingerprint(source) != self._data["fingerprint"]:
+            raise ValueError(
+                f"{source} has changed since {self.path} was made, so its rows may be other "
+                "particles: put the old file back or make a new run."
+            )
+
+
+def is_run(path: Path | str) -> bool:
+    """Tell fast whether `path` is a run directory."""
+    return RunPaths(Path(path)).config.is_file()
+
+
+def fingerprint(path: Path) -> str:
+    """Hash of a particle file; of an image stack only its size and its first megabyte."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if path.suffix.lower() in _IMAGE_SUFFIXES:
+            digest.update(str(os.fstat(file.fileno()).st_size).encode())
+            digest.update(file.read(1 << 20))
+            return digest.hexdigest()
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()  # an empty folder that the user made for it
+    if not path.exists():
+        return
+    if not is_run(path):
+        raise FileExistsError(f"{path} exists and is no run: choose another name for the run.")
+    if not overwrite:
+        raise FileExistsError(
+            f"{path} holds a run already: choose another name, or --overwrite to replace it."
+        )
+    if path.joinpath("lock.json").exists() and read_status(path).state == "running":
+        raise ValueError(f"{path} is being trained now: stop it before you replace it.")
+
+
+def _describe(particles: Particles) -> dict[str, Any]:
+    source = particles.source.resolve()
+    return {
+        "format": 1,
+        "source": str(source),
+        "fingerprint": fingerprint(source),
+        "stacks": [str(stack.resolve()) for stack in particles.stacks],
+        "count": len(particles),
+        "box": particles.box,
+        "pixel_size": particles.pixel_size,
+        "contrast": particles.contrast,
+    }
+
+
+def _columns(particles: Particles) -> dict[str, Tensor]:
+    columns = {f"ctf.{field.name}": getattr(particles.ctf, field.name) for field in fields(Ctf)}
+    columns["stack_of"] = torch.as_tensor(particles.stack_of)
+    columns["slice_of"] = torch.as_tensor(particles.slice_of)
+    if particles.poses is not None:
+        columns["rotations"] = particles.poses.rotations
+        columns["shifts"] = particles.poses.shifts
+    return columns
