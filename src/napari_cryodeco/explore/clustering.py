@@ -1,7 +1,7 @@
 """Clusters of the latents. Row i is particle i; everything is seeded.
 
-Clusters are numbered along the first principal component of z: neighbours in z are neighbours in number, so the
-numbers follow a motion, and a second run gives the same ones.
+Clusters are numbered along the first principal component of z: neighbours in z are neighbours in
+number, so the numbers follow a motion, and a second run gives the same ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GMM_DIMENSIONS = 32  # a full covariance of more has too many numbers for the c
 
 @dataclass(frozen=True)
 class Clustering:
-    """A partition of all particles into k groups, numbered from 0 along the first principal component.
+    """A partition of all particles into k groups, numbered from 0 along PC1.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class Clustering:
     posteriors
         ``(n, k)`` float32; of k-means: 1 for the particle's own cluster.
     centres
-        ``(k, d)`` float32: mean z of the members. A cluster that is nobody's first choice keeps the centre of its
-        own fit, so that nothing is ever NaN.
+        ``(k, d)`` float32: mean z of the members. A cluster that is nobody's first choice keeps the
+        centre of its own fit, so that nothing is ever NaN.
     rows
         ``(k,)`` int64: the particle nearest to each centre (a member, if there is one).
     method, seed, epoch
@@ -53,7 +53,7 @@ class Clustering:
 
 @dataclass(frozen=True)
 class ClusterCurve:
-    """How well each number of clusters fits: ``(m,)`` each. Low BIC is good, high silhouette is good."""
+    """How well each number of clusters fits, ``(m,)`` each: low BIC or high silhouette is good."""
 
     k: np.ndarray
     bic: np.ndarray
@@ -66,9 +66,10 @@ def cluster(
 ) -> Clustering:
     """Sort latents ``(n, d)`` into `k` clusters.
 
-    z is divided by one number (its r.m.s. spread), not per axis: an axis that hardly varies stays unimportant for
-    k-means and cannot be blown up to noise. A mixture has full covariances, over the leading principal components
-    that `n` and `k` can support (five particles a cluster for each, at most 32).
+    z is divided by one number (its r.m.s. spread), not per axis: an axis that hardly varies stays
+    unimportant for k-means and cannot be blown up to noise. A mixture has full covariances, over
+    the leading principal components that `n` and `k` can support (five particles a cluster for
+    each, at most 32).
 
     Raises
     ------
@@ -97,7 +98,7 @@ def cluster(
 
 
 def _features(z: np.ndarray, k: int, method: str) -> np.ndarray:
-    """Principal scores over the r.m.s. spread; those a full covariance can bear, when it is a mixture."""
+    """Principal scores over the r.m.s. spread; of a mixture, those its covariances can bear."""
     scores = pca(z).coordinates.astype(np.float64)
     scale = np.sqrt((scores**2).sum(1).mean())
     scores = scores / (scale if scale > 0 else 1.0)
@@ -117,7 +118,8 @@ def _fit(
             np.random.default_rng(seed).choice(len(features), FIT_LIMIT, replace=False)
         ]
     with warnings.catch_warnings():
-        # Copies of one point, or a slow last digit, are no failure: the partition is still the best found.
+        # Copies of one point, or a slow last digit, are no failure: the partition is still the best
+        # found.
         warnings.filterwarnings("ignore", module="sklearn")
         model.fit(sample)
     labels = model.predict(features).astype(np.int64)
@@ -131,7 +133,8 @@ def _model(features: np.ndarray, k: int, method: str, seed: int) -> Any:
     from sklearn.mixture import GaussianMixture
 
     if method == "gmm":
-        # The floor under a variance: a thousandth of the mean variance of an axis keeps a cluster from becoming a line.
+        # The floor under a variance: a thousandth of the mean variance of an axis keeps a cluster
+        # from becoming a line.
         floor = 1e-3 * float(features.var(0).mean()) + 1e-9
         return GaussianMixture(k, n_init=3, reg_covar=floor, random_state=seed, max_iter=200)
     if method == "kmeans":
@@ -142,7 +145,7 @@ def _model(features: np.ndarray, k: int, method: str, seed: int) -> Any:
 def _centres(
     z: np.ndarray, features: np.ndarray, labels: np.ndarray, fitted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean z of the members ``(k, d)`` and the nearest particle ``(k,)`` of each cluster, unordered."""
+    """Mean z ``(k, d)`` of the members and nearest particle ``(k,)`` of each cluster."""
     centres = np.empty((len(fitted), z.shape[1]))
     rows = np.empty(len(fitted), dtype=np.int64)
     for i, centre in enumerate(fitted):
@@ -164,8 +167,9 @@ def suggest(
 ) -> ClusterCurve:
     """Score numbers of clusters by the BIC of a full mixture and the silhouette of its labels.
 
-    Fitted on at most 20 000 particles, the silhouette on 2 000. The suggestion is the k of the lowest BIC. It counts
-    Gaussian lumps, so it comes out high where a cluster is a curved motion: look at the curve.
+    Fitted on at most 20 000 particles, the silhouette on 2 000. The suggestion is the k of the
+    lowest BIC. It counts Gaussian lumps, so it comes out high where a cluster is a curved motion:
+    look at the curve.
     """
     from sklearn.metrics import silhouette_score
 
@@ -175,7 +179,7 @@ def suggest(
     tried = [k for k in ks if 1 <= k <= max(1, len(z) // 5)]
     if not tried:
         raise ValueError(
-            f"{len(z)} particles are too few for {ks.start} clusters; at least 5 a cluster are needed."
+            f"{len(z)} particles are too few for {ks.start} clusters; 5 a cluster are needed."
         )
     features = _features(z, max(tried), "gmm")
     bic, silhouette = [], []

@@ -1,7 +1,7 @@
-"""The landscape of a run: projections and clusters of the latents, and their files under ``RUN/views``.
+"""Projections and clusters of a run's latents, and their files under ``RUN/views``.
 
-A view is one safetensors file, ``0012-pca``, ``0012-umap`` or ``0012-gmm-4``: epoch, method, number of clusters.
-Making the same view again replaces its file; nothing else is touched.
+A view is one safetensors file, ``0012-pca``, ``0012-umap`` or ``0012-gmm-4``: epoch, method, number
+of clusters. Making the same view again replaces its file; nothing else is touched.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def load(path: Path) -> Projection | Clustering:
 
 
 def latest_clustering(folder: Path, epoch: int | None = None) -> Clustering | None:
-    """The clustering written last into `folder`, of one epoch if given; None when there is none."""
+    """Find the clustering written last into `folder` (of one epoch, if given), or None."""
     pattern = "*-*-*.safetensors" if epoch is None else f"{epoch:04d}-*-*.safetensors"
     files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
     found = load(files[-1]) if files else None

@@ -1,6 +1,7 @@
 """Flat views of the latents: PCA and UMAP. Row i is particle i.
 
-A principal component points to where its largest loading is positive, so that a second run draws the same picture.
+A principal component points to where its largest loading is positive, so that a second run draws
+the same picture.
 """
 
 from __future__ import annotations

@@ -35,11 +35,11 @@ class Trajectory:
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or not len(self.points) or not np.isfinite(self.points).all():
             raise ValueError(
-                f"Trajectory {self.name!r} needs a finite (frames, d) table, not {self.points.shape}."
+                f"Trajectory {self.name!r} needs finite (frames, d) points, not {self.points.shape}."
             )
         if self.captions and len(self.captions) != len(self.points):
             raise ValueError(
-                f"Trajectory {self.name!r}: {len(self.captions)} captions, {len(self.points)} frames."
+                f"Trajectory {self.name!r}: {len(self.captions)} captions, {len(self)} frames."
             )
 
     def __len__(self) -> int:
@@ -59,7 +59,8 @@ class Support:
     reach
         The radius that holds the ten nearest neighbours for 95 % of the particles themselves.
     needed
-        Particles within `reach` below which a frame is an extrapolation: ten, or fewer in a tiny set.
+        Particles within `reach` below which a frame is an extrapolation: ten, or fewer in a tiny
+        set.
     """
 
     distance: np.ndarray
@@ -138,7 +139,7 @@ def through(anchors: np.ndarray, frames: int, name: str = "path") -> Trajectory:
 
 
 def support(points: np.ndarray, latents: np.ndarray, seed: int = 0) -> Support:
-    """Compare the neighbourhood of each point ``(t, d)`` with those that particles ``(n, d)`` have themselves."""
+    """Compare the neighbours of points ``(t, d)`` with those of particles ``(n, d)``."""
     from sklearn.neighbors import NearestNeighbors  # seconds to import
 
     z = checked(latents)
