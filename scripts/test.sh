@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Install what the tests need, system libraries included, and run them all, real windows under Xvfb too.
+# Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/environment.sh
+
+need_packages git xvfb xauth "${window_packages[@]}"
+install_with all,test
+exec xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@"
