@@ -27,19 +27,26 @@ def locate(names: Iterable[str], source: Path, datadir: Path | None = None) -> d
         raise FileNotFoundError(f"{datadir} is no folder: give the folder of the stacks as --datadir.")
     source = Path(os.path.abspath(source))
     found: dict[str, Path] = {}
-    shortened: dict[Path, str] = {}
+    shortened: list[str] = []
     for name in dict.fromkeys(names):
         path = find(name, source, datadir)
         if path is None:
             path = _find_shortened(name, source, datadir)
-            other = shortened.setdefault(path, name)
-            if os.path.normpath(other) != os.path.normpath(name):
-                raise ValueError(
-                    f"{source}: the stacks {other} and {name} both lead to {path}; give as --datadir the folder "
-                    "from which these names start."
-                )
+            shortened.append(name)
         found[name] = path
+    _check_distinct(source, found, shortened)
     return found
+
+
+def _check_distinct(source: Path, found: dict[str, Path], shortened: list[str]) -> None:
+    name_of = {path: name for name, path in reversed(found.items())}
+    for name in shortened:
+        other = name_of[found[name]]
+        if os.path.normpath(other) != os.path.normpath(name):
+            raise ValueError(
+                f"{source}: the stacks {other} and {name} both lead to {found[name]}; give as --datadir the folder "
+                "from which these names start."
+            )
 
 
 def find(name: str, source: Path, datadir: Path | None = None) -> Path | None:

@@ -1,0 +1,160 @@
+"""A STAR file as text: values can be read, and rows taken out without changing a character of them.
+
+Source: STAR as RELION writes it (blocks of a loop, or of label-value pairs; no multi-line values).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+
+_TOKEN = re.compile(r""""[^"]*"(?=\s|$)|'[^']*'(?=\s|$)|\S+""")
+_CHUNK = 65536
+
+
+def tokens(line: str) -> list[str]:
+    """Split a row into its values, quotes kept."""
+    return _TOKEN.findall(line) if '"' in line or "'" in line else line.split()
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+
+
+@dataclass(frozen=True)
+class Block:
+    """One ``data_`` block: its labels without underscore, its rows as text, its lines in the file ``[start, end)``.
+
+    `label_lines` and `row_lines` are line numbers from 0; a block of label-value pairs has one row and no row lines.
+    """
+
+    name: str
+    start: int
+    end: int
+    labels: tuple[str, ...]
+    label_lines: tuple[int, ...]
+    rows: Sequence[str]
+    row_lines: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def columns(self, labels: Iterable[str], path: Path) -> dict[str, list[str]]:
+        """Read the values of `labels` as text, one list of rows a label.
+
+        Raises
+        ------
+        ValueError
+            If a row has not as many values as there are labels.
+        """
+        labels = list(labels)
+        columns: dict[str, list[str]] = {label: [] for label in labels}
+        places = [self.labels.index(label) for label in labels]
+        if not places:
+            return columns
+        pick = itemgetter(*places, places[0])  # twice one, so that it is a tuple even for one label
+        for start in range(0, len(self.rows), _CHUNK):
+            split = [tokens(row) for row in self.rows[start : start + _CHUNK]]
+            self._check_widths(split, start, path)
+            for label, values in zip(labels, zip(*map(pick, split), strict=True), strict=False):
+                columns[label].extend(map(_unquoted, values))
+        return columns
+
+    def _check_widths(self, split: list[list[str]], start: int, path: Path) -> None:
+        for row, values in enumerate(split, start):
+            if len(values) != len(self.labels):
+                raise ValueError(
+                    f"{path}, row {row + 1} (line {self.row_lines[row] + 1}) has {len(values)} values for "
+                    f"{len(self.labels)} columns: is the file cut off? Export it again."
+                )
+
+
+@dataclass(frozen=True)
+class StarDocument:
+    """The lines of a STAR file and its blocks."""
+
+    path: Path
+    lines: list[str]
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> StarDocument:
+        """Read a STAR file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is missing.
+        ValueError
+            If it holds no STAR block.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: check the path of the STAR file.")
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().split("\n")
+        starts = [number for number, line in enumerate(lines) if line.startswith("data_")]
+        if not starts:
+            raise ValueError(f"{path} holds no STAR block (data_…): choose a STAR file of particles.")
+        ends = [*starts[1:], len(lines)]
+        return cls(path, lines, tuple(_parse(lines, *bounds) for bounds in zip(starts, ends, strict=True)))
+
+    def block_with(self, label: str) -> Block | None:
+        """Return the first block that has this label."""
+        return next((block for block in self.blocks if label in block.labels), None)
+
+    def block_named(self, name: str) -> Block | None:
+        """Return the block ``data_name``."""
+        return next((block for block in self.blocks if block.name == name), None)
+
+    def with_rows(self, block: Block, rows: np.ndarray, columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
+        """Lines of this file with only `rows` ``(m,)`` of a loop, in their order.
+
+        `columns` sets values (text, one for each of `rows`); labels that the loop lacks are added. Everything else,
+        other blocks and comments above the loop included, stays as it is.
+        """
+        added = [label for label in columns if label not in block.labels]
+        last_label = block.label_lines[-1]
+        yield from self.lines[: last_label + 1]
+        for place, label in enumerate(added, len(block.labels) + 1):
+            yield f"_{label} #{place}"
+        yield from self.lines[last_label + 1 : block.row_lines[0]]
+        places = [block.labels.index(label) for label in columns if label in block.labels]
+        known = [columns[label] for label in columns if label in block.labels]
+        new = [columns[label] for label in added]
+        for number, row in enumerate(rows.tolist()):
+            line = block.rows[row]
+            if known:
+                values = tokens(line)
+                for place, column in zip(places, known, strict=True):
+                    values[place] = column[number]
+                line = " ".join(values)
+            yield " ".join([line.rstrip(), *(column[number] for column in new)]) if new else line
+        yield from self.lines[block.row_lines[-1] + 1 :]
+
+
+def _parse(lines: list[str], start: int, end: int) -> Block:
+    name = lines[start].split()[0].removeprefix("data_")
+    labels: list[str] = []
+    label_lines: list[int] = []
+    values: list[str] = []
+    row_lines: list[int] = []
+    loop = False
+    for number in range(start + 1, end):
+        line = lines[number]
+        first = line[:1]
+        if first == "_" and not row_lines:
+            words = tokens(line)
+            labels.append(words[0][1:])
+            label_lines.append(number)
+            values.extend(words[1:2])
+        elif first == "l" and line.startswith("loop_") and not labels:
+            loop = True
+        elif first != "#" and line.strip():
+            row_lines.append(number)
+    rows = [lines[number] for number in row_lines] if loop else [" ".join(values)] if labels else []
+    return Block(name, start, end, tuple(labels), tuple(label_lines), rows, row_lines if loop else ())

@@ -1,0 +1,186 @@
+"""Particle images: reading them from their stacks, the working copy of a run, and a float32 copy for RELION 3.1."""
+
+from __future__ import annotations
+
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_cryodeco.atomic import replacing
+from napari_cryodeco.data.mrc import FLOAT16_MODE, read_header, write_header
+from napari_cryodeco.data.particles import Particles
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.imaging.preprocess import fourier_crop, noise_level, observe, working_scale
+
+Progress = Callable[[int, int], None]
+_OPEN_STACKS = 64
+_BATCH_PIXELS = 2**22
+_NOISE_SAMPLE = 1000
+
+
+class ParticleStack:
+    """Images of particles, read by memory map.
+
+    Examples
+    --------
+    >>> images = ParticleStack(particles).read(torch.arange(10))  # (10, D, D) float32
+    """
+
+    def __init__(self, particles: Particles) -> None:
+        self.particles = particles
+        self._maps: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Read the images of `rows` ``(b,)`` as float32 ``(b, D, D)``, in the contrast of the file.
+
+        Raises
+        ------
+        ValueError
+            If an image holds NaN or infinite values; the sentence names file, row and image.
+        """
+        rows = torch.as_tensor(rows)
+        stack_of = self.particles.stack_of[rows].numpy()
+        slice_of = self.particles.slice_of[rows].numpy()
+        box = self.particles.box
+        images = np.empty((len(rows), box, box), dtype=np.float32)
+        for index in np.unique(stack_of).tolist():
+            here = np.flatnonzero(stack_of == index)
+            images[here] = self._map(index)[slice_of[here]]
+        self._check_finite(images, rows)
+        return torch.from_numpy(images)
+
+    def _map(self, index: int) -> np.ndarray:
+        if index not in self._maps:
+            while len(self._maps) >= _OPEN_STACKS:  # a data set may have more stacks than a process may open files
+                self._maps.popitem(last=False)
+            self._maps[index] = read_header(self.particles.stacks[index]).memory_map()
+        self._maps.move_to_end(index)
+        return self._maps[index]
+
+    def _check_finite(self, images: np.ndarray, rows: Tensor) -> None:
+        wrong = np.flatnonzero(~np.isfinite(images.sum((1, 2), dtype=np.float64)))
+        if len(wrong):
+            row = int(rows[int(wrong[0])])
+            raise ValueError(
+                f"{self.particles.source}, row {row + 1}: image {self.particles.image_name(row)} holds NaN or infinite "
+                "values; remove this particle or extract it again."
+            )
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All particles in order: ``(rows (b,), images (b, D, D))``."""
+        size = max(1, min(1024, _BATCH_PIXELS // self.particles.box**2))
+        for rows in torch.arange(len(self)).split(size):
+            yield rows, self.read(rows)
+
+
+def has_half_floats(particles: Particles) -> bool:
+    """Tell whether a stack holds 16-bit floats (MRC mode 12), which RELION before 4 cannot read."""
+    return any(read_header(path).mode == FLOAT16_MODE for path in particles.stacks)
+
+
+def write_working_copy(particles: Particles, box: int, path: Path, progress: Progress | None = None) -> Geometry:
+    """Write the working coefficients of all particles, float16 ``(n, p)`` in radius order, as one ``.npy`` file.
+
+    Images are Fourier-cropped to `box`, windowed, transformed and divided by the noise level of a sample; dark
+    particles are inverted, so that protein is white. The file appears under its name when it is whole; an
+    interrupted call is simply made again.
+
+    Parameters
+    ----------
+    particles
+        `contrast` None counts as light.
+    box
+        Working box in pixels, even, at most the box of the images.
+    path
+        New ``.npy`` file.
+    progress
+        Called with (done, of) images after each batch; may raise to stop.
+
+    Returns
+    -------
+    Geometry
+        Sizes and scale of the working coefficients.
+
+    Raises
+    ------
+    ValueError
+        If the box does not fit or an image holds NaN.
+    OSError
+        If the disk is full or the folder read-only.
+    """
+    if box % 2 or not 4 <= box <= particles.box:
+        raise ValueError(f"Working box {box} px: choose an even number from 4 to {particles.box}, the box of the images.")
+    stack = ParticleStack(particles)
+    ball = Ball(box // 2 - 1, 2)
+    sigma = _sample_noise(stack, box) * (-1 if particles.contrast == "dark" else 1)
+    with replacing(path) as part, part.open("wb") as file:
+        _reserve(path, len(particles) * len(ball) * 2)
+        shape = (len(particles), len(ball))
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        for rows, images in stack.batches():
+            _write_half(file, observe(fourier_crop(images, box), ball, sigma), particles, rows)
+            if progress is not None:
+                progress(int(rows[-1]) + 1, len(particles))
+    pixel_size = particles.pixel_size * particles.box / box
+    scale = working_scale(particles.box, box, abs(sigma))
+    return Geometry(box, pixel_size, box // 2 - 1, scale, particles.box, particles.pixel_size)
+
+
+def _sample_noise(stack: ParticleStack, box: int) -> float:
+    rows = torch.linspace(0, len(stack) - 1, min(_NOISE_SAMPLE, len(stack))).long()
+    size = max(1, _BATCH_PIXELS // stack.particles.box**2)
+    cropped = torch.cat([fourier_crop(stack.read(part), box) for part in rows.split(size)])
+    sigma = noise_level(cropped)
+    if not sigma > 0:
+        raise ValueError(
+            f"{stack.particles.source}: the images are flat outside the particle, so their noise cannot be measured; "
+            "extract the particles without a mask."
+        )
+    return sigma
+
+
+def _write_half(file: BinaryIO, coefficients: Tensor, particles: Particles, rows: Tensor) -> None:
+    half = coefficients.half()
+    wrong = (~half.isfinite()).any(1).nonzero()
+    if len(wrong):
+        row = int(rows[int(wrong[0])])
+        raise ValueError(
+            f"{particles.source}, row {row + 1}: image {particles.image_name(row)} is thousands of times stronger than "
+            "its noise; remove this particle or normalise it again."
+        )
+    file.write(half.numpy().tobytes())
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Raise at once if the disk has not `size` bytes left, instead of after hours."""
+    free = shutil.disk_usage(path.parent).free
+    if free < size:
+        raise OSError(
+            f"{path}: {size / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are left on this disk; free some or "
+            "choose another folder."
+        )
+
+
+def write_float32_copy(particles: Particles, rows: np.ndarray, out: Path, progress: Progress | None = None) -> None:
+    """Copy the images of `rows` ``(m,)`` unchanged into one new float32 stack `out`, image i being row i of `rows`."""
+    stack = ParticleStack(particles)
+    size = max(1, _BATCH_PIXELS // particles.box**2)
+    with replacing(out) as part, part.open("wb") as file:
+        _reserve(out, 4 * len(rows) * particles.box**2)
+        write_header(file, len(rows), particles.box, particles.pixel_size)
+        done = 0
+        for some in torch.from_numpy(rows).split(size):
+            file.write(stack.read(some).numpy().astype("<f4").tobytes())
+            done += len(some)
+            if progress is not None:
+                progress(done, len(rows))
