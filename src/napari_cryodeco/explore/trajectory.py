@@ -35,7 +35,7 @@ class Trajectory:
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or not len(self.points) or not np.isfinite(self.points).all():
             raise ValueError(
-                f"Trajectory {self.name!r} needs finite (frames, d) points, not {self.points.shape}."
+                f"Trajectory {self.name!r} needs finite points, not {self.points.shape}."
             )
         if self.captions and len(self.captions) != len(self.points):
             raise ValueError(

@@ -1,0 +1,224 @@
+"""From a latent point to a map in the user's units, at the resolution that time allows."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.model.field import FieldDecoder
+
+_CACHE_BYTES = 256 * 2**20
+_PROBE_POINTS = 2000  # enough that the time per point is that of a long evaluation
+_SMALLEST_PREVIEW = 6  # cycles per box below which every protein is a ball
+
+
+class Decoder(Protocol):
+    """What turns latents into Hartley coefficients; :class:`FieldDecoder` is one."""
+
+    latent_dim: int
+
+    def decode_ball(self, z: Tensor, ball: Ball, radius: float | None = None) -> Tensor:
+        """Coefficients ``(m, ball.count(radius))`` of latents ``(m, d)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeRequest:
+    """What to decode.
+
+    Parameters
+    ----------
+    z
+        ``(d,)`` latent point.
+    radius
+        Largest Fourier radius, cycles per box; None: all that the run has.
+    box
+        Side of the map in voxels (even), over the same width in Å; None: the working box.
+    low_pass
+        Resolution in Å beyond which nothing is left, or None.
+    """
+
+    z: np.ndarray
+    radius: int | None = None
+    box: int | None = None
+    low_pass: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A map.
+
+    Parameters
+    ----------
+    data
+        ``(b, b, b)`` float32, zyx; the centre is voxel ``b // 2``.
+    voxel_size
+        Å.
+    request
+        What was asked, or None for a map that was read from a file.
+    """
+
+    data: np.ndarray
+    voxel_size: float
+    request: VolumeRequest | None = None
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation over the whole box."""
+        return float(self.data.std())
+
+    def in_sigma(self, sigma: float | None = None) -> np.ndarray:
+        """Map minus its mean over `sigma` (its own, or one for a whole series), float32 zyx."""
+        spread = self.sigma if sigma is None else sigma
+        return (self.data - self.data.mean()) / np.float32(spread if spread > 0 else 1.0)
+
+
+def common_sigma(volumes: Sequence[Volume]) -> float:
+    """One σ for a series, so that no frame is scaled by itself: the root of the mean variance."""
+    return math.sqrt(sum(volume.sigma**2 for volume in volumes) / len(volumes))
+
+
+class VolumeDecoder:
+    """Decodes maps of one epoch; safe to call from several threads.
+
+    Parameters
+    ----------
+    source
+        A ``field.safetensors``, or a decoder with its geometry.
+    device
+        ``"cpu"``, ``"cuda:0"``, …; ``"auto"`` takes the first GPU if there is one.
+    """
+
+    def __init__(
+        self, source: Path | str | tuple[Decoder, Geometry], device: torch.device | str = "cpu"
+    ) -> None:
+        if device == "auto":
+            device = "cuda:0" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        if isinstance(source, tuple):
+            self._decoder, self.geometry = source
+        else:
+            field, self.geometry = FieldDecoder.load(source)
+            self._decoder = field.to(self.device).eval()
+        self._ball = Ball(self.geometry.radius, 3, self.device)
+        self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+        self._seconds_per_point: float | None = None
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of z."""
+        return self._decoder.latent_dim
+
+    def decode(self, request: VolumeRequest) -> Volume:
+        """Decode one map.
+
+        Raises
+        ------
+        ValueError
+            When z has the wrong length or a number is missing, or the box is odd or too small.
+        """
+        box = self.geometry.box if request.box is None else request.box
+        if box % 2 or box < 4:
+            raise ValueError(f"Map box {box} voxels: it must be even and at least 4.")
+        z = self._checked(request.z)
+        radius = min(self._radius(request), box // 2 - 1)
+        h = self._coefficients(z, radius)
+        if request.low_pass is not None:
+            h = h * self._soft_edge(request.low_pass, h.shape[-1])
+        # The transform back divides by box³; the same map sampled finer needs the ratio.
+        scale = self.geometry.scale * (box / self.geometry.box) ** 3
+        data = self._ball.to_map(h, box, scale).cpu().numpy()
+        return Volume(data, self.geometry.length / box, request)
+
+    def decode_many(self, requests: Sequence[VolumeRequest]) -> Iterator[Volume]:
+        """Decode one map after another; other threads get their turn between two."""
+        for request in requests:
+            yield self.decode(request)
+
+    def preview(self, z: np.ndarray, budget_s: float = 0.08) -> VolumeRequest:
+        """Ask for the finest map that this machine decodes within `budget_s` seconds.
+
+        Its box is sampled at some twice the resolution, but no finer than the working box.
+        """
+        radius = self.preview_radius(budget_s)
+        return VolumeRequest(z, radius, min(self.geometry.box, 2 * (radius + 1 + radius // 2)))
+
+    def preview_radius(self, budget_s: float = 0.08) -> int:
+        """Largest Fourier radius whose coefficients are decoded within `budget_s` seconds.
+
+        Follows the measured speed: a first probe, then every decoding.
+        """
+        if self._seconds_per_point is None:
+            probe = float(self._ball.radii[min(_PROBE_POINTS, len(self._ball)) - 1])
+            for _ in range(2):  # the first call pays for warming up
+                self._evaluate(
+                    torch.zeros(1, self.latent_dim, device=self.device), math.ceil(probe)
+                )
+        points = budget_s / (self._seconds_per_point or math.inf)
+        radius = int((points / (4 / 3 * math.pi)) ** (1 / 3))
+        return min(max(radius, _SMALLEST_PREVIEW), self.geometry.radius)
+
+    def _checked(self, z: np.ndarray) -> Tensor:
+        point = torch.as_tensor(np.asarray(z, dtype=np.float32).reshape(-1), device=self.device)
+        if len(point) != self.latent_dim:
+            raise ValueError(f"z has {len(point)} numbers, this run's latents {self.latent_dim}.")
+        if not point.isfinite().all():
+            raise ValueError("z has numbers that are not finite; choose a particle or a point.")
+        return point
+
+    def _radius(self, request: VolumeRequest) -> int:
+        radius = self.geometry.radius if request.radius is None else request.radius
+        if radius < 1:
+            raise ValueError(f"Fourier radius {radius}: it must be at least 1.")
+        if request.low_pass is not None:
+            if request.low_pass <= 0:
+                raise ValueError(f"Low-pass {request.low_pass} Å: it must be positive.")
+            radius = min(radius, math.ceil(self.geometry.length / request.low_pass + 1))
+        return min(radius, self.geometry.radius)
+
+    def _soft_edge(self, low_pass: float, count: int) -> Tensor:
+        """Raised cosine, two shells wide about the resolution: a hard edge would ring."""
+        beyond = self._ball.radii[:count] - self.geometry.length / low_pass
+        return 0.5 - 0.5 * torch.sin(math.pi / 2 * beyond.clamp(-1, 1))
+
+    def _coefficients(self, z: Tensor, radius: int) -> Tensor:
+        """Coefficients ``(count,)``, remembered: a prefix of a finer answer is an answer."""
+        key = z.cpu().numpy().tobytes()
+        count = self._ball.count(radius)
+        with self._lock:
+            known = self._kept.get(key)
+            if known is not None and len(known) >= count:
+                self._kept.move_to_end(key)
+                return known[:count]
+        # Outside the lock: a coarse request must not wait for the frames of a movie.
+        h = self._evaluate(z[None], radius)[0]
+        with self._lock:
+            self._kept[key] = h
+            self._kept.move_to_end(key)
+            while sum(kept.nbytes for kept in self._kept.values()) > _CACHE_BYTES:
+                self._kept.popitem(last=False)
+        return h
+
+    def _evaluate(self, z: Tensor, radius: int) -> Tensor:
+        """Run the decoder and take its time."""
+        begin = time.perf_counter()
+        with torch.inference_mode():
+            h = self._decoder.decode_ball(z, self._ball, radius).float()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        taken = (time.perf_counter() - begin) / max(1, h.numel())
+        if h.numel() >= min(_PROBE_POINTS, len(self._ball)):
+            self._seconds_per_point = taken
+        return h
