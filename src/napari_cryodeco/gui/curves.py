@@ -68,7 +68,7 @@ class CurvePlot(QWidget):
 
     def sizeHint(self) -> QSize:
         """Wide and low: two of them fit a dock of a laptop."""
-        return QSize(300, 150)
+        return QSize(190, 150)
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -179,9 +179,7 @@ def _faded(colour: QColor, alpha: int) -> QColor:
     return faded
 
 
-def _place(
-    point: QPointF, frame: QRectF, view: tuple[float, float, float, float]
-) -> QPointF:
+def _place(point: QPointF, frame: QRectF, view: tuple[float, float, float, float]) -> QPointF:
     """Data coordinates to widget coordinates (Qt's y points down)."""
     u = (point.x() - view[0]) / (view[1] - view[0])
     v = (point.y() - view[2]) / (view[3] - view[2])

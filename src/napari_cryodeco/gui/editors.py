@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -49,6 +50,8 @@ class Editor(QWidget):
         row.setSpacing(4)
         for widget in widgets:
             row.addWidget(widget)
+        widgets[0].setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFocusProxy(widgets[0])
 
 
@@ -311,7 +314,7 @@ def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
 
 
 def _split_optional(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
-    """``int | None`` gives ``(int, (None,))``, ``Literal["auto"] | int`` gives ``(int, ("auto",))``."""
+    """Part a type from what means "choose for me": ``int | None`` gives ``(int, (None,))``."""
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation, ()
     members = get_args(annotation)

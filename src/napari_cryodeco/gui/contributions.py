@@ -1,0 +1,60 @@
+"""What napari calls: one function per widget of the manifest, each importing its panel when asked.
+
+They take no viewer (napari gives one to classes only) and ask for the one whose window is in front.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from qtpy.QtWidgets import QWidget
+
+PLUGIN = "napari-cryodeco"
+
+
+def reconstruct_widget() -> QWidget:
+    """Make the Reconstruct panel: choose, train, watch."""
+    from napari_cryodeco.gui.reconstruct_panel import ReconstructPanel
+
+    panel = ReconstructPanel()
+    panel.explore_requested.connect(open_explorer)
+    return panel
+
+
+def explorer_widget() -> QWidget:
+    """Make the Explorer panel: scatter, lasso, live map."""
+    from napari_cryodeco.gui.explorer_panel import ExplorerPanel
+
+    return ExplorerPanel(_viewer())
+
+
+def movie_widget() -> QWidget:
+    """Make the Movie panel: a path through z as moving map and as files."""
+    from napari_cryodeco.gui.movie_panel import MoviePanel
+
+    return MoviePanel(_viewer())
+
+
+def export_widget() -> QWidget:
+    """Make the Export panel: particles, maps, whole runs."""
+    from napari_cryodeco.gui.export_panel import ExportPanel
+
+    return ExportPanel(_viewer())
+
+
+def open_explorer(run: Path) -> None:
+    """Show the Explorer of the front viewer on a run."""
+    _, panel = _viewer().window.add_plugin_dock_widget(PLUGIN, "Explorer")
+    panel.open_run(run)
+
+
+def _viewer() -> Viewer:
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise RuntimeError("There is no napari window: start napari first.")
+    return viewer

@@ -1,0 +1,102 @@
+"""How a run gets on: one line, a bar with an estimate, curves of loss and resolution, the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontDatabase
+from qtpy.QtWidgets import (
+    QDialog,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryodeco.gui.curves import CurvePlot, Series
+from napari_cryodeco.gui.metrics import MetricHistory
+from napari_cryodeco.gui.watching import headline
+
+if TYPE_CHECKING:
+    from napari_cryodeco.runs.progress import Update
+
+LOG_TAIL_BYTES = 200_000
+
+
+class ProgressView(QWidget):
+    """Shows the updates of one run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._history = MetricHistory()
+        self.line = QLabel("Choose particles and a run folder, then press Start.")
+        self.line.setWordWrap(True)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(True)
+        self.bar.setFormat("%p %")
+        self.loss = CurvePlot("training time (min)", "loss", "loss: comes with the first steps")
+        self.resolution = CurvePlot(
+            "training time (min)", "resolution (Å)", "resolution in Å: comes with the first maps"
+        )
+        plots = QHBoxLayout()
+        plots.setSpacing(4)
+        plots.addWidget(self.loss)
+        plots.addWidget(self.resolution)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.line)
+        column.addWidget(self.bar)
+        column.addLayout(plots, 1)
+
+    def clear(self) -> None:
+        """Forget the last run."""
+        self._history = MetricHistory()
+        self.loss.show_series()
+        self.resolution.show_series()
+        self.bar.setValue(0)
+
+    def show_update(self, update: Update) -> None:
+        """Show where the run is now, and add what it told."""
+        self.line.setText(headline(update.status))
+        self.line.setToolTip(update.status.message)
+        self.bar.setValue(round(1000 * update.status.share))
+        if not update.metrics:
+            return
+        self._history.add(update.metrics)
+        # Losses of different stages measure different things; resolutions can be compared.
+        last = self._history.stages("loss")[-1:]
+        self.loss.show_series(*(self._series("loss", stage) for stage in last))
+        stages = self._history.stages("resolution")
+        self.resolution.show_series(*(self._series("resolution", stage) for stage in stages))
+
+    def _series(self, name: str, stage: str) -> Series:
+        return Series(stage, *self._history.curve(name, stage))
+
+
+class LogDialog(QDialog):
+    """The end of a run's log, as text that can be copied."""
+
+    def __init__(self, path: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(str(path))
+        self.resize(820, 480)
+        self.text = QPlainTextEdit(read_tail(path))
+        self.text.setReadOnly(True)
+        self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        QVBoxLayout(self).addWidget(self.text)
+        self.text.moveCursor(self.text.textCursor().MoveOperation.End)
+
+
+def read_tail(path: Path) -> str:
+    """The last part of a text file, or why there is none."""
+    if not path.is_file():
+        return f"{path} does not exist yet: the run has not been started."
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+        return file.read().decode("utf-8", errors="replace")

@@ -1,0 +1,225 @@
+"""The Reconstruct panel writes a run, starts its process, and shows what that process writes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QSettings, Qt
+from qtpy.QtWidgets import QPlainTextEdit
+
+from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.gui import reconstruct_panel
+from napari_cryodeco.gui.curves import MAX_POINTS, Series, round_ticks
+from napari_cryodeco.gui.metrics import MetricHistory
+from napari_cryodeco.gui.reconstruct_panel import Actions, ReconstructPanel, suggest_folder
+from napari_cryodeco.gui.watching import headline, remaining
+from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.progress import Metric, Progress, Status
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path, monkeypatch):
+    """Keep the user's settings, home and devices out of the tests."""
+    QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(reconstruct_panel, "list_devices", lambda: ())
+
+
+@pytest.fixture
+def panel(qtbot):
+    widget = ReconstructPanel()
+    qtbot.addWidget(widget)
+    widget.show()
+    qtbot.waitExposed(widget)
+    yield widget
+    widget._watcher.stop()
+
+
+@pytest.fixture
+def run_folder(particle_set, tmp_path):
+    """A run that was made and not yet trained."""
+    from napari_cryodeco.data.read import read_particles
+    from napari_cryodeco.runs.run import Run
+
+    config = TrainConfig.model_validate(
+        {"data": {"source": str(particle_set.star)}, "seed": 7, "refine": {"epochs": 3}}
+    )
+    Run.create(tmp_path / "run", read_particles(particle_set.star), config)
+    return tmp_path / "run"
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+# ---- logic without a window
+
+
+@pytest.mark.parametrize(
+    ("status", "epochs", "busy", "expected"),
+    [
+        (None, False, False, Actions(True, False, False, False)),
+        (None, False, True, Actions(False, False, False, False)),
+        (Status(state="queued"), False, False, Actions(False, False, True, False)),
+        (Status(state="running"), False, False, Actions(False, True, False, False)),
+        (Status(state="running"), True, False, Actions(False, True, False, True)),
+        (Status(state="stopped"), True, False, Actions(False, False, True, True)),
+        (Status(state="lost"), True, False, Actions(False, False, True, True)),
+        (Status(state="failed"), False, False, Actions(False, False, True, False)),
+        (Status(state="done"), True, False, Actions(False, False, False, True)),
+    ],
+)
+def test_buttons_follow_the_state(status, epochs, busy, expected):
+    assert Actions.of(status, epochs, busy) == expected
+
+
+def test_a_unit_done_again_replaces_its_numbers():
+    history = MetricHistory()
+    told = [Metric(float(t), "refine", 0, t, "loss", float(t)) for t in range(4)]
+    again = [Metric(10.0 + t, "refine", 0, t, "loss", 100.0 + t) for t in range(2)]
+    history.add([*told, *again])
+    minutes, values = history.curve("loss", "refine")
+    assert values.tolist() == [2, 3, 100, 101]
+    assert (np.diff(minutes) > 0).all()
+
+
+def test_a_night_between_stop_and_resume_is_no_training_time():
+    history = MetricHistory()
+    history.add([Metric(t, "refine", 0, int(t), "loss", 1.0) for t in (0.0, 30.0)])
+    history.add([Metric(t, "refine", 1, int(t), "loss", 1.0) for t in (40_000.0, 40_030.0)])
+    minutes, _ = history.curve("loss", "refine")
+    assert minutes[-1] == pytest.approx(1.0)
+
+
+def test_thinning_keeps_the_mean_and_the_ends_near():
+    rng = np.random.default_rng(0)
+    x = np.linspace(0, 1, 12_000)
+    series = Series("loss", x, rng.normal(size=x.size))
+    thin = series.thinned(MAX_POINTS)
+    assert len(thin.x) <= MAX_POINTS
+    assert thin.y.mean() == pytest.approx(series.y.mean(), abs=1e-6)
+    assert thin.x[0] < 0.01 < 0.99 < thin.x[-1]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.7, 12), (1e-7, 3e-7), (990, 1010), (5, 5)])
+def test_ticks_are_round_and_inside(low, high):
+    ticks = round_ticks(low, high)
+    assert (not ticks) == (low == high)
+    assert all(low - 1e-9 <= t <= high + 1e-9 * abs(high) for t in ticks)
+    steps = np.diff(ticks)
+    assert np.allclose(steps, steps[:1])
+
+
+def test_durations_as_people_say_them():
+    assert remaining(20) == "less than a minute"
+    assert remaining(260) == "about 4 min"
+    assert remaining(3 * 3600) == "about 3 h"
+    line = headline(Status(state="running", stage="refine", unit=2, units=20, eta_s=260))
+    assert line == "refine 3 of 20: running, about 4 min left"
+    assert headline(Status(state="failed", error="Out of memory: lower refine.batch.")) == (
+        "Out of memory: lower refine.batch."
+    )
+
+
+def test_the_suggested_folder_is_free_and_not_beside_the_particles(tmp_path):
+    source = Path("/project/Extract/job012/particles.star")
+    first = suggest_folder(source)
+    assert source.parent not in first.parents
+    first.mkdir(parents=True)
+    assert suggest_folder(source) != first
+
+
+# ---- the window
+
+
+def test_start_without_particles_says_which_field(panel, qtbot):
+    click(qtbot, panel.start)
+    assert panel.error.isVisible()
+    assert panel.error.text().startswith("Particles: nothing is chosen yet")
+
+
+def test_a_wrong_file_is_said_in_the_window_and_leaves_no_run(panel, qtbot, tmp_path):
+    panel.form.editor("data.source").show_value(tmp_path / "gone.star")
+    panel.folder.show_value(tmp_path / "run")
+    click(qtbot, panel.start)
+    qtbot.waitUntil(lambda: panel.error.isVisible(), timeout=10_000)
+    assert "gone.star" in panel.error.text()
+    assert not (tmp_path / "run").exists()
+    qtbot.waitUntil(lambda: panel.start.isEnabled(), timeout=5000)
+
+
+def test_choosing_particles_suggests_a_folder_until_the_user_has_one(panel):
+    panel.form.editor("data.source").show_value(Path("/project/job1/a.star"))
+    assert panel.folder.value() == suggest_folder(Path("/project/job1/a.star"))
+    panel.folder.show_value(Path("/mine"))
+    panel.form.editor("data.source").show_value(Path("/project/job1/b.star"))
+    assert panel.folder.value() == Path("/mine")
+
+
+def test_attaching_shows_settings_and_numbers_of_a_run(panel, qtbot, run_folder):
+    with Progress(run_folder) as progress:
+        progress.unit("refine", 1, 3)
+        for step in range(5):
+            progress.metric("loss", 1.0 / (step + 1))
+            progress.metric("resolution", 40.0 - step)
+            progress.step(step, 5)
+        panel.folder.show_value(run_folder)
+        assert panel.form.read().seed == 7
+        assert panel.progress.line.text().startswith("refine 2 of 3: running")
+        assert panel.progress.loss.series[0].label == "refine"
+        assert panel.stop.isEnabled() and not panel.start.isEnabled()
+        progress.finish("stopped")
+    panel._watcher.poll()
+    assert panel.resume.isEnabled() and not panel.stop.isEnabled()
+
+
+def test_a_failed_run_says_its_sentence(panel, run_folder):
+    with Progress(run_folder) as progress:
+        progress.finish("failed", "cuda:0 is out of memory: lower Batch.")
+    panel.attach(run_folder)
+    assert panel.error.text() == "cuda:0 is out of memory: lower Batch."
+
+
+def test_a_new_window_finds_the_last_run(panel, qtbot, run_folder):
+    panel.folder.show_value(run_folder)
+    again = ReconstructPanel()
+    qtbot.addWidget(again)
+    assert again.folder.value() == run_folder
+    assert again.form.read().seed == 7
+    again._watcher.stop()
+
+
+def test_a_damaged_run_is_said_in_one_sentence(panel, run_folder):
+    RunPaths(run_folder).config.write_text("poses: nowhere\n")
+    panel.attach(run_folder)
+    assert "run.yaml" in panel.error.text() and "\n" not in panel.error.text()
+
+
+def test_the_log_opens(panel, qtbot, run_folder):
+    panel.folder.show_value(run_folder)
+    RunPaths(run_folder).log.write_text("epoch 1 done\n")
+    click(qtbot, panel.log)
+    texts = [box.toPlainText() for box in panel.findChildren(QPlainTextEdit)]
+    assert "epoch 1 done\n" in texts
+
+
+def test_the_window_stays_free_while_the_run_is_made(panel, qtbot, monkeypatch, tmp_path):
+    gate, asked = threading.Event(), []
+
+    def slow(config, path):
+        gate.wait(5)
+        asked.append((config, path))
+        raise ValueError("particles.star row 3: no such stack.")
+
+    monkeypatch.setattr(reconstruct_panel, "begin", slow)
+    panel.form.editor("data.source").show_value(tmp_path / "a.star")
+    panel.folder.show_value(tmp_path / "run")
+    click(qtbot, panel.start)
+    assert not asked  # the click came back before the work was done
+    assert not panel.start.isEnabled()
+    gate.set()
+    qtbot.waitUntil(lambda: bool(asked) and panel.start.isEnabled(), timeout=5000)
+    assert "row 3" in panel.error.text()
