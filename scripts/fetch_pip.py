@@ -1,4 +1,4 @@
-"""Install pip into a virtual environment made without it, where Debian's python3-venv is missing."""
+"""Install pip into a virtual environment made without it, for want of Debian's python3-venv."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What napari's plugin hub and the registry show of the package, and that the distribution holds what it needs."""
+"""What the plugin hub and the registry show, and that the distribution is whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house rules that a machine can check, as tests: ruff, mypy, import-linter, sizes, no pickle."""
+"""The house rules that a machine can check: ruff, mypy, import-linter, sizes, no pickle."""
 
 from __future__ import annotations
 

@@ -70,8 +70,9 @@ def bead_names() -> tuple[str, ...]:
 def load_beads(name: str | Path) -> Molecule:
     """Read a shipped bead model by name, or one of your own by path.
 
-    A file holds `xyz` (``(3, n)`` int16 in 0.1 Å, or ``(n, 3)`` float in Å) and `electrons` (uint16, halves of an
-    electron) or `w` (float); optionally `title`, `source` and a hinge (`moving`, `pivot`, `axis`, `angles`).
+    A file holds `xyz` (``(3, n)`` int16 in 0.1 Å, or ``(n, 3)`` float in Å) and `electrons`
+    (uint16, halves of an electron) or `w` (float); optionally `title`, `source` and a hinge
+    (`moving`, `pivot`, `axis`, `angles`).
 
     Raises
     ------

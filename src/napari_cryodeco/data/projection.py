@@ -1,8 +1,8 @@
 """Exact projections and maps of bead models.
 
-Beads are spread over a finer grid by linear interpolation, transformed, divided by the transform of that spreading,
-blurred by a Gaussian and Fourier-cropped. A map made so is the one whose slices the images are, so no interpolation
-error of a volume enters simulated data.
+Beads are spread over a finer grid by linear interpolation, transformed, divided by the transform of
+that spreading, blurred by a Gaussian and Fourier-cropped. A map made so is the one whose slices the
+images are, so no interpolation error of a volume enters simulated data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ OVERSAMPLING = 4
 
 
 def project(
-    positions: Tensor, electrons: Tensor, rotations: Tensor, box: int, pixel_size: float, blur: float
+    positions: Tensor,
+    electrons: Tensor,
+    rotations: Tensor,
+    box: int,
+    pixel_size: float,
+    blur: float,
 ) -> Tensor:
     """Half-spectra of projections, origin of the image at pixel ``box // 2``.
 
@@ -34,11 +39,14 @@ def project(
     Returns
     -------
     Tensor
-        ``(b, box, box // 2 + 1)`` complex64 as of `torch.fft.rfft2`, electrons; the Nyquist row and column are zero.
+        ``(b, box, box // 2 + 1)`` complex64 as of `torch.fft.rfft2`, electrons; the Nyquist row and
+        column are zero.
     """
     fine = box * OVERSAMPLING
     seen = torch.einsum("bij,nj->bni", rotations[:, :2], positions)
-    grid = torch.stack([_spread(points, electrons, fine, pixel_size / OVERSAMPLING) for points in seen])
+    grid = torch.stack(
+        [_spread(points, electrons, fine, pixel_size / OVERSAMPLING) for points in seen]
+    )
     spectrum = torch.fft.rfft2(torch.fft.ifftshift(grid, dim=(1, 2)))
     spectrum = _crop(spectrum[..., : box // 2 + 1], 1, box)
     spectrum[..., box // 2] = 0
@@ -53,7 +61,7 @@ def to_images(spectra: Tensor, box: int) -> Tensor:
 def true_map(
     positions: Tensor, electrons: Tensor, box: int, pixel_size: float, blur: float
 ) -> Tensor:
-    """The map ``(box, box, box)`` zyx whose projections :func:`project` makes, electrons per voxel."""
+    """The map ``(box, box, box)`` zyx of these projections, in electrons per voxel."""
     fine = box * OVERSAMPLING
     grid = _spread(positions, electrons, fine, pixel_size / OVERSAMPLING)
     spectrum = torch.fft.rfftn(torch.fft.ifftshift(grid))[..., : box // 2 + 1]
@@ -64,7 +72,7 @@ def true_map(
 
 
 def _spread(points: Tensor, electrons: Tensor, side: int, spacing: float) -> Tensor:
-    """Linear spreading of points ``(n, ndim)``, xyz columns, on a grid with z slowest; it wraps round."""
+    """Spread points ``(n, ndim)`` xyz linearly on a grid with z slowest, wrapping round."""
     ndim = points.shape[1]
     place = points / spacing + side // 2
     corner = place.floor()

@@ -1,18 +1,19 @@
 """Simulated particle sets of bead models, with their truth, for tests, tutorials and benchmarks.
 
-A set is a folder: `particles.mrcs`, `particles.star` (RELION 3.1, CTF only), `info.json`, and in `gt/` the truth:
-`particles_gt.star` (with poses), `ground_truth.npz`, and `vol_NNN.mrc`, the map of each class in the units of the images.
+A set is a folder: `particles.mrcs`, `particles.star` (RELION 3.1, CTF only), `info.json`, and in
+`gt/` the truth: `particles_gt.star` (with poses), `ground_truth.npz`, and `vol_NNN.mrc`, the map of
+each class in the units of the images.
 
-Protein is white. The noise is white with standard deviation 1 in every image, so its level cannot give a class away.
-SNR is var(signal after CTF) / var(noise) over all pixels of the box, per species unless they are states of one molecule
-(the definition of CryoBench, at the box that is written).
+Protein is white. The noise is white with standard deviation 1 in every image, so its level cannot
+give a class away. SNR is var(signal after CTF) / var(noise) over all pixels of the box, per species
+unless they are states of one molecule (the definition of CryoBench, at the box that is written).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import mrcfile
@@ -20,95 +21,12 @@ import numpy as np
 import torch
 
 from napari_cryodeco.atomic import replacing_folder
+from napari_cryodeco.data.ground_truth import Recipe, Truth, write_star, write_truth
 from napari_cryodeco.data.molecule import Molecule
 from napari_cryodeco.data.projection import project, to_images, true_map
 from napari_cryodeco.imaging.ctf import Ctf
-from napari_cryodeco.imaging.so3 import euler_to_matrix
 
-_POSE_COLUMNS = ("AngleRot", "AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst")
-_OPTICS_COLUMNS = (
-    *("OpticsGroup", "OpticsGroupName", "AmplitudeContrast", "SphericalAberration", "Voltage"),
-    *("ImagePixelSize", "ImageSize", "ImageDimensionality"),
-)
-_PARTICLE_COLUMNS = ("ImageName", "OpticsGroup", "DefocusU", "DefocusV", "DefocusAngle", "PhaseShift")
 _BATCH_BEADS = 600_000  # beads spread at a time: bounds the memory of a batch
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How images are made.
-
-    Parameters
-    ----------
-    box, pixel_size
-        Side in pixels (even) and Å per pixel.
-    count
-        Images of each species.
-    snr
-        Variance of the signal over that of the noise.
-    shift
-        Largest displacement along x and y, as a share of the box.
-    defocus, astigmatism
-        Range of the mean defocus and spread of the astigmatism, Å.
-    voltage, cs, amplitude
-        kV, mm, and amplitude contrast.
-    b_factor
-        Envelope ``exp(-B s²/4)``, Å².
-    resolution
-        Resolution of the molecules in Å (ChimeraX's sense); None: twice the pixel size.
-    pooled
-        One noise level for all species, for states of one molecule.
-    half
-        Write float16 (MRC mode 12, RELION ≥ 4) and not float32.
-    seed
-        Of everything random.
-    """
-
-    box: int = 64
-    pixel_size: float = 5.0
-    count: int = 500
-    snr: float = 0.1
-    shift: float = 20 / 256
-    defocus: tuple[float, float] = (5000.0, 25000.0)
-    astigmatism: float = 200.0
-    voltage: float = 300.0
-    cs: float = 2.7
-    amplitude: float = 0.1
-    b_factor: float = 100.0
-    resolution: float | None = None
-    pooled: bool = False
-    half: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.box < 8 or self.box % 2:
-            raise ValueError(f"Box {self.box} px: it must be even and at least 8.")
-        if self.count < 1 or self.pixel_size <= 0 or self.snr <= 0:
-            raise ValueError(
-                f"{self.count} images at {self.pixel_size} Å/px and SNR {self.snr}: all must be positive."
-            )
-
-    @property
-    def blur(self) -> float:
-        """Standard deviation of the Gaussian beads, Å."""
-        return 0.225 * (self.resolution or 2 * self.pixel_size)
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Row i is particle i: `labels` ``(n,)``, `eulers` ``(n, 3)`` degrees, `displacements` ``(n, 2)`` px, `ctf`.
-
-    A displacement is where the particle sits; RELION's origin is its negative.
-    """
-
-    labels: np.ndarray
-    eulers: np.ndarray
-    displacements: np.ndarray
-    ctf: Ctf
-
-    def rotations(self) -> torch.Tensor:
-        """``(n, 3, 3)`` float32."""
-        return euler_to_matrix(torch.deg2rad(torch.from_numpy(self.eulers))).float()
 
 
 def draw_truth(species: int, recipe: Recipe, rng: np.random.Generator) -> Truth:
@@ -117,7 +35,12 @@ def draw_truth(species: int, recipe: Recipe, rng: np.random.Generator) -> Truth:
     mean = rng.uniform(*recipe.defocus, n)
     half = np.abs(rng.normal(0, recipe.astigmatism, n)) / 2
     angle = rng.uniform(0, np.pi, n)
-    constant = {"voltage": recipe.voltage, "cs": recipe.cs, "amplitude": recipe.amplitude, "phase": 0.0}
+    constant = {
+        "voltage": recipe.voltage,
+        "cs": recipe.cs,
+        "amplitude": recipe.amplitude,
+        "phase": 0.0,
+    }
     ctf = Ctf(
         defocus_u=torch.from_numpy(mean + half),
         defocus_v=torch.from_numpy(mean - half),
@@ -132,8 +55,10 @@ def draw_truth(species: int, recipe: Recipe, rng: np.random.Generator) -> Truth:
     return Truth(labels, eulers, displacements, ctf)
 
 
-def clean_images(molecule: Molecule, truth: Truth, rows: np.ndarray, recipe: Recipe) -> torch.Tensor:
-    """Noiseless images ``(len(rows), box, box)`` of one molecule with CTF and displacement, in electrons."""
+def clean_images(
+    molecule: Molecule, truth: Truth, rows: np.ndarray, recipe: Recipe
+) -> torch.Tensor:
+    """Noiseless images ``(len(rows), box, box)`` with CTF and displacement, in electrons."""
     index = torch.from_numpy(rows)
     box, half = recipe.box, recipe.box // 2 + 1
     spectra = project(
@@ -144,7 +69,9 @@ def clean_images(molecule: Molecule, truth: Truth, rows: np.ndarray, recipe: Rec
         recipe.pixel_size,
         recipe.blur,
     )
-    fy, fx = torch.meshgrid(torch.fft.fftfreq(box), torch.fft.fftfreq(box)[:half].abs(), indexing="ij")
+    fy, fx = torch.meshgrid(
+        torch.fft.fftfreq(box), torch.fft.fftfreq(box)[:half].abs(), indexing="ij"
+    )
     per_pixel = torch.stack([fx, fy], -1).reshape(-1, 2)
     transfer = truth.ctf[index].at(per_pixel / recipe.pixel_size)
     envelope = torch.exp(-recipe.b_factor / 4 * (per_pixel / recipe.pixel_size).pow(2).sum(1))
@@ -192,13 +119,15 @@ def simulate(
     truth = draw_truth(len(molecules), recipe, rng)
     with replacing_folder(out) as folder:
         (folder / "gt").mkdir()
-        sigma, signal = _write_stack(folder / "particles.mrcs", molecules, truth, recipe, rng, progress)
-        _write_star(folder / "particles.star", truth, recipe, poses=False)
-        _write_star(folder / "gt" / "particles_gt.star", truth, recipe, poses=True)
+        sigma, signal = _write_stack(
+            folder / "particles.mrcs", molecules, truth, recipe, rng, progress
+        )
+        write_star(folder / "particles.star", truth, recipe, poses=False)
+        write_star(folder / "gt" / "particles_gt.star", truth, recipe, poses=True)
         for number, molecule in enumerate(molecules):
             _write_map(folder / "gt" / f"vol_{number:03d}.mrc", molecule, sigma[number], recipe)
         names = [molecule.name for molecule in molecules]
-        _write_truth(folder / "gt" / "ground_truth.npz", truth, recipe, names, sigma, signal, latent)
+        write_truth(folder / "gt" / "ground_truth.npz", truth, recipe, names, sigma, signal, latent)
         info = {"models": names, "n": len(truth.labels), **asdict(recipe)}
         (folder / "info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
     return out / "particles.star"
@@ -212,9 +141,11 @@ def _write_stack(
     rng: np.random.Generator,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Write the stack; return the noise before scaling and the variance of the scaled signal, ``(species,)`` each."""
+    """Write the stack; return noise before scaling and variance of the scaled signal, each class."""
     n, box = len(truth.labels), recipe.box
-    with mrcfile.new_mmap(path, (n, box, box), mrc_mode=12 if recipe.half else 2, overwrite=True) as mrc:
+    with mrcfile.new_mmap(
+        path, (n, box, box), mrc_mode=12 if recipe.half else 2, overwrite=True
+    ) as mrc:
         mrc.set_image_stack()
         mrc.voxel_size = recipe.pixel_size
         variance = np.empty(len(molecules))
@@ -251,63 +182,17 @@ def _add_noise(stack: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -
     for start in range(0, len(stack), 256):
         chunk = stack[start : start + 256].astype(np.float32)
         noise = rng.standard_normal(chunk.shape, dtype=np.float32)
-        stack[start : start + 256] = chunk * scale[start : start + 256, None, None].astype(np.float32) + noise
+        stack[start : start + 256] = (
+            chunk * scale[start : start + 256, None, None].astype(np.float32) + noise
+        )
 
 
 def _write_map(path: Path, molecule: Molecule, sigma: float, recipe: Recipe) -> None:
-    positions, electrons = torch.from_numpy(molecule.positions), torch.from_numpy(molecule.electrons)
+    positions, electrons = (
+        torch.from_numpy(molecule.positions),
+        torch.from_numpy(molecule.electrons),
+    )
     volume = true_map(positions, electrons, recipe.box, recipe.pixel_size, recipe.blur) / sigma
     with mrcfile.new(path) as mrc:
         mrc.set_data(volume.numpy())
         mrc.voxel_size = recipe.pixel_size
-
-
-def _write_truth(
-    path: Path,
-    truth: Truth,
-    recipe: Recipe,
-    names: list[str],
-    sigma: np.ndarray,
-    signal: np.ndarray,
-    latent: np.ndarray | None,
-) -> None:
-    known = np.array([]) if latent is None else np.asarray(latent)[truth.labels]
-    np.savez_compressed(
-        path,
-        label=truth.labels.astype(np.int16),
-        class_names=np.array(names),
-        latent=known.astype(np.float32),
-        rotation=truth.rotations().numpy(),
-        euler_deg=truth.eulers.astype(np.float32),
-        origin_px=-truth.displacements.astype(np.float32),
-        origin_A=-truth.displacements.astype(np.float32) * recipe.pixel_size,
-        noise_sigma_raw=sigma.astype(np.float32),
-        signal_var=signal.astype(np.float32),
-        snr=recipe.snr,
-        apix=recipe.pixel_size,
-        D=recipe.box,
-    )
-
-
-def _write_star(path: Path, truth: Truth, recipe: Recipe, poses: bool) -> None:
-    optics = (
-        f"1 opticsGroup1 {recipe.amplitude:.6f} {recipe.cs:.6f} {recipe.voltage:.6f}"
-        f" {recipe.pixel_size:.6f} {recipe.box} 2"
-    )
-    columns = _PARTICLE_COLUMNS + (_POSE_COLUMNS if poses else ())
-    origins = -truth.displacements * recipe.pixel_size
-    rows = []
-    for i in range(len(truth.labels)):
-        u, v = float(truth.ctf.defocus_u[i]), float(truth.ctf.defocus_v[i])
-        angle = float(np.rad2deg(truth.ctf.angle[i]))
-        row = f"{i + 1:06d}@particles.mrcs 1 {u:.4f} {v:.4f} {angle:.4f} 0.000000"
-        if poses:
-            row += "".join(f" {value:.6f}" for value in (*truth.eulers[i], *origins[i]))
-        rows.append(row)
-    text = _block("optics", _OPTICS_COLUMNS, [optics]) + _block("particles", columns, rows)
-    path.write_text(text, encoding="utf-8")
-
-
-def _block(name: str, columns: Sequence[str], rows: Sequence[str]) -> str:
-    labels = "".join(f"_rln{column} #{number}\n" for number, column in enumerate(columns, 1))
-    return f"\n# version 30001\n\ndata_{name}\n\nloop_\n{labels}" + "\n".join(rows) + "\n\n"
