@@ -1,4 +1,4 @@
-"""cryoSPARC .cs files: structured NumPy arrays, read and written without pickle (algorithm.md §1.6, §1.7, §6.2)."""
+"""Read and write cryoSPARC .cs files: structured NumPy arrays, no pickle (algorithm.md §1, §6.2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.so3 import rotvec_to_matrix
 
 _IMAGES = ("blob/path", "blob/idx", "blob/psize_A")
-_CTF = ("ctf/df1_A", "ctf/df2_A", "ctf/df_angle_rad", "ctf/accel_kv", "ctf/cs_mm", "ctf/amp_contrast")
+_CTF = (
+    "ctf/df1_A",
+    "ctf/df2_A",
+    "ctf/df_angle_rad",
+    "ctf/accel_kv",
+    "ctf/cs_mm",
+    "ctf/amp_contrast",
+)
 _CLASS = re.compile(r"alignments_class_\d+(?=/pose$)")
 Table = Mapping[str, np.ndarray]
 
@@ -36,16 +43,20 @@ def load(path: Path) -> np.ndarray:
     try:
         table = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no readable .cs file ({error}): export the particles from cryoSPARC again.") from None
+        raise ValueError(
+            f"{path} is no readable .cs file ({error}): export the particles from cryoSPARC again."
+        ) from None
     if not isinstance(table, np.ndarray) or table.dtype.names is None or table.ndim != 1:
-        raise ValueError(f"{path} is no table of cryoSPARC: choose the particles .cs file of a job.")
+        raise ValueError(
+            f"{path} is no table of cryoSPARC: choose the particles .cs file of a job."
+        )
     if len(table) == 0:
         raise ValueError(f"{path} is empty: choose a .cs file with particles.")
     return table
 
 
 def columns(path: Path) -> dict[str, np.ndarray]:
-    """Read all columns of a .cs file; what it lacks is taken by uid from the passthrough files beside it."""
+    """Read all columns of a .cs file, and by uid those of the passthrough files beside it."""
     table = load(path)
     found = {name: table[name] for name in table.dtype.names or ()}
     if "uid" not in found or (_has(found, _IMAGES + _CTF) and _pose_prefix(found)):
@@ -80,8 +91,18 @@ def read(path: Path, datadir: Path | None = None) -> Particles:
         With one sentence that names file, row and cure.
     """
     table = columns(path)
-    _require(path, table, _IMAGES, "choose the particles .cs file of an extraction, selection or refinement job")
-    _require(path, table, _CTF, "estimate the CTF in cryoSPARC, or put the job's passthrough .cs file beside it")
+    _require(
+        path,
+        table,
+        _IMAGES,
+        "choose the particles .cs file of an extraction, selection or refinement job",
+    )
+    _require(
+        path,
+        table,
+        _CTF,
+        "estimate the CTF in cryoSPARC, or put the job's passthrough .cs file beside it",
+    )
     stack_names = [name.lstrip(">") for name in text(table["blob/path"])]
     images = index_images(path, stack_names, table["blob/idx"].astype(np.int64), datadir)
     pixel_size = common_pixel_size(path, table["blob/psize_A"].astype(np.float64))
@@ -111,7 +132,9 @@ def _require(path: Path, table: Table, names: tuple[str, ...], cure: str) -> Non
 def _require_finite(path: Path, name: str, values: np.ndarray) -> None:
     wrong = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(1))
     if len(wrong):
-        raise ValueError(f"{path}, row {int(wrong[0]) + 1}: {name} is no finite number; remove this particle.")
+        raise ValueError(
+            f"{path}, row {int(wrong[0]) + 1}: {name} is no finite number; remove this particle."
+        )
 
 
 def text(column: np.ndarray) -> list[str]:
@@ -120,7 +143,9 @@ def text(column: np.ndarray) -> list[str]:
 
 
 def _ctf(table: Table) -> Ctf:
-    u, v, angle, voltage, cs, amplitude = (torch.from_numpy(table[name].astype(np.float32)) for name in _CTF)
+    u, v, angle, voltage, cs, amplitude = (
+        torch.from_numpy(table[name].astype(np.float32)) for name in _CTF
+    )
     phase = table.get("ctf/phase_shift_rad", np.zeros(len(u)))
     return Ctf(u, v, angle, voltage, cs, amplitude, torch.from_numpy(phase.astype(np.float32)))
 
@@ -133,7 +158,9 @@ def _pose_prefix(table: Table) -> list[str]:
 
 def _poses(path: Path, table: Table, pixel_size: float) -> Poses | None:
     prefixes = _pose_prefix(table)
-    if len(prefixes) > 1 and not _has(table, tuple(f"{prefix}/class_posterior" for prefix in prefixes)):
+    if len(prefixes) > 1 and not _has(
+        table, tuple(f"{prefix}/class_posterior" for prefix in prefixes)
+    ):
         return None
     if not prefixes:
         return None
@@ -146,7 +173,9 @@ def _poses(path: Path, table: Table, pixel_size: float) -> Poses | None:
     if not pose.any():
         return None
     size = np.full(len(best), pixel_size)
-    if all(f"{prefix}/psize_A" in table for prefix in prefixes):  # of the job that aligned, which may be binned
+    if all(
+        f"{prefix}/psize_A" in table for prefix in prefixes
+    ):  # of the job that aligned, which may be binned
         size = _of_best(table, prefixes, best, "psize_A")
     rotations = rotvec_to_matrix(torch.from_numpy(pose)).transpose(-1, -2).float()
     return Poses(rotations.contiguous(), torch.from_numpy(shift * size[:, None]).float())
@@ -163,18 +192,20 @@ def _contrast(path: Path, table: Table) -> Contrast | None:
     dark = table["blob/sign"] < 0
     if dark.any() and not dark.all():
         raise ValueError(
-            f"{path}, row {int(np.flatnonzero(dark != dark[0])[0]) + 1}: light and dark particles are mixed (blob/sign); "
+            f"{path}, row {int(np.flatnonzero(dark != dark[0])[0]) + 1}: light and dark particles "
+            "are mixed (blob/sign); "
             "extract them again with one contrast."
         )
     return "dark" if dark[0] else "light"
 
 
 def write_rows(particles: Particles, rows: np.ndarray, out: Path) -> None:
-    """Write rows `rows` ``(m,)`` of the user's .cs file: the same columns and uids, paths relative to the project."""
+    """Write rows `rows` ``(m,)`` of the user's .cs file, all columns and uids unchanged."""
     table = load(particles.source)
     if len(table) != len(particles):
         raise ValueError(
-            f"{particles.source} has {len(table)} rows now but {len(particles)} were read; restore the original file."
+            f"{particles.source} has {len(table)} rows now but {len(particles)} were read; "
+            "restore the original file."
         )
     check_rows(particles, rows)
     with replacing(out) as part, part.open("wb") as file:
@@ -182,7 +213,7 @@ def write_rows(particles: Particles, rows: np.ndarray, out: Path) -> None:
 
 
 def relion_columns(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return micrograph names and coordinates (px, y from the top) of rows ``(m,)`` as RELION columns, where known."""
+    """Return micrograph names and coordinates of rows ``(m,)`` as RELION columns, where known."""
     table = columns(path)
     if "location/micrograph_path" not in table:
         return {}
@@ -192,5 +223,7 @@ def relion_columns(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
     if _has(table, centre):
         x, y, shape = (table[name][rows] for name in centre)
         found["rlnCoordinateX"] = (x * shape[:, 1]).astype(np.float64)
-        found["rlnCoordinateY"] = ((1 - y) * shape[:, 0]).astype(np.float64)  # cryoSPARC counts from the bottom
+        found["rlnCoordinateY"] = ((1 - y) * shape[:, 0]).astype(
+            np.float64
+        )  # cryoSPARC counts from the bottom
     return found

@@ -28,9 +28,10 @@ def _unquoted(value: str) -> str:
 
 @dataclass(frozen=True)
 class Block:
-    """One ``data_`` block: its labels without underscore, its rows as text, its lines in the file ``[start, end)``.
+    """One ``data_`` block at the lines ``[start, end)``: labels without underscore, rows as text.
 
-    `label_lines` and `row_lines` are line numbers from 0; a block of label-value pairs has one row and no row lines.
+    `label_lines` and `row_lines` are line numbers from 0; a block of label-value pairs has one row
+    and no row lines.
     """
 
     name: str
@@ -69,7 +70,8 @@ class Block:
         for row, values in enumerate(split, start):
             if len(values) != len(self.labels):
                 raise ValueError(
-                    f"{path}, row {row + 1} (line {self.row_lines[row] + 1}) has {len(values)} values for "
+                    f"{path}, row {row + 1} (line {self.row_lines[row] + 1}) has {len(values)} "
+                    "values for "
                     f"{len(self.labels)} columns: is the file cut off? Export it again."
                 )
 
@@ -99,9 +101,13 @@ class StarDocument:
             lines = file.read().split("\n")
         starts = [number for number, line in enumerate(lines) if line.startswith("data_")]
         if not starts:
-            raise ValueError(f"{path} holds no STAR block (data_…): choose a STAR file of particles.")
+            raise ValueError(
+                f"{path} holds no STAR block (data_…): choose a STAR file of particles."
+            )
         ends = [*starts[1:], len(lines)]
-        return cls(path, lines, tuple(_parse(lines, *bounds) for bounds in zip(starts, ends, strict=True)))
+        return cls(
+            path, lines, tuple(_parse(lines, *bounds) for bounds in zip(starts, ends, strict=True))
+        )
 
     def block_with(self, label: str) -> Block | None:
         """Return the first block that has this label."""
@@ -111,11 +117,13 @@ class StarDocument:
         """Return the block ``data_name``."""
         return next((block for block in self.blocks if block.name == name), None)
 
-    def with_rows(self, block: Block, rows: np.ndarray, columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    def with_rows(
+        self, block: Block, rows: np.ndarray, columns: Mapping[str, Sequence[str]]
+    ) -> Iterator[str]:
         """Lines of this file with only `rows` ``(m,)`` of a loop, in their order.
 
-        `columns` sets values (text, one for each of `rows`); labels that the loop lacks are added. Everything else,
-        other blocks and comments above the loop included, stays as it is.
+        `columns` sets values (text, one for each of `rows`); labels that the loop lacks are added.
+        Everything else, other blocks and comments above the loop included, stays as it is.
         """
         added = [label for label in columns if label not in block.labels]
         last_label = block.label_lines[-1]
@@ -157,4 +165,6 @@ def _parse(lines: list[str], start: int, end: int) -> Block:
         elif first != "#" and line.strip():
             row_lines.append(number)
     rows = [lines[number] for number in row_lines] if loop else [" ".join(values)] if labels else []
-    return Block(name, start, end, tuple(labels), tuple(label_lines), rows, row_lines if loop else ())
+    return Block(
+        name, start, end, tuple(labels), tuple(label_lines), rows, row_lines if loop else ()
+    )

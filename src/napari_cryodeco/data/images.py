@@ -1,4 +1,4 @@
-"""Check that every row of a metadata file has its image: the stack is there, whole, square and long enough."""
+"""Check that every row of a metadata file has its image, in a whole stack of square images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from napari_cryodeco.data.mrc import StackHeader, read_header
 
 @dataclass(frozen=True)
 class Images:
-    """Where the image of each row lies: `stack_of` ``(n,)`` int32 into `stacks`, `slice_of` ``(n,)`` int64 from 0."""
+    """Where the image of each row lies.
+
+    `stack_of` ``(n,)`` int32 is the place in `stacks`, `slice_of` ``(n,)`` int64 that in the stack.
+    """
 
     stacks: tuple[Path, ...]
     stack_of: np.ndarray
@@ -22,7 +25,9 @@ class Images:
     box: int
 
 
-def index_images(source: Path, names: Sequence[str], slices: np.ndarray, datadir: Path | None) -> Images:
+def index_images(
+    source: Path, names: Sequence[str], slices: np.ndarray, datadir: Path | None
+) -> Images:
     """Find the stacks `names` (n of them) and check them.
 
     Parameters
@@ -42,7 +47,9 @@ def index_images(source: Path, names: Sequence[str], slices: np.ndarray, datadir
         Naming the file, the row and the cure.
     """
     place: dict[str, int] = {}
-    stack_of = np.fromiter((place.setdefault(name, len(place)) for name in names), np.int32, len(names))
+    stack_of = np.fromiter(
+        (place.setdefault(name, len(place)) for name in names), np.int32, len(names)
+    )
     paths = tuple(locate(place, source, datadir).values())
     headers = [read_header(path) for path in paths]
     box = _common_box(headers)
@@ -52,8 +59,10 @@ def index_images(source: Path, names: Sequence[str], slices: np.ndarray, datadir
         row = int(beyond[0])
         header = headers[stack_of[row]]
         raise ValueError(
-            f"{source}, row {row + 1}: image {int(slices[row]) + 1} of {header.path}, which holds {header.images}; "
-            "this metadata file belongs to another stack, so choose the stack it was made with (--datadir)."
+            f"{source}, row {row + 1}: image {int(slices[row]) + 1} of {header.path}, which holds "
+            f"{header.images}; "
+            "this metadata file belongs to another stack, so choose the stack it was made with "
+            "(--datadir)."
         )
     return Images(paths, stack_of, slices.astype(np.int64), box)
 
@@ -63,16 +72,19 @@ def _common_box(headers: list[StackHeader]) -> int:
     for header in headers:
         if header.width != header.height:
             raise ValueError(
-                f"{header.path} has images of {header.width}×{header.height} px; extract the particles in square boxes."
+                f"{header.path} has images of {header.width}×{header.height} px; extract the "
+                "particles in square boxes."
             )
         if header.width % 2 or header.width < 8:
             raise ValueError(
-                f"{header.path} has a box of {header.width} px; extract or rescale the particles to an even box "
+                f"{header.path} has a box of {header.width} px; extract or rescale the particles "
+                "to an even box "
                 "of at least 8 px."
             )
         if header.width != box:
             raise ValueError(
-                f"{header.path} has a box of {header.width} px but {headers[0].path} one of {box} px; "
+                f"{header.path} has a box of {header.width} px but {headers[0].path} one of {box} "
+                "px; "
                 "rescale all particles to one box."
             )
     return box
@@ -83,7 +95,8 @@ def check_box(source: Path, stated: np.ndarray, box: int) -> None:
     wrong = np.flatnonzero(stated != box)
     if len(wrong):
         raise ValueError(
-            f"{source}, row {int(wrong[0]) + 1} says a box of {int(stated[wrong[0]])} px but its stack has {box} px; "
+            f"{source}, row {int(wrong[0]) + 1} says a box of {int(stated[wrong[0]])} px but its "
+            f"stack has {box} px; "
             "use the metadata file that was written with these (rescaled) images."
         )
 
@@ -92,11 +105,14 @@ def common_pixel_size(source: Path, sizes: np.ndarray) -> float:
     """Return the one pixel size in Å of all rows ``(n,)``; groups may differ by a thousandth."""
     first = float(sizes[0])
     if not first > 0:
-        raise ValueError(f"{source}, row 1 has a pixel size of {first} Å; correct it in the optics table.")
+        raise ValueError(
+            f"{source}, row 1 has a pixel size of {first} Å; correct it in the optics table."
+        )
     wrong = np.flatnonzero(~(np.abs(sizes / first - 1) < 1e-3))
     if len(wrong):
         raise ValueError(
-            f"{source}, row {int(wrong[0]) + 1} has a pixel size of {float(sizes[wrong[0]]):g} Å but row 1 one of "
+            f"{source}, row {int(wrong[0]) + 1} has a pixel size of {float(sizes[wrong[0]]):g} Å "
+            "but row 1 one of "
             f"{first:g} Å; rescale the optics groups to one pixel size."
         )
     return first

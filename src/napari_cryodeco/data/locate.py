@@ -1,9 +1,10 @@
 """Find the stacks that a metadata file names.
 
-A name is looked for, in this order: as an absolute path; under the given data folder; beside the metadata file and
-then up its parents (RELION and cryoSPARC write names relative to the project folder); last, with leading folders of
-the name left out one by one, under the data folder and beside the metadata file. Two names may never end at the same
-file by the last rule: equal base names of two folders would be mixed up.
+A name is looked for, in this order: as an absolute path; under the given data folder; beside the
+metadata file and then up its parents (RELION and cryoSPARC write names relative to the project
+folder); last, with leading folders of the name left out one by one, under the data folder and
+beside the metadata file. Two names may never end at the same file by the last rule: equal base
+names of two folders would be mixed up.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def locate(names: Iterable[str], source: Path, datadir: Path | None = None) -> d
         If two different names lead to one file.
     """
     if datadir is not None and not datadir.is_dir():
-        raise FileNotFoundError(f"{datadir} is no folder: give the folder of the stacks as --datadir.")
+        raise FileNotFoundError(
+            f"{datadir} is no folder: give the folder of the stacks as --datadir."
+        )
     source = Path(os.path.abspath(source))
     found: dict[str, Path] = {}
     shortened: list[str] = []
@@ -44,7 +47,8 @@ def _check_distinct(source: Path, found: dict[str, Path], shortened: list[str]) 
         other = name_of[found[name]]
         if os.path.normpath(other) != os.path.normpath(name):
             raise ValueError(
-                f"{source}: the stacks {other} and {name} both lead to {found[name]}; give as --datadir the folder "
+                f"{source}: the stacks {other} and {name} both lead to {found[name]}; give as "
+                "--datadir the folder "
                 "from which these names start."
             )
 
@@ -74,6 +78,7 @@ def _find_shortened(name: str, source: Path, datadir: Path | None) -> Path:
                 return path
     looked = f"{datadir} and " if datadir is not None else ""
     raise FileNotFoundError(
-        f"{source} names the stack {name}, which is not in {looked}{source.parent} or the folders above; "
+        f"{source} names the stack {name}, which is not in {looked}{source.parent} or the folders "
+        "above; "
         "give the folder of the stacks as --datadir."
     )

@@ -1,7 +1,7 @@
 """MRC image stacks: header, memory map, and a float32 stack written as it comes.
 
-Modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16), either byte order, any extended header.
-Source: MRC2014 format, https://www.ccpem.ac.uk/mrc_format/mrc2014.php
+Modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16), either byte order, any
+extended header. Source: MRC2014 format, https://www.ccpem.ac.uk/mrc_format/mrc2014.php
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ _LARGEST_SIDE = 2**16
 
 @dataclass(frozen=True)
 class StackHeader:
-    """What the first 1024 bytes say: sides in pixels, `offset` of the first image in bytes, `pixel_size` in Å or 0."""
+    """What the first 1024 bytes say.
+
+    Sides in pixels, `offset` of the first image in bytes, `pixel_size` in Å or 0 if not given.
+    """
 
     path: Path
     width: int
@@ -49,11 +52,15 @@ def read_header(path: Path) -> StackHeader:
         If it is no MRC file, has an unknown mode or fewer bytes than its header says.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: check the path or give the folder of the stacks (--datadir).")
+        raise FileNotFoundError(
+            f"{path} is missing: check the path or give the folder of the stacks (--datadir)."
+        )
     with path.open("rb") as file:
         raw = file.read(HEADER_BYTES)
     if len(raw) < HEADER_BYTES:
-        raise ValueError(f"{path} has {len(raw)} bytes, too few for an MRC header: copy the file again.")
+        raise ValueError(
+            f"{path} has {len(raw)} bytes, too few for an MRC header: copy the file again."
+        )
     order = _byte_order(raw)
     if order is None:
         raise ValueError(f"{path} is no MRC file: choose the .mrcs stack of the particles.")
@@ -65,7 +72,12 @@ def read_header(path: Path) -> StackHeader:
 def _byte_order(raw: bytes) -> str | None:
     for order in "<>":
         width, height, images, mode = struct.unpack_from(order + "4i", raw)
-        if 0 < width < _LARGEST_SIDE and 0 < height < _LARGEST_SIDE and images > 0 and 0 <= mode < 256:
+        if (
+            0 < width < _LARGEST_SIDE
+            and 0 < height < _LARGEST_SIDE
+            and images > 0
+            and 0 <= mode < 256
+        ):
             return order
     return None
 
@@ -74,15 +86,23 @@ def _parse(path: Path, raw: bytes, order: str) -> StackHeader:
     width, height, images, mode = struct.unpack_from(order + "4i", raw)
     if mode not in _TYPES:
         known = ", ".join(map(str, _TYPES))
-        raise ValueError(f"{path} is in MRC mode {mode}; convert it to one of the modes {known}, for example to float32.")
+        raise ValueError(
+            f"{path} is in MRC mode {mode}; convert it to one of the modes {known}, for example "
+            "to float32."
+        )
     (columns,) = struct.unpack_from(order + "i", raw, 28)
     (length,) = struct.unpack_from(order + "f", raw, 40)
     (extended,) = struct.unpack_from(order + "i", raw, 92)
     if extended < 0:
-        raise ValueError(f"{path} has a broken MRC header (extended header of {extended} bytes): copy the file again.")
+        raise ValueError(
+            f"{path} has a broken MRC header (extended header of {extended} bytes): copy the file "
+            "again."
+        )
     pixel_size = length / columns if columns > 0 and length > 0 else 0.0
     dtype = np.dtype(order + _TYPES[mode])
-    return StackHeader(path, width, height, images, mode, HEADER_BYTES + extended, pixel_size, dtype)
+    return StackHeader(
+        path, width, height, images, mode, HEADER_BYTES + extended, pixel_size, dtype
+    )
 
 
 def _check_length(header: StackHeader) -> None:
@@ -90,12 +110,13 @@ def _check_length(header: StackHeader) -> None:
     whole = (header.path.stat().st_size - header.offset) // image
     if whole < header.images:
         raise ValueError(
-            f"{header.path} is truncated: {max(whole, 0)} of {header.images} images are there; copy or extract it again."
+            f"{header.path} is truncated: {max(whole, 0)} of {header.images} images are there; "
+            "copy or extract it again."
         )
 
 
 def write_header(file: BinaryIO, images: int, box: int, pixel_size: float) -> None:
-    """Write the header of a little-endian float32 stack of `images` square images at the start of `file`.
+    """Write the header of a little-endian float32 stack of square images at the start of `file`.
 
     The density statistics are marked as unknown, as the format allows.
     """

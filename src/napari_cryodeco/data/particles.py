@@ -1,4 +1,4 @@
-"""What is known of a set of particle images: where they lie, their CTF and, where given, their poses."""
+"""A set of particle images: where they lie, their CTF and, where given, their poses."""
 
 from __future__ import annotations
 
@@ -56,9 +56,13 @@ class Particles:
         if self.poses is not None:
             lengths.add(len(self.poses))
         if len(lengths) > 1:
-            raise ValueError(f"{self.source}: columns of {sorted(lengths)} rows; one row a particle is needed.")
+            raise ValueError(
+                f"{self.source}: columns of {sorted(lengths)} rows; one row a particle is needed."
+            )
         if len(self) == 0:
-            raise ValueError(f"{self.source} has no particles: choose a file with at least one row.")
+            raise ValueError(
+                f"{self.source} has no particles: choose a file with at least one row."
+            )
         if not self.pixel_size > 0:
             raise ValueError(f"{self.source}: pixel size {self.pixel_size} Å; it must be positive.")
 

@@ -1,4 +1,4 @@
-"""Open any file of particles: STAR, cryoSPARC .cs, or a bare MRC stack with the settings of the microscope."""
+"""Open any file of particles: STAR, cryoSPARC .cs, or a bare MRC stack with a given CTF."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ STACK_SUFFIXES = (".mrcs", ".mrc")
 class CtfOptions:
     """One CTF for all images of a bare stack.
 
-    `defocus_u`, `defocus_v` in Å (underfocus positive; v as u when None), `angle` of astigmatism and `phase` shift in
-    degrees, `voltage` in kV, `cs` in mm, `amplitude` contrast 0 to 1, `pixel_size` in Å (None: from the MRC header).
+    `defocus_u`, `defocus_v` in Å (underfocus positive; v as u when None), `angle` of astigmatism
+    and `phase` shift in degrees, `voltage` in kV, `cs` in mm, `amplitude` contrast 0 to 1,
+    `pixel_size` in Å (None: from the MRC header).
     """
 
     defocus_u: float
@@ -68,7 +69,9 @@ def read_particles(
     elif suffix in STACK_SUFFIXES:
         particles = _read_stack(path, ctf_options)
     else:
-        raise ValueError(f"{path}: particles are read from .star, .cs or .mrcs files; choose one of these.")
+        raise ValueError(
+            f"{path}: particles are read from .star, .cs or .mrcs files; choose one of these."
+        )
     _check_sample(particles)
     return particles
 
@@ -76,14 +79,25 @@ def read_particles(
 def _read_stack(path: Path, options: CtfOptions | None) -> Particles:
     header = read_header(path)
     if options is None:
-        raise ValueError(f"{path} holds images without a CTF: give its STAR or .cs file, or the defocus and voltage.")
+        raise ValueError(
+            f"{path} holds images without a CTF: give its STAR or .cs file, or the defocus and "
+            "voltage."
+        )
     pixel_size = options.pixel_size or header.pixel_size
     if not pixel_size > 0:
         raise ValueError(f"{path} has no pixel size in its header: give the pixel size in Å.")
     images = index_images(path, [str(path)] * header.images, np.arange(header.images), None)
     defocus_v = options.defocus_u if options.defocus_v is None else options.defocus_v
     angle, phase = np.deg2rad([options.angle, options.phase])
-    values = (options.defocus_u, defocus_v, angle, options.voltage, options.cs, options.amplitude, phase)
+    values = (
+        options.defocus_u,
+        defocus_v,
+        angle,
+        options.voltage,
+        options.cs,
+        options.amplitude,
+        phase,
+    )
     return Particles(
         source=path,
         stacks=images.stacks,

@@ -1,4 +1,4 @@
-"""Particle images: reading them from their stacks, the working copy of a run, and a float32 copy for RELION 3.1."""
+"""Particle images: reading them, the working copy of a run, a float32 copy for RELION 3.1."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class ParticleStack:
 
     def _map(self, index: int) -> np.ndarray:
         if index not in self._maps:
-            while len(self._maps) >= _OPEN_STACKS:  # a data set may have more stacks than a process may open files
+            while (
+                len(self._maps) >= _OPEN_STACKS
+            ):  # a data set may have more stacks than a process may open files
                 self._maps.popitem(last=False)
             self._maps[index] = read_header(self.particles.stacks[index]).memory_map()
         self._maps.move_to_end(index)
@@ -72,7 +74,8 @@ class ParticleStack:
         if len(wrong):
             row = int(rows[int(wrong[0])])
             raise ValueError(
-                f"{self.particles.source}, row {row + 1}: image {self.particles.image_name(row)} holds NaN or infinite "
+                f"{self.particles.source}, row {row + 1}: image {self.particles.image_name(row)} "
+                "holds NaN or infinite "
                 "values; remove this particle or extract it again."
             )
 
@@ -88,12 +91,14 @@ def has_half_floats(particles: Particles) -> bool:
     return any(read_header(path).mode == FLOAT16_MODE for path in particles.stacks)
 
 
-def write_working_copy(particles: Particles, box: int, path: Path, progress: Progress | None = None) -> Geometry:
-    """Write the working coefficients of all particles, float16 ``(n, p)`` in radius order, as one ``.npy`` file.
+def write_working_copy(
+    particles: Particles, box: int, path: Path, progress: Progress | None = None
+) -> Geometry:
+    """Write the working coefficients of all particles, float16 ``(n, p)``, as one ``.npy`` file.
 
-    Images are Fourier-cropped to `box`, windowed, transformed and divided by the noise level of a sample; dark
-    particles are inverted, so that protein is white. The file appears under its name when it is whole; an
-    interrupted call is simply made again.
+    Images are Fourier-cropped to `box`, windowed, transformed and divided by the noise level of a
+    sample; dark particles are inverted, so that protein is white. The file appears under its name
+    when it is whole; an interrupted call is simply made again.
 
     Parameters
     ----------
@@ -119,14 +124,19 @@ def write_working_copy(particles: Particles, box: int, path: Path, progress: Pro
         If the disk is full or the folder read-only.
     """
     if box % 2 or not 4 <= box <= particles.box:
-        raise ValueError(f"Working box {box} px: choose an even number from 4 to {particles.box}, the box of the images.")
+        raise ValueError(
+            f"Working box {box} px: choose an even number from 4 to {particles.box}, the box of "
+            "the images."
+        )
     stack = ParticleStack(particles)
     ball = Ball(box // 2 - 1, 2)
     sigma = _sample_noise(stack, box) * (-1 if particles.contrast == "dark" else 1)
     with replacing(path) as part, part.open("wb") as file:
         _reserve(path, len(particles) * len(ball) * 2)
         shape = (len(particles), len(ball))
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f2", "fortran_order": False, "shape": shape}
+        )
         for rows, images in stack.batches():
             _write_half(file, observe(fourier_crop(images, box), ball, sigma), particles, rows)
             if progress is not None:
@@ -143,7 +153,8 @@ def _sample_noise(stack: ParticleStack, box: int) -> float:
     sigma = noise_level(cropped)
     if not sigma > 0:
         raise ValueError(
-            f"{stack.particles.source}: the images are flat outside the particle, so their noise cannot be measured; "
+            f"{stack.particles.source}: the images are flat outside the particle, so their noise "
+            "cannot be measured; "
             "extract the particles without a mask."
         )
     return sigma
@@ -155,7 +166,8 @@ def _write_half(file: BinaryIO, coefficients: Tensor, particles: Particles, rows
     if len(wrong):
         row = int(rows[int(wrong[0])])
         raise ValueError(
-            f"{particles.source}, row {row + 1}: image {particles.image_name(row)} is thousands of times stronger than "
+            f"{particles.source}, row {row + 1}: image {particles.image_name(row)} is thousands "
+            "of times stronger than "
             "its noise; remove this particle or normalise it again."
         )
     file.write(half.numpy().tobytes())
@@ -166,13 +178,16 @@ def _reserve(path: Path, size: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < size:
         raise OSError(
-            f"{path}: {size / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are left on this disk; free some or "
+            f"{path}: {size / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are left on this "
+            "disk; free some or "
             "choose another folder."
         )
 
 
-def write_float32_copy(particles: Particles, rows: np.ndarray, out: Path, progress: Progress | None = None) -> None:
-    """Copy the images of `rows` ``(m,)`` unchanged into one new float32 stack `out`, image i being row i of `rows`."""
+def write_float32_copy(
+    particles: Particles, rows: np.ndarray, out: Path, progress: Progress | None = None
+) -> None:
+    """Copy the images of `rows` ``(m,)``, in this order, into one new float32 stack `out`."""
     stack = ParticleStack(particles)
     size = max(1, _BATCH_PIXELS // particles.box**2)
     with replacing(out) as part, part.open("wb") as file:

@@ -13,17 +13,20 @@ from napari_cryodeco.data.star import particle_block
 
 
 def columns(source: Path | str) -> dict[str, np.ndarray]:
-    """Read all columns ``(n,)`` of a STAR or .cs file, row i being particle i; a bare stack has none.
+    """Read all columns ``(n,)`` of a STAR or .cs file, row i being particle i (none of a stack).
 
-    Numbers are int64 or float64, all else is an object array of str. A .cs column of several numbers gives one
-    column each, ``alignments3D/shift[0]`` and so on.
+    Numbers are int64 or float64, all else is an object array of str. A .cs column of several
+    numbers gives one column each, ``alignments3D/shift[0]`` and so on.
     """
     source = Path(source)
     suffix = source.suffix.lower()
     if suffix == ".star":
         document = StarDocument.read(source)
         block = particle_block(document)
-        return {label: _converted(values) for label, values in block.columns(block.labels, source).items()}
+        return {
+            label: _converted(values)
+            for label, values in block.columns(block.labels, source).items()
+        }
     if suffix == ".cs":
         found: dict[str, np.ndarray] = {}
         for name, column in cryosparc.columns(source).items():
