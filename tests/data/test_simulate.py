@@ -1,4 +1,4 @@
-"""Laws of the simulator: slices of the map, the SNR asked for, files that read back, one convention."""
+"""Laws of the simulator: slices of the map, the SNR asked for, files that read back."""
 
 from __future__ import annotations
 

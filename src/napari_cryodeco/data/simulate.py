@@ -141,7 +141,7 @@ def _write_stack(
     rng: np.random.Generator,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Write the stack; return noise before scaling and variance of the scaled signal, each class."""
+    """Write the stack; return raw noise and scaled signal variance of each class."""
     n, box = len(truth.labels), recipe.box
     with mrcfile.new_mmap(
         path, (n, box, box), mrc_mode=12 if recipe.half else 2, overwrite=True
