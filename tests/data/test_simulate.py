@@ -44,6 +44,18 @@ def test_beads_are_whole_centred_molecules() -> None:
         assert "CC0" in molecule.source
 
 
+@pytest.mark.parametrize("name", bead_names())
+def test_symmetry_leaves_the_map_as_it_is(name: str) -> None:
+    molecule = load_beads(name)
+    beads = torch.from_numpy(molecule.positions), torch.from_numpy(molecule.electrons)
+    views = torch.from_numpy(molecule.symmetry)
+    base, *others = project(*beads, views, 32, 12.0, 10.0)
+    for other in others:
+        assert float((other - base).abs().pow(2).sum() / base.abs().pow(2).sum()) < 0.01
+    closed = torch.cdist((views[:, None] @ views).reshape(-1, 9), views.reshape(-1, 9))
+    assert float(closed.min(1).values.max()) < 1e-2
+
+
 def test_an_unknown_structure_is_answered_with_those_there_are() -> None:
     with pytest.raises(FileNotFoundError, match=r"No bead model '9zzz': use one of .*1wcm"):
         load_beads("9zzz")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,9 @@ class Molecule:
         ``(n,)`` float32, electrons of each bead.
     hinge
         How a part of it moves, if it does.
+    symmetry
+        ``(s, 3, 3)`` float32 rotations about the origin that leave it as it is, the identity among
+        them: a pose is only defined up to these.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Molecule:
     positions: np.ndarray
     electrons: np.ndarray
     hinge: Hinge | None = None
+    symmetry: np.ndarray = field(default_factory=lambda: np.eye(3, dtype=np.float32)[None])
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -100,6 +104,7 @@ def load_beads(name: str | Path) -> Molecule:
         positions=_centred(positions, electrons).astype(np.float32),
         electrons=np.asarray(electrons, np.float32),
         hinge=_hinge(arrays),
+        symmetry=arrays.get("symmetry", np.eye(3, dtype=np.float32)[None]),
     )
 
 
