@@ -88,7 +88,7 @@ def test_projections_put_back_give_the_map(blobs):
     images = torch.stack([disc.from_map(image_of(points, width, r)) for r in rotations])
     sums = Accumulator.empty(RADIUS)
     sums.insert(images, torch.ones_like(images), rotations, disc)
-    found = sums.solve(torch.full((RADIUS + 1,), 1e6), ball)
+    found = sums.solve(torch.full((RADIUS + 1,), 1e6))
     truth = ball.from_map(map_of(points, width))
     assert fsc.of_coefficients(found, truth, ball)[:10].min() > 0.99
     low = ball.count(8)

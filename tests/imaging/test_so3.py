@@ -43,7 +43,7 @@ def test_octree_reaches_the_target():
     target = so3.random_rotations(50, torch.Generator().manual_seed(2))
     grid = so3.grid(2)
     best = torch.stack([grid[so3.angle_between(r, grid).argmin()] for r in target])
-    step = so3.grid_spacing(2) / 4 * 1.3
+    step = so3.grid_spacing(4) / 4 * 1.3
     for _ in range(4):
         children = so3.octree_children(best, step)
         pick = so3.angle_between(children, target[:, None]).argmin(1)

@@ -87,8 +87,10 @@ class Ball:
         return self.points.float() / (box * pixel_size)
 
     def _grid_index(self, box: int, count: int) -> Tensor:
-        if box // 2 < self.radius or (box % 2 == 0 and box // 2 - 1 < 0):
-            raise ValueError(f"A ball of radius {self.radius} does not fit a box of {box}.")
+        if count and float(self.radii[count - 1]) > (box - 1) // 2:
+            raise ValueError(
+                f"Points up to radius {float(self.radii[count - 1]):.0f} do not fit a box of {box}."
+            )
         index = torch.zeros(count, dtype=torch.long, device=self.points.device)
         for column in range(self.ndim - 1, -1, -1):
             index = index * box + (self.points[:count, column] + box // 2) % box

@@ -131,8 +131,8 @@ class Accumulator:
         self.numerator *= keep
         self.denominator *= keep
 
-    def solve(self, power: Tensor, ball: Ball, mask: Tensor | None = None) -> Tensor:
-        """Wiener estimate of the map: ``(p,)`` coefficients of the 3-D `ball` up to this radius.
+    def solve(self, power: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Wiener estimate of the map: coefficients ``(p,)`` of ``Ball(self.radius, 3)``.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class Accumulator:
         shape = (solvent_mask(box) if mask is None else mask).to(full)
         # the cube was sampled twice as finely as the map's own grid: only the scale of frequencies changes
         volume = _flatten_solvent(full[inner, inner, inner]) / _kernel(box).to(full) * shape
-        return ball.from_map(volume)[: ball.count(self.radius)]
+        return Ball(self.radius, 3, volume.device).from_map(volume)
 
 
 def _shell_lookup(power: Tensor, side: int, radius: int) -> Tensor:

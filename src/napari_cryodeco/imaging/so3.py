@@ -63,14 +63,13 @@ def random_rotations(count: int, generator: torch.Generator) -> Tensor:
     return roma.unitquat_to_rotmat(quaternions / quaternions.norm(dim=1, keepdim=True))
 
 
-@lru_cache(maxsize=4)
-def grid(level: int) -> Tensor:
-    """Grid of ``12·4^L`` HEALPix directions times ``6·2^L`` in-plane angles: ``(m, 3, 3)``.
+@lru_cache(maxsize=8)
+def ring_grid(nside: int) -> Tensor:
+    """Grid of ``12·nside²`` HEALPix directions times ``6·nside`` in-plane angles: ``(72·nside³, 3, 3)``.
 
-    Level 1: 576 rotations (30° apart), level 2: 4608 (15°), level 3: 36 864 (7.5°).
+    nside 2: 576 rotations (30° apart), 3: 1944 (20°), 4: 4608 (15°), 8: 36 864 (7.5°).
     """
-    nside = 2**level
-    theta, phi = healpy.pix2ang(nside, np.arange(12 * nside**2), nest=True)
+    theta, phi = healpy.pix2ang(nside, np.arange(12 * nside**2))
     turns = 6 * nside
     psi = (torch.arange(turns, dtype=torch.float64) + 0.5) * (2 * torch.pi / turns)
     angles = torch.empty(len(theta), turns, 3, dtype=torch.float64)
@@ -80,9 +79,14 @@ def grid(level: int) -> Tensor:
     return euler_to_matrix(angles.reshape(-1, 3)).float()
 
 
-def grid_spacing(level: int) -> float:
-    """Spacing in radians of :func:`grid`."""
-    return 2 * torch.pi / (6 * 2**level)
+def grid(level: int) -> Tensor:
+    """:func:`ring_grid` at ``nside = 2^level``, the levels of the hierarchical search."""
+    return ring_grid(2**level)
+
+
+def grid_spacing(nside: int) -> float:
+    """Spacing in radians of :func:`ring_grid`."""
+    return 2 * torch.pi / (6 * nside)
 
 
 def octree_children(rotations: Tensor, half_step: float) -> Tensor:
