@@ -99,7 +99,9 @@ def _few_whole_numbers(values: NDArray[np.generic]) -> bool:
     if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
         return False
     kinds = np.unique(values)
-    return len(kinds) <= MAX_NAMED_CATEGORIES and bool(np.all(kinds == np.round(kinds.astype(float))))
+    return len(kinds) <= MAX_NAMED_CATEGORIES and bool(
+        np.all(kinds == np.round(kinds.astype(float)))
+    )
 
 
 def _name(kind: np.generic) -> str:

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_cryodeco.explore import points
+from napari_cryodeco.explore.history import History
+from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.colouring import Colouring, Density, by_label, by_value
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.landscape import Clustering, Projection
-    from napari_cryodeco.explore.selection import History, Selection
+    from napari_cryodeco.explore.selection import Selection
     from napari_cryodeco.runs.run import Run
 
 Floats = NDArray[np.floating[Any]]
@@ -75,6 +77,8 @@ class Snapshot:
         Views by method: always "pca", and "umap" once it was made for this epoch.
     clustering
         Clusters of these latents, once they were made for this epoch.
+    named
+        Selections kept with the run.
     """
 
     run: Run
@@ -83,6 +87,7 @@ class Snapshot:
     classes: Floats | None
     projections: dict[str, Projection]
     clustering: Clustering | None = None
+    named: tuple[Selection, ...] = ()
 
 
 def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
@@ -93,21 +98,28 @@ def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
     FileNotFoundError, ValueError
         When there is no run, or it has no finished epoch yet.
     """
-    from napari_cryodeco.explore import landscape  # imports torch: seconds, and only on the loading thread
+    # These import torch, which takes seconds: on the loading thread, not at the top of a gui module.
+    from napari_cryodeco.explore import landscape, shelf
     from napari_cryodeco.runs.run import Run
 
     run = Run.open(path)
-    if not run.epochs():
-        raise ValueError(f"{path} has no finished epoch yet: wait for the first one, or start the training.")
     found = run.epoch(epoch)
     latents = found.latents()
     projections = {"pca": landscape.pca(latents, found.number)}
-    views = run.path / "views"
+    views = run.paths.views
     umap = views / f"{found.number:04d}-umap.safetensors"
     if umap.is_file() and isinstance(made := landscape.load(umap), landscape.Projection):
         projections["umap"] = made
     clustering = landscape.latest_clustering(views, found.number)
-    return Snapshot(run, found.number, latents, found.class_posteriors(), projections, clustering)
+    return Snapshot(
+        run,
+        found.number,
+        latents,
+        found.class_posteriors(),
+        projections,
+        clustering,
+        shelf.load_all(run.paths.selections),
+    )
 
 
 class Session:
@@ -188,11 +200,9 @@ class Session:
             self.move_cursor(float(x[self.cursor.row]), float(y[self.cursor.row]))
 
     def _forget(self) -> None:
-        from napari_cryodeco.explore.selection import History, saved
-
         snapshot = self.loaded()
         self.history = History(len(snapshot.latents))
-        self.named = tuple(saved(snapshot.run.path / "selections"))
+        self.named = snapshot.named
         self.cursor, self.path, self.path_position = None, None, 0.0
         self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
         self.colouring = Density()
@@ -238,7 +248,9 @@ class Session:
     def add_projection(self, projection: Projection) -> None:
         """Take a projection that was made of the latents shown, and show it."""
         snapshot = self.loaded()
-        self.snapshot = replace(snapshot, projections=snapshot.projections | {projection.method: projection})
+        self.snapshot = replace(
+            snapshot, projections=snapshot.projections | {projection.method: projection}
+        )
         self.set_view(projection.method)
 
     def set_clustering(self, clustering: Clustering) -> None:
@@ -259,7 +271,9 @@ class Session:
         makers: dict[str, Any] = {"density": Density}
         if (found := snapshot.clustering) is not None:
             makers["cluster"] = lambda: by_label("cluster", found.labels)
-            makers["cluster posterior"] = lambda: by_value("cluster posterior", found.posteriors.max(1))
+            makers["cluster posterior"] = lambda: by_value(
+                "cluster posterior", found.posteriors.max(1)
+            )
         if (classes := snapshot.classes) is not None:
             makers["class"] = lambda: by_label("class", classes.argmax(1))
             makers["class posterior"] = lambda: by_value("class posterior", classes.max(1))
@@ -306,28 +320,61 @@ class Session:
     @property
     def selected(self) -> Rows:
         """Rows of the selected particles, sorted."""
-        if self.history is None:
-            return np.empty(0, np.int64)
-        return np.flatnonzero(self.history.mask).astype(np.int64)
+        return self.history.rows if self.history is not None else np.empty(0, np.int64)
 
-    def select(self, mask: NDArray[np.bool_], operation: str = "replace", recipe: Any = None) -> None:
-        """Combine particles ``(n,)`` bool into the selection: replace, add, subtract or intersect."""
+    def _chosen(self) -> History:
         if self.history is None:
             raise ValueError("No run is open: open a run folder in the Explorer first.")
-        getattr(self.history, operation)(mask, recipe)
+        return self.history
+
+    def select(
+        self, mask: NDArray[np.bool_], operation: str = "replace", step: Step | None = None
+    ) -> None:
+        """Combine particles ``(n,)`` bool into the selection: replace, add, subtract, intersect."""
+        history = self._chosen()
+        combine = {
+            "replace": history.replace,
+            "add": history.add,
+            "subtract": history.subtract,
+            "intersect": history.intersect,
+        }[operation]
+        combine(mask, step)
         self._selection_made()
 
-    def select_rows(self, rows: Rows, operation: str = "replace", recipe: Any = None) -> None:
+    def select_rows(self, rows: Rows, operation: str = "replace", step: Step | None = None) -> None:
         """Combine particles by their rows into the selection."""
         mask = np.zeros(len(self.loaded().latents), bool)
         mask[rows] = True
-        self.select(mask, operation, recipe)
+        self.select(mask, operation, step)
 
-    def change_selection(self, step: str) -> None:
-        """Do one of the steps without a mask: invert, clear, everything, undo, redo."""
-        if self.history is not None:
-            getattr(self.history, step)()
+    def select_all(self) -> None:
+        """Select every particle."""
+        self.select(np.ones(len(self.loaded().latents), bool), "replace", Step("all"))
+
+    def clear_selection(self) -> None:
+        """Select nothing."""
+        self._chosen().clear()
+        self._selection_made()
+
+    def invert_selection(self) -> None:
+        """Select exactly what was not selected."""
+        self._chosen().invert()
+        self._selection_made()
+
+    def undo(self) -> None:
+        """Take the last selection step back."""
+        if self._chosen().undo():
             self._selection_made()
+
+    def redo(self) -> None:
+        """Do the last undone selection step again."""
+        if self._chosen().redo():
+            self._selection_made()
+
+    def set_named(self, named: tuple[Selection, ...]) -> None:
+        """Take the list of named selections after one was kept, renamed or deleted."""
+        self.named = tuple(sorted(named, key=lambda selection: selection.name.casefold()))
+        self.named_changed.emit()
 
     def _selection_made(self) -> None:
         if len(self.selected) and self.target not in (Target.MEAN, Target.MEDOID):

@@ -1,0 +1,243 @@
+"""Pictures of n points at screen resolution: pure numpy, no Qt.
+
+Every point is counted in the pixel it falls on, so a picture of a million points costs tens of milliseconds and hides
+none. Where few are in view they are stamped as dots instead. Row 0 of a picture is its top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Picture = NDArray[np.uint8]  # (height, width, 4) RGBA
+
+UNKNOWN = 255
+FAINTEST = 0.4
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The part of the plane in view, in data units."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    @property
+    def width(self) -> float:
+        """Length of the x axis."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """Length of the y axis."""
+        return self.top - self.bottom
+
+    def moved(self, dx: float, dy: float) -> Extent:
+        """The extent shifted by data units."""
+        return Extent(self.left + dx, self.right + dx, self.bottom + dy, self.top + dy)
+
+    def zoomed(self, factor: float, x: float, y: float) -> Extent:
+        """The extent with both axes `factor` times as long, the place (x, y) staying where it is."""
+        return Extent(
+            x + (self.left - x) * factor,
+            x + (self.right - x) * factor,
+            y + (self.bottom - y) * factor,
+            y + (self.top - y) * factor,
+        )
+
+
+def enclosing(x: Floats, y: Floats, margin: float = 0.04) -> Extent:
+    """The extent around all finite points, with a margin; never of no size."""
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        return Extent(-1.0, 1.0, -1.0, 1.0)
+    sides = []
+    for values in (x, y):
+        low, high = (
+            float(v)
+            for v in (
+                np.min(values, where=known, initial=np.inf),
+                np.max(values, where=known, initial=-np.inf),
+            )
+        )
+        pad = margin * (high - low) or max(abs(low), 1.0) * 0.5
+        sides += [low - pad, high + pad]
+    return Extent(*sides)
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """Points sorted into pixels: pixel of each point ``(n,)`` (the last bin holds what is out of view), and counts."""
+
+    pixel: NDArray[np.intp]
+    width: int
+    height: int
+    counts: NDArray[np.intp]
+
+    @property
+    def in_view(self) -> int:
+        """How many points are in view."""
+        return int(self.counts.sum())
+
+    def sums(self, weights: Floats) -> Floats:
+        """Sum of a weight per point ``(n,)`` in each pixel ``(height, width)``."""
+        return self._shaped(np.bincount(self.pixel, weights, self.width * self.height + 1))
+
+    def count(self, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Number of the marked points ``(n,)`` in each pixel ``(height, width)``."""
+        return self._shaped(np.bincount(self.pixel[mask], minlength=self.width * self.height + 1))
+
+    def _shaped(self, flat: NDArray[Any]) -> NDArray[Any]:
+        return flat[:-1].reshape(self.height, self.width)
+
+    def visible_rows(self) -> NDArray[np.intp]:
+        """Rows of the points in view."""
+        return np.flatnonzero(self.pixel < self.width * self.height)
+
+
+def bin_points(x: Floats, y: Floats, extent: Extent, width: int, height: int) -> Bins:
+    """Sort points ``(n,)`` into the pixels of a picture; not-finite points are out of view."""
+    column = (x - x.dtype.type(extent.left)) * x.dtype.type(width / extent.width)
+    row = (y.dtype.type(extent.top) - y) * y.dtype.type(height / extent.height)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    with np.errstate(invalid="ignore"):  # what is not finite or far away is thrown out by the mask
+        pixel = row.astype(np.intp) * width + column.astype(np.intp)
+    pixel = np.where(inside, pixel, width * height)
+    counts = np.bincount(pixel, minlength=width * height + 1)[:-1].reshape(height, width)
+    return Bins(pixel, width, height, counts)
+
+
+@dataclass(frozen=True, eq=False)
+class Ink:
+    """The colour of n points.
+
+    Parameters
+    ----------
+    index
+        ``(n,)`` uint8, row of `table`; `UNKNOWN` for points without a value.
+    table
+        ``(256, 3)`` uint8 colours; that of `UNKNOWN` is its last row.
+    ordered
+        Whether indices are steps of one scale, so that the mean of two is between them.
+    """
+
+    index: NDArray[np.uint8]
+    table: NDArray[np.uint8]
+    ordered: bool
+
+    def mean_colours(
+        self, bins: Bins, mask: NDArray[np.bool_] | None = None, cell: int = 1
+    ) -> Floats:
+        """Colour ``(height, width, 3)`` of the points in each cell of ``cell × cell`` pixels.
+
+        Of the points in `mask` ``(n,)`` only, if given. Ordered indices are averaged before they become a
+        colour, so the picture holds no colour that the colour bar has not.
+        """
+        index = self.index if mask is None else self.index[mask]
+        if mask is not None:
+            bins = Bins(bins.pixel[mask], bins.width, bins.height, bins.count(mask))
+        if not self.ordered:
+            weights = np.maximum(pooled(bins.counts, cell), 1)
+            sums = [pooled(bins.sums(c[index]), cell) for c in self.table.T.astype(float)]
+            return np.stack([channel / weights for channel in sums], -1)
+        known = index != UNKNOWN
+        counts = pooled(bins.counts if known.all() else bins.count(known), cell)
+        mean = pooled(bins.sums(np.where(known, index, 0)), cell) / np.maximum(counts, 1)
+        return self.table[np.where(counts > 0, mean, UNKNOWN).astype(np.intp)].astype(float)
+
+
+def heights(counts: NDArray[np.intp]) -> Floats:
+    """Counts on a logarithmic scale from 0 (none) to 1 (the fullest pixel)."""
+    return np.log1p(counts) / np.log1p(max(int(counts.max(initial=0)), 1))
+
+
+def pooled(counts: NDArray[Any], cell: int) -> NDArray[Any]:
+    """Sum over cells of ``cell × cell`` pixels, spread again over their pixels: bigger dots for fewer points."""
+    if cell == 1:
+        return counts
+    height, width = counts.shape
+    tall, wide = -(-height // cell) * cell, -(-width // cell) * cell
+    full = np.pad(counts, ((0, tall - height), (0, wide - width)))
+    sums = full.reshape(tall // cell, cell, wide // cell, cell).sum((1, 3))
+    return np.repeat(np.repeat(sums, cell, 0), cell, 1)[:height, :width]
+
+
+def density_picture(counts: NDArray[np.intp], ramp: NDArray[np.uint8]) -> Picture:
+    """A picture of counts: empty pixels are transparent, the others take a colour of the ramp ``(256, 3)``."""
+    height = heights(counts)
+    colours = ramp[(height * 255).astype(np.intp)]
+    alpha = np.where(counts > 0, 255, 0)
+    return np.concatenate([colours, alpha[..., None].astype(np.uint8)], -1)
+
+
+def colour_picture(colours: Floats, counts: NDArray[np.intp]) -> Picture:
+    """A picture of mean colours ``(h, w, 3)``, less opaque where fewer points are."""
+    alpha = np.where(counts > 0, FAINTEST + (1 - FAINTEST) * heights(counts), 0) * 255
+    return np.concatenate([colours, alpha[..., None]], -1).astype(np.uint8)
+
+
+def dimmed(picture: Picture, share: float) -> Picture:
+    """The picture in grey, with that share of its opacity: what is not selected."""
+    faded = picture.copy()
+    faded[..., :3] = picture[..., :3].mean(-1, keepdims=True)
+    faded[..., 3] = picture[..., 3] * share
+    return faded
+
+
+def over(front: Picture, back: Picture) -> Picture:
+    """The front picture where it has any ink, else the back one."""
+    return np.where(front[..., 3:] > 0, front, back)
+
+
+def disc(radius: float) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
+    """Row and column offsets of the pixels of a disc, and which of them are its rim."""
+    reach = int(np.ceil(radius))
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    distance = np.hypot(rows, columns)
+    inside = distance <= radius
+    return rows[inside], columns[inside], distance[inside] > radius - max(1.0, radius / 4)
+
+
+def stamp_dots(
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    colours: Picture,
+    shape: tuple[int, int],
+    radius: float,
+) -> Picture:
+    """A picture of dots with a darker rim; later dots lie over earlier ones.
+
+    Parameters
+    ----------
+    rows, columns
+        Pixel of each dot ``(m,)``.
+    colours
+        ``(m, 4)`` RGBA.
+    shape
+        Height and width of the picture.
+    radius
+        Of a dot, pixels.
+    """
+    height, width = shape
+    picture = np.zeros((height, width, 4), np.uint8)
+    rim = colours.copy()
+    rim[:, :3] = rim[:, :3] * 0.6
+    winner = np.full((height, width), -1, np.int64)
+    on_rim = np.zeros((height, width), bool)
+    order = np.arange(len(rows))
+    for down, right, edge in zip(*disc(radius), strict=True):
+        r, c = rows + down, columns + right
+        ok = (r >= 0) & (r < height) & (c >= 0) & (c < width)
+        r, c, mine = r[ok], c[ok], order[ok]
+        wins = mine >= winner[r, c]
+        winner[r[wins], c[wins]] = mine[wins]
+        on_rim[r[wins], c[wins]] = edge
+    inked = winner >= 0
+    picture[inked] = np.where(on_rim[inked, None], rim[winner[inked]], colours[winner[inked]])
+    return picture

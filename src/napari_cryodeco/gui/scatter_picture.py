@@ -1,0 +1,158 @@
+"""The points of the scatter plot as one picture: what to draw, and the cache of what is dear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryodeco.gui import aggregate, style
+from napari_cryodeco.gui.aggregate import Bins, Extent, Floats, Ink, Picture
+from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous, Density
+
+DOTS_BELOW = 20_000
+PIXELS_BELOW = 200_000
+DIMMED = 0.3
+
+
+class ScatterPicture:
+    """Points, their colours and their selection, drawn for any extent.
+
+    Binning is kept until extent or size change, so a new colour or selection costs only its own part.
+    """
+
+    def __init__(self) -> None:
+        nothing = np.empty(0, np.float32)
+        self.x: Floats = nothing
+        self.y: Floats = nothing
+        self.selected: NDArray[np.bool_] | None = None
+        self._colouring: Colouring = Density()
+        self._inks: dict[bool, Ink] = {}
+        self._bins: tuple[Any, Bins] | None = None
+
+    def set_points(self, x: Floats, y: Floats) -> None:
+        """Take other points ``(n,)``; colours and selection stay if their number does."""
+        if len(x) != len(self.x):
+            self.selected, self._colouring = None, Density()
+            self._inks = {}
+        self.x, self.y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+        self._bins = None
+
+    def set_colouring(self, colouring: Colouring) -> None:
+        """Take other colours.
+
+        Raises
+        ------
+        ValueError
+            When there is not one value for each point.
+        """
+        given = _values(colouring)
+        if given is not None and len(given) != len(self.x):
+            raise ValueError(
+                f"Colour '{colouring.label}' has {len(given):,} values for {len(self.x):,} particles."
+            )
+        self._colouring, self._inks = colouring, {}
+
+    @property
+    def colouring(self) -> Colouring:
+        """What the points are coloured by."""
+        return self._colouring
+
+    def bins(self, extent: Extent, width: int, height: int) -> Bins:
+        """Points sorted into the pixels of a picture."""
+        key = (extent, width, height)
+        if self._bins is None or self._bins[0] != key:
+            self._bins = (key, aggregate.bin_points(self.x, self.y, extent, width, height))
+        return self._bins[1]
+
+    def draw(self, extent: Extent, width: int, height: int, ratio: float, dark: bool) -> Picture:
+        """The picture ``(height · s, width · s, 4)``; s is 2 where dots are drawn smooth, else 1.
+
+        Parameters
+        ----------
+        extent
+            The part of the plane in view.
+        width, height
+            Device pixels.
+        ratio
+            Device pixels per logical pixel: dots have the same size on every screen.
+        dark
+            Whether the background is dark.
+        """
+        bins = self.bins(extent, width, height)
+        marked = self.selected if self.selected is not None and self.selected.any() else None
+        if bins.in_view < DOTS_BELOW:
+            return self._dots(bins, extent, ratio, marked, dark)
+        cell = round(ratio) if bins.in_view >= PIXELS_BELOW else 2 * round(ratio)
+        return self._density(bins, marked, dark, cell)
+
+    def _ink(self, dark: bool) -> Ink | None:
+        if isinstance(self._colouring, Density):
+            return None
+        if dark not in self._inks:
+            self._inks[dark] = style.ink_of(self._colouring, dark)
+        return self._inks[dark]
+
+    def _density(
+        self, bins: Bins, marked: NDArray[np.bool_] | None, dark: bool, cell: int
+    ) -> Picture:
+        ink = self._ink(dark)
+        counts = aggregate.pooled(bins.counts, cell)
+        if ink is None:
+            back = aggregate.density_picture(counts, style.density_ramp(dark))
+        else:
+            back = aggregate.colour_picture(ink.mean_colours(bins, cell=cell), counts)
+        if marked is None:
+            return back
+        chosen = aggregate.pooled(bins.count(marked), cell)
+        if ink is None:
+            front = aggregate.density_picture(chosen, style.selection_ramp(dark))
+        else:
+            front = aggregate.colour_picture(ink.mean_colours(bins, marked, cell), chosen)
+        return aggregate.over(front, aggregate.dimmed(back, DIMMED))
+
+    def _dots(
+        self,
+        bins: Bins,
+        extent: Extent,
+        ratio: float,
+        marked: NDArray[np.bool_] | None,
+        dark: bool,
+    ) -> Picture:
+        smooth = 2 if ratio < 2 else 1
+        height, width = bins.height * smooth, bins.width * smooth
+        rows = bins.visible_rows()
+        if marked is not None:  # the selected ones last: on top
+            rows = np.concatenate([rows[~marked[rows]], rows[marked[rows]]])
+        colours = self._dot_colours(rows, marked, dark)
+        right = ((self.x[rows] - extent.left) * (width / extent.width)).astype(np.intp)
+        down = ((extent.top - self.y[rows]) * (height / extent.height)).astype(np.intp)
+        size = (3.4 if len(rows) < 2_000 else 2.6 if len(rows) < 8_000 else 1.9) * ratio * smooth
+        return aggregate.stamp_dots(down, right, colours, (height, width), size)
+
+    def _dot_colours(
+        self, rows: NDArray[np.intp], marked: NDArray[np.bool_] | None, dark: bool
+    ) -> Picture:
+        ink = self._ink(dark)
+        colours = np.empty((len(rows), 4), np.uint8)
+        colours[:, 3] = 235
+        if ink is None:
+            colours[:, :3] = style.density_ramp(dark)[150]
+        else:
+            colours[:, :3] = ink.table[ink.index[rows]]
+        if marked is not None:
+            chosen = marked[rows]
+            grey = colours[~chosen, :3].mean(1, keepdims=True)
+            colours[~chosen] = np.concatenate(
+                [np.repeat(grey, 3, 1), np.full_like(grey, 255 * DIMMED)], 1
+            )
+            if ink is None:
+                colours[chosen, :3] = style.selection_ramp(dark)[128]
+        return colours
+
+
+def _values(colouring: Colouring) -> NDArray[Any] | None:
+    if isinstance(colouring, Continuous):
+        return colouring.values
+    return colouring.codes if isinstance(colouring, Categorical) else None

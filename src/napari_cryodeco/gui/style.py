@@ -1,0 +1,121 @@
+"""Colours of the window's own drawings, for dark and light themes and for colour-blind eyes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtGui import QColor, QPalette
+from qtpy.QtWidgets import QWidget
+
+from napari_cryodeco.gui.aggregate import UNKNOWN, Ink
+from napari_cryodeco.gui.colouring import Categorical, Continuous
+
+# Okabe & Ito (2008) without black, then what Tol's muted set adds: told apart with every common colour blindness.
+CATEGORIES = (
+    "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#F0E442",
+    "#0072B2", "#AA3377", "#44AA99", "#999933", "#9A6FE0", "#DDCC77",
+)  # fmt: skip
+OTHER = "#8C8C8C"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours that fit the palette of the window."""
+
+    dark: bool
+    plot: QColor
+    frame: QColor
+    text: QColor
+    faint: QColor
+    selection: QColor
+    cursor: QColor
+    path: QColor
+
+
+def theme_of(widget: QWidget) -> Theme:
+    """The theme that fits a widget's palette, which napari's style sheet sets."""
+    palette = widget.palette()
+    window = palette.color(QPalette.ColorRole.Window)
+    text = palette.color(QPalette.ColorRole.WindowText)
+    dark = window.lightness() < 128
+    if (
+        abs(text.lightness() - window.lightness()) < 60
+    ):  # a half-set palette must not hide the numbers
+        text = QColor("#E8E8E8" if dark else "#202020")
+    faint = QColor(text)
+    faint.setAlpha(36)
+    frame = QColor(text)
+    frame.setAlpha(110)
+    return Theme(
+        dark=dark,
+        plot=QColor("#14171C") if dark else QColor("#FFFFFF"),
+        frame=frame,
+        text=text,
+        faint=faint,
+        selection=QColor("#FFB000") if dark else QColor("#D55E00"),
+        cursor=QColor("#FFFFFF") if dark else QColor("#000000"),
+        path=QColor("#FF5E8A") if dark else QColor("#C2185B"),
+    )
+
+
+def rgb(colour: QColor | str) -> tuple[int, int, int]:
+    """Red, green, blue from 0 to 255."""
+    colour = QColor(colour)
+    return colour.red(), colour.green(), colour.blue()
+
+
+def category(index: int) -> str:
+    """Colour of a category; they come round after twelve. Negative: other."""
+    return CATEGORIES[index % len(CATEGORIES)] if index >= 0 else OTHER
+
+
+def ramp(stops: list[tuple[int, int, int]]) -> NDArray[np.uint8]:
+    """256 colours through evenly spaced stops ``(256, 3)``."""
+    at = np.linspace(0, len(stops) - 1, 256)
+    channels = [np.interp(at, range(len(stops)), channel) for channel in zip(*stops, strict=True)]
+    return np.stack(channels, -1).astype(np.uint8)
+
+
+@lru_cache(maxsize=4)
+def density_ramp(dark: bool) -> NDArray[np.uint8]:
+    """Few to many particles."""
+    if dark:
+        return ramp([(52, 78, 110), (86, 140, 190), (170, 210, 235), (250, 252, 255)])
+    return ramp([(165, 195, 222), (90, 140, 190), (35, 80, 140), (8, 25, 60)])
+
+
+@lru_cache(maxsize=4)
+def selection_ramp(dark: bool) -> NDArray[np.uint8]:
+    """Few to many selected particles."""
+    if dark:
+        return ramp([(170, 105, 0), (255, 176, 0), (255, 236, 190)])
+    return ramp([(240, 160, 100), (213, 94, 0), (110, 40, 0)])
+
+
+@lru_cache(maxsize=4)
+def value_ramp(dark: bool) -> NDArray[np.uint8]:
+    """Low to high values: viridis without the end that the background swallows. Row `UNKNOWN` is grey."""
+    from napari.utils.colormaps import ensure_colormap
+
+    low, high = (0.18, 1.0) if dark else (0.0, 0.9)
+    table = (ensure_colormap("viridis").map(np.linspace(low, high, 256))[:, :3] * 255).astype(
+        np.uint8
+    )
+    table[UNKNOWN] = rgb(OTHER)
+    return table
+
+
+def ink_of(colouring: Continuous | Categorical, dark: bool) -> Ink:
+    """Turn values of n particles into colours."""
+    if isinstance(colouring, Categorical):
+        table = np.array([rgb(category(i)) for i in range(256)], np.uint8)
+        table[UNKNOWN] = rgb(OTHER)
+        codes = np.where(colouring.codes < 0, UNKNOWN, colouring.codes % len(CATEGORIES))
+        return Ink(codes.astype(np.uint8), table, ordered=False)
+    scale = (UNKNOWN - 1) / (colouring.high - colouring.low)
+    steps = np.clip((colouring.values - colouring.low) * scale, 0, UNKNOWN - 1)
+    index = np.where(np.isfinite(steps), steps, UNKNOWN)
+    return Ink(index.astype(np.uint8), value_ramp(dark), ordered=True)
