@@ -1,4 +1,4 @@
-"""Fixtures that several layers share: a tiny particle set with its truth, and a run trained on it."""
+"""Fixtures that several layers share: a tiny particle set and a run trained on it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ BOX, PIXEL_SIZE, PER_SPECIES = 20, 8.0, 30
 class ParticleSet:
     """A simulated set of two species.
 
-    `star` has CTF only, `star_with_poses` also orientations and shifts; `labels` ``(n,)``; `rotations`
-    ``(n, 3, 3)`` and `shifts` ``(n, 2)`` Å are the truth of the rows; `maps` the true map of each species.
+    `star` has CTF only, `star_with_poses` also orientations and shifts; `labels` ``(n,)``,
+    `rotations` ``(n, 3, 3)`` and `shifts` ``(n, 2)`` Å are the truth of the rows; `maps` the true
+    map of each species.
     """
 
     folder: Path

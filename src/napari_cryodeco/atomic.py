@@ -1,4 +1,7 @@
-"""Files and folders that appear under their name only when they are whole. Standard library only: any layer may use it."""
+"""Files and folders that appear under their name only when they are whole.
+
+Standard library only: any layer may use it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def explain(error: OSError, path: Path) -> None:
-    """Raise a full disk or a read-only folder again as one sentence that names the file and the cure."""
+    """Raise a full disk or a read-only folder again as one sentence with file and cure."""
     if error.errno in _FULL:
         raise OSError(
             f"{path}: no space is left on this disk; free some or choose another folder."
@@ -56,9 +59,9 @@ def _sync_folder(folder: Path) -> None:
 def replacing(path: Path | str, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` when the block ends well.
 
-    The temporary name keeps the suffix, because writers choose their format by it. If the block raises, the
-    temporary file is removed and `path` stays as it was. Not `durable` saves the wait for the disk where a power
-    cut may cost the last state.
+    The temporary name keeps the suffix, because writers choose their format by it. If the block
+    raises, the temporary file is removed and `path` stays as it was. Not `durable` saves the wait
+    for the disk where a power cut may cost the last state.
 
     Raises
     ------

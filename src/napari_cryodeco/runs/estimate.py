@@ -8,8 +8,8 @@ from collections.abc import Mapping
 class Estimate:
     """Time left over stages that cost differently.
 
-    A stage's whole duration is guessed from its expected share (`weights`) times the pace measured on the
-    stages before, and replaced by its own measured duration as it goes on.
+    A stage's whole duration is guessed from its expected share (`weights`) times the pace measured
+    so far, and replaced by its own measured duration as it goes on.
 
     Parameters
     ----------

@@ -22,7 +22,8 @@ class RunLock:
     """Holds the run in the directory `path` while entered; a dead holder's lock is taken over.
 
     A file made exclusively, not `flock`, which many network file systems lack. The holder on this
-    machine counts as dead when its process is gone; any holder when it gave no sign of life for a minute.
+    machine counts as dead when its process is gone; any holder when it gave no sign of life for a
+    minute.
 
     Raises
     ------

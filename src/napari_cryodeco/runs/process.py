@@ -1,4 +1,4 @@
-"""Is a process alive?"""
+"""Whether a process is alive."""
 
 from __future__ import annotations
 

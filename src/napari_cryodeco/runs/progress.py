@@ -1,4 +1,7 @@
-"""What a run does now, and its numbers: written by the job, followed by anyone. Standard library only."""
+"""What a run does now, and its numbers: written by the job, followed by anyone.
+
+Standard library only, so that a window can follow without loading torch.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,9 @@ WRITE_EVERY = 0.5
 class Status:
     """What a run does now.
 
-    `unit` of `units` of the stage are finished, `step` of `steps` of the unit under way; `eta_s` seconds are left
-    (None: not known yet), `share` (0…1) of the whole run is done; `beat` is the time of the last sign of
-    life (seconds since 1970); `error` is one sentence when it failed.
+    `unit` of `units` of the stage are finished, `step` of `steps` of the unit under way; `eta_s`
+    seconds are left (None: not known yet), `share` (0…1) of the whole run is done; `beat` is the
+    time of the last sign of life (seconds since 1970); `error` is one sentence when it failed.
     """
 
     state: State = "queued"
@@ -68,8 +71,13 @@ class Metric:
     value: float
 
 
+def one_line(error: BaseException) -> str:
+    """Return an error's words in one line; its kind where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def read_status(path: Path | str) -> Status:
-    """Read the status of the run in the directory `path`; a job without a sign of life reads as lost."""
+    """Read the status of the run in `path`; a job without a sign of life reads as lost."""
     file = RunPaths(Path(path)).status
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -86,26 +94,21 @@ def read_status(path: Path | str) -> Status:
 
 
 class Progress:
-    """Writes the status and the numbers of a run; a thread keeps the sign of life while it is entered.
+    """Writes the status and the numbers of a run; a thread keeps up the sign of life.
+
+    Leaving it by an error ends the status as failed, with the error's own sentence.
 
     Parameters
     ----------
     path
         Run directory.
-    weights
-        Expected relative duration of every stage, in order: for the estimate.
     listener
         Called with each new status, in the thread that reports.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        weights: Mapping[str, float] | None = None,
-        listener: Callable[[Status], None] | None = None,
-    ) -> None:
+    def __init__(self, path: Path | str, listener: Callable[[Status], None] | None = None) -> None:
         self._paths = RunPaths(Path(path))
-        self._estimate = Estimate(weights or {})
+        self._estimate = Estimate({})
         self._listener = listener
         self._status = Status(state="running", host=socket.gethostname(), pid=os.getpid())
         self._guard = threading.Lock()
@@ -136,13 +139,21 @@ class Progress:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
+        if isinstance(error, KeyboardInterrupt):
+            self.finish("stopped")
+        elif error is not None:
+            self.finish("failed", one_line(error))
 
-    def finished_before(self, stage: str, seconds: float) -> None:
-        """Count a stage that an earlier job finished in `seconds`."""
-        self._estimate.observe(stage, 1.0, seconds)
+    def plan(self, weights: Mapping[str, float]) -> None:
+        """Tell the stages to come, in order, with their expected relative durations."""
+        self._estimate = Estimate(weights)
+
+    def done_before(self, stage: str, done: float, seconds: float) -> None:
+        """Count the share `done` (0…1) of a stage that an earlier job did in `seconds`."""
+        self._estimate.observe(stage, done, seconds)
 
     def unit(self, stage: str, unit: int, units: int, seconds: float = 0.0) -> None:
-        """Begin unit number `unit` (so many are finished); the stage took `seconds` before this unit."""
+        """Begin a unit: `unit` of `units` are finished and took `seconds` in all."""
         self._before, self._begun = seconds, time.monotonic()
         self._set(stage=stage, unit=unit, units=units, step=0, steps=0, message="")
         self._observe()
@@ -198,7 +209,7 @@ class Progress:
             self._write()
 
     def _end_last_line(self) -> None:
-        """Close a line that a killed job left half-written, so that the next record stands on its own."""
+        """Close the line that a killed job left torn, so that the next record stands alone."""
         with suppress(OSError), self._paths.metrics.open("rb+") as file:
             if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
                 file.write(b"\n")

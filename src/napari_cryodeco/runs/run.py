@@ -56,7 +56,7 @@ class Run:
         _check_place(path, overwrite)
         if config.poses == "file" and particles.poses is None:
             raise ValueError(
-                f"{particles.source} has no orientations: use --poses abinitio, or a file with them."
+                f"{particles.source} has no orientations: choose --poses abinitio or another file."
             )
         with replacing_folder(path, overwrite) as part:
             inside = RunPaths(part)

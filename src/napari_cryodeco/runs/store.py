@@ -125,6 +125,6 @@ def read_mrc(path: Path | str) -> tuple[np.ndarray, float]:
 
 
 def memory_map(path: Path | str) -> Tensor:
-    """Open an ``.npy`` file as a tensor without reading it; writing to the tensor does not change the file."""
+    """Open an ``.npy`` file as a tensor without reading it; the file never changes."""
     array = np.load(_existing(path), mmap_mode="c", allow_pickle=False)
     return torch.from_numpy(array)

@@ -1,19 +1,22 @@
 """What a step of a reconstruction is: a resumable sequence of units.
 
-The random numbers of a unit come from :func:`generator`, so no random state has to be kept, and a run that
-was killed and resumed equals one that was not.
+The random numbers of a unit come from :func:`generator`, so no random state has to be kept, and a
+run that was killed and resumed equals one that was not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 
-class StopRequested(Exception):  # noqa: N818  (a request, not an error)
+class StopRequested(Exception):
     """The user asked the run to stop; what is finished is saved."""
 
 
@@ -59,6 +62,27 @@ class Stage(Protocol):
 
     def tensors(self) -> dict[str, Tensor]:
         """Give the whole state after the last unit."""
+
+
+@runtime_checkable
+class WritesEpochs(Protocol):
+    """A stage of which each unit is an epoch for the explorer."""
+
+    def epoch_files(self, folder: Path) -> None:
+        """Write the files of the epoch just finished into `folder`."""
+
+
+Finished = dict[str, Stage]
+"""The stages that are done, by name: later ones read their results."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage to come: its name, its expected share of the time, and what makes it."""
+
+    name: str
+    weight: float
+    make: Callable[[Finished], Stage]
 
 
 def generator(seed: int, stage: str, unit: int, device: str = "cpu") -> torch.Generator:

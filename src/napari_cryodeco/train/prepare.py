@@ -1,0 +1,60 @@
+"""The first stage: the working copy of all images."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from napari_cryodeco.data.stack import write_working_copy
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.store import read_json, write_json
+from napari_cryodeco.train.stages import Reporter
+
+
+class PrepareStage:
+    """Writes ``images.npy`` and ``geometry.json``; done again as a whole when interrupted.
+
+    Parameters
+    ----------
+    run
+        The run.
+    box
+        Working box in pixels.
+    """
+
+    name = "prepare"
+
+    def __init__(self, run: Run, box: int) -> None:
+        self._run, self._box = run, box
+
+    def units(self) -> int:
+        """Count one unit."""
+        return 1
+
+    def load(self, tensors: dict[str, Tensor] | None) -> None:
+        """Begin, or check that the images on disk are those that the settings ask for.
+
+        Raises
+        ------
+        ValueError
+            If the working box was changed after the images were prepared.
+        """
+        if tensors is None:
+            return
+        box = read_json(self._run.paths.geometry)["box"]
+        if box != self._box:
+            raise ValueError(
+                f"{self._run.paths.config}: the working box is {self._box} px, but the images were "
+                f"prepared at {box} px: set data.box to {box}, or make a new run."
+            )
+
+    def advance(self, unit: int, report: Reporter) -> None:
+        """Read, crop, window and transform every image."""
+        paths = self._run.paths
+        geometry = write_working_copy(
+            self._run.particles, self._box, paths.images, lambda i, of: report.step(i, of, "images")
+        )
+        write_json(paths.geometry, geometry.to_dict())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Nothing: the files are the state."""
+        return {}

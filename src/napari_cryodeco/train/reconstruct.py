@@ -1,0 +1,144 @@
+"""The loop of a reconstruction: stage by stage, unit by unit, each saved before the next begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from napari_cryodeco.runs.checkpoint import write_epoch
+from napari_cryodeco.runs.lock import RunLock
+from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.progress import Progress, Status
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.store import read_header, read_tensors, write_tensors
+from napari_cryodeco.train.device import choose_device, numerics
+from napari_cryodeco.train.stages import (
+    Finished,
+    Reporter,
+    Stage,
+    Step,
+    StopRequested,
+    WritesEpochs,
+)
+
+
+class _FileReporter:
+    """Reports to the run directory and looks for the request to stop."""
+
+    def __init__(self, paths: RunPaths, progress: Progress) -> None:
+        self._paths, self._progress = paths, progress
+
+    def step(self, step: int, steps: int, message: str = "") -> None:
+        self._progress.step(step, steps, message)
+        self.check_stop()
+
+    def metric(self, name: str, value: float) -> None:
+        self._progress.metric(name, value)
+
+    def check_stop(self) -> None:
+        if self._paths.stop.exists():
+            raise StopRequested
+
+
+def reconstruct(run: Run, listener: Callable[[Status], None] | None = None) -> Status:
+    """Train a run, or go on where it was stopped or killed.
+
+    Parameters
+    ----------
+    run
+        The run; everything is read from and written to its directory.
+    listener
+        Called with each new status.
+
+    Returns
+    -------
+    Status
+        "done", or "stopped" when the file ``stop`` appeared.
+
+    Raises
+    ------
+    ValueError
+        If another process trains this run, if an input is wrong, or if the device has too little
+        memory: the sentence names the setting to lower.
+    """
+    from napari_cryodeco.train.pipeline import steps  # loads timm, which the loop does not need
+
+    config, paths = run.config, run.paths
+    with RunLock(paths.root) as lock, Progress(paths.root, listener) as progress:
+        device = choose_device(config.device)
+        with numerics(config.threads, config.deterministic, device), _memory_advice(run):
+            run_steps(paths, steps(run, device), progress, lock)
+    return progress.status
+
+
+def run_steps(paths: RunPaths, steps: Sequence[Step], progress: Progress, lock: RunLock) -> None:
+    """Run what is not done yet; each unit's state is saved before the next unit begins."""
+    progress.plan({step.name: step.weight for step in steps})
+    for step in steps:
+        _count_finished(paths, step.name, progress)
+    finished: Finished = {}
+    epochs = 0
+    try:
+        for step in steps:
+            stage = step.make(finished)
+            _run_stage(paths, stage, progress, lock, epochs)
+            finished[step.name] = stage
+            epochs += stage.units() if isinstance(stage, WritesEpochs) else 0
+    except StopRequested:
+        progress.finish("stopped")
+    else:
+        progress.finish("done")
+
+
+def _run_stage(
+    paths: RunPaths, stage: Stage, progress: Progress, lock: RunLock, epochs: int
+) -> None:
+    report: Reporter = _FileReporter(paths, progress)
+    file = paths.stage(stage.name)
+    tensors, header = read_tensors(file) if file.is_file() else (None, {})
+    begun, seconds = int(header.get("finished", 0)), float(header.get("seconds", 0.0))
+    stage.load(tensors)
+    units = stage.units()
+    if begun:
+        _save_epoch(paths, stage, epochs + begun)  # it may have been killed between the two
+    for unit in range(begun, units):
+        report.check_stop()
+        progress.unit(stage.name, unit, units, seconds)
+        stage.advance(unit, report)
+        seconds = progress.seconds()
+        lock.check()
+        state = {"finished": unit + 1, "units": units, "seconds": seconds}
+        write_tensors(file, stage.tensors(), state)
+        _save_epoch(paths, stage, epochs + unit + 1)
+    progress.unit(stage.name, units, units, seconds)
+
+
+def _save_epoch(paths: RunPaths, stage: Stage, number: int) -> None:
+    if isinstance(stage, WritesEpochs):
+        write_epoch(paths, number, stage.epoch_files)
+
+
+def _count_finished(paths: RunPaths, name: str, progress: Progress) -> None:
+    """Let the estimate know what earlier jobs did."""
+    file = paths.stage(name)
+    if file.is_file():
+        header = read_header(file)
+        done = header.get("finished", 0) / max(header.get("units", 1), 1)
+        progress.done_before(name, done, header.get("seconds", 0.0))
+
+
+@contextmanager
+def _memory_advice(run: Run) -> Iterator[None]:
+    """Turn running out of memory into a sentence that names the setting to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        short = "out of memory" in text or "enough memory" in text
+        if not (short or isinstance(error, MemoryError)):
+            raise
+        batch, file = run.config.refine.batch, run.paths.config
+        raise ValueError(
+            f"The device has too little memory: lower refine.batch (now {batch}) in {file} and "
+            "train again, or make a new run with a smaller data.box."
+        ) from error
