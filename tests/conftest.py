@@ -12,8 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from napari_cryodeco.config import DataConfig, FieldConfig, RefineConfig, TrainConfig
 from napari_cryodeco.data.molecule import Molecule
+from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.data.simulate import Recipe, simulate
+from napari_cryodeco.model.field import FieldDecoder
+from napari_cryodeco.runs.checkpoint import write_epoch
+from napari_cryodeco.runs.progress import Status
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.store import write_json, write_tensors
+from napari_cryodeco.train.prepare import PrepareStage
+from napari_cryodeco.train.stages import Silent
 
 torch.set_num_threads(1)
 
@@ -78,3 +87,57 @@ def make_particle_set(folder: Path, count: int = PER_SPECIES, seed: int = 5) -> 
 def particle_set(tmp_path_factory: pytest.TempPathFactory) -> ParticleSet:
     """60 images of 20 px at 8 Å of two species, with truth. Do not change its files."""
     return make_particle_set(tmp_path_factory.mktemp("set") / "mix2")
+
+
+def file_config(particle_set: ParticleSet) -> TrainConfig:
+    """Settings of a small and quick run with the poses of the file."""
+    return TrainConfig(
+        data=DataConfig(source=particle_set.star_with_poses),
+        poses="file",
+        latent_dim=4,
+        field=FieldConfig(width=32, layers=2, frequencies=32),
+        refine=RefineConfig(epochs=2, batch=16),
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        deterministic=True,
+        seed=3,
+    )
+
+
+def make_planted_run(path: Path, particle_set: ParticleSet) -> Run:
+    """Make a run whose only epoch is made up: two clean clusters in z, an untrained field."""
+    config = file_config(particle_set)
+    run = Run.create(path, read_particles(particle_set.star_with_poses), config)
+    PrepareStage(run, particle_set.box).advance(0, Silent())
+    random = torch.Generator().manual_seed(0)
+    labels = torch.from_numpy(particle_set.labels)
+    latents = torch.randn(len(particle_set), 4, generator=random) * 0.2
+    latents[:, 0] += 4.0 * labels
+    poses = run.particles.poses
+    assert poses is not None
+
+    def fill(folder: Path) -> None:
+        geometry = run.geometry
+        torch.manual_seed(0)
+        field = FieldDecoder(config.field, 4, geometry.radius, torch.ones(geometry.radius + 1))
+        field.save(folder / "field.safetensors", geometry)
+        write_tensors(folder / "latents.safetensors", {"latents": latents})
+        columns = {"rotations": poses.rotations, "shifts": poses.shifts}
+        write_tensors(folder / "poses.safetensors", columns)
+
+    write_epoch(run.paths, 1, fill)
+    write_json(run.paths.status, Status(state="done", share=1.0))
+    return Run.open(path)
+
+
+@pytest.fixture(scope="session")
+def planted_run(tmp_path_factory: pytest.TempPathFactory, particle_set: ParticleSet) -> Run:
+    """A run with one epoch: two well separated clusters in z, an untrained field. Made at once."""
+    return make_planted_run(tmp_path_factory.mktemp("planted") / "run", particle_set)
+
+
+@pytest.fixture(scope="session")
+def trained_run(planted_run: Run) -> Run:
+    """A run trained with the poses of the file. Do not change it; copy the folder to do so."""
+    return planted_run

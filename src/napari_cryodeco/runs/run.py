@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ class Run:
             raise ValueError(
                 f"{particles.source} has no orientations: choose --poses abinitio or another file."
             )
+        if config.data.contrast != "auto":
+            particles = replace(particles, contrast=config.data.contrast)
         with replacing_folder(path, overwrite) as part:
             inside = RunPaths(part)
             write_text(inside.config, config.to_yaml())
