@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 BEADS = Path(__file__).with_name("beads")
+IDENTITY = np.eye(3, dtype=np.float32)[None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Molecule:
     positions: np.ndarray
     electrons: np.ndarray
     hinge: Hinge | None = None
-    symmetry: np.ndarray = field(default_factory=lambda: np.eye(3, dtype=np.float32)[None])
+    symmetry: np.ndarray = field(default_factory=lambda: IDENTITY)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -75,8 +76,8 @@ def load_beads(name: str | Path) -> Molecule:
     """Read a shipped bead model by name, or one of your own by path.
 
     A file holds `xyz` (``(3, n)`` int16 in 0.1 Å, or ``(n, 3)`` float in Å) and `electrons`
-    (uint16, halves of an electron) or `w` (float); optionally `title`, `source` and a hinge
-    (`moving`, `pivot`, `axis`, `angles`).
+    (uint16, halves of an electron) or `w` (float); optionally `title`, `source`,
+    `symmetry` and a hinge (`moving`, `pivot`, `axis`, `angles`).
 
     Raises
     ------
@@ -104,7 +105,7 @@ def load_beads(name: str | Path) -> Molecule:
         positions=_centred(positions, electrons).astype(np.float32),
         electrons=np.asarray(electrons, np.float32),
         hinge=_hinge(arrays),
-        symmetry=arrays.get("symmetry", np.eye(3, dtype=np.float32)[None]),
+        symmetry=arrays.get("symmetry", IDENTITY),
     )
 
 
@@ -146,7 +147,8 @@ def swing(molecule: Molecule, states: int) -> tuple[list[Molecule], np.ndarray]:
         turned = (positions[hinge.moving] - hinge.pivot) @ _turn(hinge.axis, angle).T + hinge.pivot
         positions[hinge.moving] = turned
         name = f"{molecule.name}@{angle:+.1f}"
-        snapshots.append(replace(molecule, name=name, positions=positions.astype(np.float32)))
+        moved = positions.astype(np.float32)
+        snapshots.append(replace(molecule, name=name, positions=moved, symmetry=IDENTITY))
     return snapshots, angles
 
 

@@ -26,6 +26,8 @@ from napari_cryodeco.data.molecule import Molecule
 from napari_cryodeco.data.projection import project, to_images, true_map
 from napari_cryodeco.imaging.ctf import Ctf
 
+__all__ = ["Recipe", "Truth", "clean_images", "draw_truth", "simulate"]
+
 _BATCH_BEADS = 600_000  # beads spread at a time: bounds the memory of a batch
 
 
