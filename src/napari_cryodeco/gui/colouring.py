@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,26 +84,25 @@ def by_column(label: str, values: NDArray[np.generic]) -> Colouring:
     commonest get a colour, the rest is *other*. All else is a number.
     """
     values = np.asarray(values)
-    numeric = np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_
-    if numeric and not _few_whole_numbers(values):
+    if np.issubdtype(values.dtype, np.number) and not _few_whole_numbers(values):
         return by_value(label, values)
-    kinds, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    if len(kinds) <= MAX_NAMED_CATEGORIES:
-        return Categorical(label, codes.astype(np.int32), tuple(_name(kind) for kind in kinds))
-    common = np.sort(np.argsort(-counts, kind="stable")[:MAX_NAMED_CATEGORIES])
-    place = np.full(len(kinds), -1, np.int32)
-    place[common] = np.arange(len(common), dtype=np.int32)
-    return Categorical(label, place[codes], tuple(_name(kinds[i]) for i in common))
+    counts = Counter(values.tolist())
+    kinds = sorted(kind for kind, _ in counts.most_common(MAX_NAMED_CATEGORIES))
+    place = {kind: code for code, kind in enumerate(kinds)}
+    codes = np.fromiter((place.get(v, -1) for v in values.tolist()), np.int32, len(values))
+    return Categorical(label, codes, tuple(_name(kind) for kind in kinds))
 
 
 def _few_whole_numbers(values: NDArray[np.generic]) -> bool:
-    if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+    numbers = np.asarray(values, float)
+    if not np.isfinite(numbers).all():
         return False
-    kinds = np.unique(values)
-    return len(kinds) <= MAX_NAMED_CATEGORIES and bool(
-        np.all(kinds == np.round(kinds.astype(float)))
-    )
+    kinds = np.unique(numbers[:1000])
+    if len(kinds) > MAX_NAMED_CATEGORIES or bool(np.any(kinds != np.round(kinds))):
+        return False
+    kinds = np.unique(numbers)
+    return len(kinds) <= MAX_NAMED_CATEGORIES and bool(np.all(kinds == np.round(kinds)))
 
 
-def _name(kind: np.generic) -> str:
-    return f"{float(kind):g}" if np.issubdtype(kind.dtype, np.number) else str(kind)
+def _name(kind: str | float) -> str:
+    return kind if isinstance(kind, str) else f"{kind:g}"

@@ -218,7 +218,7 @@ class Session:
         return self.loaded().projections[self.view]
 
     def coordinates(self) -> tuple[Floats, Floats]:
-        """x and y ``(n,)`` of all particles in the axes shown; one latent dimension has y = 0."""
+        """X and y ``(n,)`` of all particles in the axes shown; one latent dimension has y = 0."""
         table = self.projection.coordinates
         x = np.ascontiguousarray(table[:, self.axes[0]])
         flat = self.axes[1] >= table.shape[1]

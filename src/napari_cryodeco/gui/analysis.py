@@ -1,0 +1,110 @@
+"""UMAP and clusters of the latents in the background, with what is left to wait."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+
+from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.watching import remaining
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
+    from napari_cryodeco.gui.session import Snapshot
+
+
+def make_umap(snapshot: Snapshot, report: Report, seed: int = 0) -> Projection:
+    """Compute the UMAP of an epoch and keep it with the run."""
+    from napari_cryodeco.explore import landscape  # torch and umap: on this thread only
+
+    made = landscape.umap(snapshot.latents, seed, report, epoch=snapshot.epoch)
+    landscape.save(made, snapshot.run.paths.views)
+    return made
+
+
+def make_clusters(snapshot: Snapshot, k: int, method: Any, seed: int = 0) -> Clustering:
+    """Sort the latents of an epoch into clusters and keep them with the run."""
+    from napari_cryodeco.explore import landscape
+
+    made = landscape.cluster(snapshot.latents, k, method, seed, snapshot.epoch)
+    landscape.save(made, snapshot.run.paths.views)
+    return made
+
+
+def suggest_k(snapshot: Snapshot, report: Report) -> ClusterCurve:
+    """Score numbers of clusters."""
+    from napari_cryodeco.explore import landscape
+
+    return landscape.suggest(snapshot.latents, progress=report)
+
+
+class Analysis(QWidget):
+    """Does one of them at a time; a bar with Cancel while it lasts, nothing else."""
+
+    projected = Signal(object)
+    clustered = Signal(object)
+    suggested = Signal(object)
+    failed = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._task = Task(self)
+        self._what = ""
+        self._begun = 0.0
+        self._answer: Any = self.projected
+        self._bar = QProgressBar()
+        self._bar.setTextVisible(True)
+        self._cancel = QPushButton("Cancel")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._bar, 1)
+        row.addWidget(self._cancel)
+        self.setVisible(False)
+        self._cancel.clicked.connect(self._give_up)
+        self._task.progressed.connect(self._show_progress)
+        self._task.returned.connect(lambda answer: self._answer.emit(answer))
+        self._task.failed.connect(self.failed)
+        self._task.ended.connect(lambda: self.setVisible(False))
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being computed."""
+        return self._task.busy
+
+    def start_umap(self, snapshot: Snapshot) -> None:
+        """Compute a UMAP."""
+        self._start("UMAP", lambda report: make_umap(snapshot, report), self.projected)
+
+    def start_clusters(self, snapshot: Snapshot, k: int, method: str) -> None:
+        """Compute clusters."""
+        self._start(f"{k} clusters", lambda _: make_clusters(snapshot, k, method), self.clustered)
+
+    def start_suggestion(self, snapshot: Snapshot) -> None:
+        """Find a number of clusters."""
+        self._start("Trying 1 to 10 clusters", lambda r: suggest_k(snapshot, r), self.suggested)
+
+    def _start(self, what: str, work: Any, answer: Any) -> None:
+        if self._task.busy:
+            self.failed.emit(f"{self._what} is still being computed: wait or cancel it.")
+            return
+        self._what, self._begun, self._answer = what, time.monotonic(), answer
+        self._bar.setRange(0, 0)
+        self._bar.setFormat(f"{what}…")
+        self._cancel.setEnabled(True)
+        self.setVisible(True)
+        self._task.start(work)
+
+    def _show_progress(self, done: int, of: int) -> None:
+        self._bar.setRange(0, of)
+        self._bar.setValue(done)
+        passed = time.monotonic() - self._begun
+        left = remaining(passed / done * (of - done)) if done else "estimating"
+        self._bar.setFormat(f"{self._what}: %p %, {left} left" if done else f"{self._what}…")
+
+    def _give_up(self) -> None:
+        self._task.cancel()
+        self._cancel.setEnabled(False)
+        self._bar.setFormat(f"{self._what}: ending…")

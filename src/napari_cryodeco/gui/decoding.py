@@ -1,0 +1,212 @@
+"""Live decoding off the GUI thread: the newest request wins, coarse at once, full when the mouse rests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryodeco.gui.background import EXPECTED
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.volumes import Volume, VolumeRequest
+
+Floats = NDArray[np.floating[Any]]
+PREVIEW_SECONDS = 0.08
+
+
+class MapDecoder(Protocol):
+    """What `VolumeDecoder` offers to the window."""
+
+    def decode(self, request: VolumeRequest) -> Volume:
+        """Decode one map."""
+
+    def preview(self, z: Floats, budget_s: float) -> VolumeRequest:
+        """The finest request that takes about so long."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A map and how it came about.
+
+    Parameters
+    ----------
+    volume
+        The map.
+    caption
+        What was decoded, in words.
+    full
+        False for the coarse map while the full one is on its way.
+    radius
+        Fourier radius, cycles per box.
+    seconds
+        Time it took.
+    device
+        Where it ran.
+    """
+
+    volume: Volume
+    caption: str
+    full: bool
+    radius: int
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    number: int
+    z: Floats
+    caption: str
+
+
+class _Slot:
+    """Holds the newest request only; a taker waits for it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._content: _Asked | None = None
+        self._closed = False
+
+    def put(self, asked: _Asked | None) -> None:
+        with self._changed:
+            self._content = asked
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def take(self) -> _Asked | None:
+        """Wait for a request; None when the slot is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._content is not None)
+            asked, self._content = self._content, None
+            return None if self._closed else asked
+
+
+class DecodeThread(QObject):
+    """Two daemon threads, one for coarse and one for full maps, each with a slot for the newest request.
+
+    A full map may take seconds on a CPU; with a thread of its own it never delays the coarse ones
+    that follow the mouse. An answer that a newer request has overtaken is dropped.
+
+    Examples
+    --------
+    >>> thread = DecodeThread()
+    >>> thread.decoded.connect(show)
+    >>> thread.use(lambda: VolumeDecoder(epoch.field_path, "auto"))
+    >>> thread.request(z, "cluster 2")
+    """
+
+    decoded = Signal(object)  # Decoded
+    failed = Signal(str)  # one sentence
+    busy_changed = Signal(bool)  # whether a full map is on its way
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._number = 0
+        self._shown = (0, False)
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._open: Callable[[], MapDecoder] | None = None
+        self._decoder: MapDecoder | None = None
+        self._coarse, self._full = _Slot(), _Slot()
+        for slot, full in ((self._coarse, False), (self._full, True)):
+            name = "cryodeco full maps" if full else "cryodeco coarse maps"
+            threading.Thread(target=self._work, args=(slot, full), name=name, daemon=True).start()
+        slots = (self._coarse, self._full)
+        self.destroyed.connect(lambda: [slot.close() for slot in slots])
+
+    def use(self, open_decoder: Callable[[], MapDecoder]) -> None:
+        """Take the decoder of another epoch; it is opened on the thread that first needs it."""
+        with self._opening:
+            self._open, self._decoder = open_decoder, None
+
+    def request(self, z: Floats, caption: str, full: bool = True) -> None:
+        """Ask for the map of a latent point ``(d,)``; what was asked before and is not done yet is dropped.
+
+        Parameters
+        ----------
+        z
+            Latent point.
+        caption
+            What it is, in words.
+        full
+            Whether the full map follows the coarse one: not while the mouse still moves.
+        """
+        with self._lock:
+            self._number += 1
+            asked = _Asked(self._number, np.array(z, np.float32), caption)
+        self._coarse.put(asked)
+        self._full.put(asked if full else None)
+        self.busy_changed.emit(full)
+
+    def stop(self) -> None:
+        """End both threads; what is being decoded is finished, and dropped."""
+        with self._lock:
+            self._number += 1
+        self._coarse.close()
+        self._full.close()
+
+    def _work(self, slot: _Slot, full: bool) -> None:
+        while (asked := slot.take()) is not None:
+            try:
+                answer = self._decode(asked, full)
+            except EXPECTED as error:
+                if self._is_newest(asked, full):
+                    _tell(self.failed, _sentence(error))
+                continue
+            if answer is not None and self._is_newest(asked, full):
+                _tell(self.decoded, answer)
+
+    def _decode(self, asked: _Asked, full: bool) -> Decoded | None:
+        from napari_cryodeco.explore.volumes import VolumeRequest  # imports torch
+
+        decoder = self._opened()
+        if decoder is None:
+            return None
+        request = VolumeRequest(asked.z) if full else decoder.preview(asked.z, PREVIEW_SECONDS)
+        begun = time.perf_counter()
+        volume = decoder.decode(request)
+        taken = time.perf_counter() - begun
+        whole = getattr(getattr(decoder, "geometry", None), "radius", 0)
+        device = str(getattr(decoder, "device", "cpu"))
+        return Decoded(volume, asked.caption, full, request.radius or whole, taken, device)
+
+    def _opened(self) -> MapDecoder | None:
+        with self._opening:
+            if self._decoder is None and self._open is not None:
+                self._decoder = self._open()
+            return self._decoder
+
+    def _is_newest(self, asked: _Asked, full: bool) -> bool:
+        """Whether an answer is still wanted: no newer request, and no full map of this one shown yet."""
+        with self._lock:
+            if asked.number != self._number or self._shown == (asked.number, True):
+                return False
+            self._shown = (asked.number, full)
+            return True
+
+
+def _tell(signal: Any, value: object) -> None:
+    with suppress(RuntimeError):  # Qt: the panel was closed, the object behind the signal is gone
+        signal.emit(value)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    if "out of memory" in text.lower():
+        return (
+            "The graphics card has no memory left for decoding: choose the CPU as device, or end "
+            "other programs that use the card."
+        )
+    return text.splitlines()[0]

@@ -1,0 +1,126 @@
+"""Small line drawings for tool buttons, in the colour of the text beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
+
+SIDE = 20.0
+_SCALE = 3  # drawn larger, so that it is sharp on every screen
+
+
+def icon(name: str, colour: QColor) -> QIcon:
+    """The icon of a tool; names are the keys of `DRAWINGS`."""
+    pixmap = QPixmap(int(SIDE * _SCALE), int(SIDE * _SCALE))
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.scale(_SCALE, _SCALE)
+    pen = QPen(colour, 1.6)
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    painter.setPen(pen)
+    DRAWINGS[name](painter, colour)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def _point(painter: QPainter, colour: QColor) -> None:
+    centre = QPointF(10, 10)
+    painter.drawEllipse(centre, 4.5, 4.5)
+    for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        painter.drawLine(centre + QPointF(4.5 * dx, 4.5 * dy), centre + QPointF(8 * dx, 8 * dy))
+
+
+def _lasso(painter: QPainter, colour: QColor) -> None:
+    path = QPainterPath(QPointF(6.5, 13.5))
+    path.cubicTo(QPointF(-2, 8), QPointF(5, 1.5), QPointF(11, 2.5))
+    path.cubicTo(QPointF(20, 4), QPointF(19, 13), QPointF(10, 13.5))
+    path.cubicTo(QPointF(6, 13.8), QPointF(4.5, 15.5), QPointF(6, 18))
+    painter.drawPath(path)
+    painter.setBrush(colour)
+    painter.drawEllipse(QPointF(6.5, 13.8), 1.2, 1.2)
+
+
+def _pan(painter: QPainter, colour: QColor) -> None:
+    for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        tip = QPointF(10 + 8 * dx, 10 + 8 * dy)
+        painter.drawLine(QPointF(10, 10), tip)
+        for side in (1, -1):
+            back = QPointF(-2.5 * dx + 2.5 * side * dy, -2.5 * dy + 2.5 * side * dx)
+            painter.drawLine(tip, tip + back)
+
+
+def _fit(painter: QPainter, colour: QColor) -> None:
+    for x, y in ((3, 3), (17, 3), (3, 17), (17, 17)):
+        corner = QPointF(x, y)
+        painter.drawLine(corner, corner + QPointF(4.5 if x < 10 else -4.5, 0))
+        painter.drawLine(corner, corner + QPointF(0, 4.5 if y < 10 else -4.5))
+    painter.setBrush(colour)
+    painter.drawEllipse(QPointF(10, 10), 1.6, 1.6)
+
+
+def _turn(painter: QPainter, colour: QColor) -> None:
+    painter.drawArc(QRectF(4, 5.5, 12, 11), -60 * 16, 215 * 16)
+    painter.drawPolyline(QPolygonF([QPointF(3.4, 3.6), QPointF(4.6, 8.6), QPointF(9.4, 7.4)]))
+
+
+def _mirrored_turn(painter: QPainter, colour: QColor) -> None:
+    painter.translate(SIDE, 0)
+    painter.scale(-1, 1)
+    _turn(painter, colour)
+
+
+def _invert(painter: QPainter, colour: QColor) -> None:
+    painter.drawEllipse(QPointF(10, 10), 6.5, 6.5)
+    painter.setBrush(colour)
+    painter.drawChord(QRectF(3.5, 3.5, 13, 13), 90 * 16, 180 * 16)
+
+
+def _everything(painter: QPainter, colour: QColor) -> None:
+    painter.setBrush(colour)
+    painter.drawEllipse(QPointF(10, 10), 6.5, 6.5)
+
+
+def _clear(painter: QPainter, colour: QColor) -> None:
+    painter.drawLine(QPointF(5, 5), QPointF(15, 15))
+    painter.drawLine(QPointF(15, 5), QPointF(5, 15))
+
+
+def _operation(parts: str) -> Callable[[QPainter, QColor], None]:
+    """Two overlapping circles: the parts that stay are filled (l, m, r: left, middle, right)."""
+
+    def draw(painter: QPainter, colour: QColor) -> None:
+        left, right = QPainterPath(), QPainterPath()
+        left.addEllipse(QPointF(7.3, 10), 5.6, 5.6)
+        right.addEllipse(QPointF(12.7, 10), 5.6, 5.6)
+        fills = {
+            "l": left.subtracted(right),
+            "m": left.intersected(right),
+            "r": right.subtracted(left),
+        }
+        for part in parts:
+            painter.fillPath(fills[part], colour)
+        painter.drawPath(left)
+        painter.drawPath(right)
+
+    return draw
+
+
+DRAWINGS: dict[str, Callable[[QPainter, QColor], None]] = {
+    "point": _point,
+    "lasso": _lasso,
+    "pan": _pan,
+    "fit": _fit,
+    "undo": _turn,
+    "redo": _mirrored_turn,
+    "invert": _invert,
+    "all": _everything,
+    "clear": _clear,
+    "replace": _operation("mr"),
+    "add": _operation("lmr"),
+    "subtract": _operation("l"),
+    "intersect": _operation("m"),
+}

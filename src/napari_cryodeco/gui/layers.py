@@ -1,0 +1,197 @@
+"""The one layer that shows the decoded map: updated in place, never removed and added again."""
+
+from __future__ import annotations
+
+import weakref
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Surface
+from napari.utils.colormaps import Colormap
+from numpy.typing import NDArray
+
+from napari_cryodeco.gui.surface import COARSE_FACES, isosurface
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_cryodeco.explore.volumes import Volume
+
+NAME = "decoded map"
+LEVELS = (0.5, 12.0)  # σ; vispy's iso shader is ten times slower below 0.2
+_SOFTWARE = ("llvmpipe", "softpipe", "swiftshader", "software")
+_GREY_BLUE = Colormap([[0.30, 0.40, 0.52], [0.62, 0.74, 0.86], [0.93, 0.96, 0.99]], name="cryodeco")
+
+
+@lru_cache(maxsize=1)
+def software_gl() -> bool:
+    """Whether OpenGL runs on the CPU, where a volume of 64³ takes a second a frame and a surface 0.05 s."""
+    from vispy.app import Canvas
+    from vispy.gloo import gl
+
+    canvas = Canvas(show=False)
+    try:
+        canvas.set_current()
+        renderer = str(gl.glGetParameter(gl.GL_RENDERER)).lower()
+    finally:
+        canvas.close()
+    return any(name in renderer for name in _SOFTWARE)
+
+
+def suggest_level(data: NDArray[np.float32]) -> float:
+    """A level in σ between solvent and molecule of a map in σ units ``(z, y, x)``.
+
+    Half way from the solvent (the median) to what the brightest 1 % have on average; at least 1 σ above nothing.
+    """
+    bright = data[data >= np.quantile(data, 0.99)].mean()
+    level = (float(np.median(data)) + float(bright)) / 2
+    return float(np.clip(level, 1.0, LEVELS[1]))
+
+
+class MapView:
+    """Shows maps in one persistent layer of a viewer: an isosurface in σ units, in Å, centred on the origin.
+
+    A volume rendered by the graphics card, or a mesh where OpenGL is software. Camera and level are the user's: they
+    are set at the first map and kept from then on.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    mesh
+        Show a mesh; None: as the OpenGL of this machine asks.
+    """
+
+    def __init__(self, viewer: Viewer, mesh: bool | None = None) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._mesh = mesh
+        self._layer: Image | Surface | None = None
+        self._shown: tuple[NDArray[np.float32], float] | None = None
+        self._smooth = True
+        self._level: float | None = None
+
+    @property
+    def layer(self) -> Image | Surface | None:
+        """The layer, while it is in the viewer."""
+        viewer = self._viewer()
+        if viewer is None or self._layer not in viewer.layers:
+            return None
+        return self._layer
+
+    @property
+    def level(self) -> float:
+        """Height of the isosurface, σ."""
+        return self._level if self._level is not None else 3.0
+
+    def set_level(self, level: float) -> None:
+        """Move the isosurface to `level` σ."""
+        self._level = float(np.clip(level, *LEVELS))
+        layer = self.layer
+        if isinstance(layer, Image):
+            layer.iso_threshold = self._level
+        elif isinstance(layer, Surface):
+            self._show_mesh(layer)
+
+    def auto_level(self) -> float:
+        """Set a level that fits the map shown."""
+        if self._shown is not None:
+            self.set_level(suggest_level(self._shown[0]))
+        return self.level
+
+    def show(self, volume: Volume, full: bool = True) -> None:
+        """Show a map; a coarse one, on its way, is shaded flat where meshes are drawn in software."""
+        self.show_data(volume.in_sigma(), volume.voxel_size, full)
+
+    def show_data(self, data: NDArray[np.float32], voxel_size: float, full: bool = True) -> None:
+        """Show a map in σ units ``(z, y, x)`` with its voxel size in Å."""
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        self._shown, self._smooth = (np.asarray(data, np.float32), float(voxel_size)), full
+        if self._level is None:
+            self._level = suggest_level(self._shown[0])
+        layer = self.layer
+        if layer is None:
+            self._layer = layer = self._add(viewer)
+        if isinstance(layer, Image):
+            self._show_volume(layer)
+        else:
+            self._show_mesh(layer)
+
+    def _add(self, viewer: Viewer) -> Image | Surface:
+        if self._mesh is None:
+            self._mesh = software_gl()
+        first = not any(layer.ndim == 3 for layer in viewer.layers)
+        viewer.dims.ndisplay = 3
+        layer = self._new_mesh() if self._mesh else self._new_volume()
+        viewer.add_layer(layer)
+        if first:
+            viewer.reset_view()
+            camera = getattr(viewer, "scene", viewer).camera  # napari ≥ 0.9 has it on the scene
+            camera.angles = (10.0, -25.0, 65.0)
+        return layer
+
+    def _new_volume(self) -> Image:
+        data, voxel = self._map()
+        layer = Image(
+            data,
+            name=NAME,
+            rendering="iso",
+            iso_threshold=self.level,
+            contrast_limits=(0.0, 2 * LEVELS[1]),
+            colormap=_GREY_BLUE,
+            scale=(voxel,) * 3,
+            units=("angstrom",) * 3,
+        )
+        layer.contrast_limits_range = (-10.0, 60.0)
+        return layer
+
+    def _new_mesh(self) -> Surface:
+        data, voxel = self._map()
+        vertices, faces = isosurface(data, self.level, most_faces=None)
+        return Surface(
+            (vertices, faces, np.ones(len(vertices), np.float32)),
+            name=NAME,
+            colormap=_GREY_BLUE,
+            contrast_limits=(0.0, 2.0),
+            shading="smooth",
+            scale=(voxel,) * 3,
+            translate=_corner(data, voxel),
+            units=("angstrom",) * 3,
+        )
+
+    def _show_volume(self, layer: Image) -> None:
+        data, voxel = self._map()
+        layer.data = data
+        layer.scale, layer.translate = (voxel,) * 3, _corner(data, voxel)
+
+    def _show_mesh(self, layer: Surface) -> None:
+        data, voxel = self._map()
+        vertices, faces = isosurface(data, self.level, None if self._smooth else COARSE_FACES)
+        layer.shading = "smooth" if self._smooth else "flat"
+        layer.data = (vertices, faces, np.ones(len(vertices), np.float32))
+        layer.scale, layer.translate = (voxel,) * 3, _corner(data, voxel)
+
+    def _map(self) -> tuple[NDArray[np.float32], float]:
+        if self._shown is None:
+            raise ValueError("There is no map to show yet.")
+        return self._shown
+
+
+def _corner(data: NDArray[Any], voxel: float) -> tuple[float, ...]:
+    """World position of voxel 0: the centre of a map is voxel ``b // 2``, at any box size."""
+    return tuple(-(side // 2) * voxel for side in data.shape)
+
+
+_views: dict[int, MapView] = {}
+
+
+def map_view_of(viewer: Any) -> MapView:
+    """The one map view of a viewer, shared by its panels."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    key = id(viewer)
+    if key not in _views:
+        _views[key] = MapView(viewer)
+        weakref.finalize(viewer, _views.pop, key, None)
+    return _views[key]

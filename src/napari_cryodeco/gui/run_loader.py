@@ -1,0 +1,105 @@
+"""Loads epochs of a run off the GUI thread, and follows a run that is still being trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryodeco.gui.background import Task
+from napari_cryodeco.gui.session import Snapshot, load_snapshot
+from napari_cryodeco.gui.watching import RunWatcher, headline
+from napari_cryodeco.runs.paths import RunPaths
+
+if TYPE_CHECKING:
+    from napari_cryodeco.runs.progress import Update
+
+
+def read_columns(snapshot: Snapshot) -> dict[str, np.ndarray]:
+    """Columns ``(n,)`` of the particle file that a run was made from; none if it is gone."""
+    from napari_cryodeco.data import table  # torch
+
+    source = snapshot.run.particles.source
+    if not source.is_file():
+        return {}
+    columns = table.columns(source)
+    return {name: c for name, c in columns.items() if len(c) == len(snapshot.latents)}
+
+
+class RunLoader(QObject):
+    """One run at a time: its newest epoch, or the one chosen."""
+
+    loaded = Signal(object)  # Snapshot
+    columns_read = Signal(object)  # dict of columns of the user's file
+    waiting = Signal(object)  # Path of a run without an epoch
+    told = Signal(str)  # what the run does now
+    failed = Signal(str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.columns: dict[str, np.ndarray] = {}
+        self._path: Path | None = None
+        self._shown: tuple[Path, int] | None = None
+        self._chosen: int | None = None
+        self._next: tuple[Path, int | None] | None = None
+        self._loading, self._reading = Task(self), Task(self)
+        self._loading.returned.connect(self._take)
+        self._loading.failed.connect(self.failed)
+        self._loading.ended.connect(self._go_on)
+        self._reading.returned.connect(self._take_columns)
+        self._watcher = RunWatcher(self)
+        self._watcher.updated.connect(self._see)
+        self._watcher.failed.connect(self.failed)
+
+    def open(self, path: Path) -> None:
+        """Load the newest epoch of a run, and newer ones as they come."""
+        if not RunPaths(path).config.is_file():
+            self.failed.emit(
+                f"{path} is no run folder (it has no run.yaml): choose a folder that Reconstruct or "
+                "`cryodeco new` made."
+            )
+            return
+        self._path, self._chosen = path, None
+        self._shown = None
+        self.waiting.emit(path)
+        self._watcher.watch(path)
+
+    def choose_epoch(self, number: int | None) -> None:
+        """Show one epoch and stay there; None follows the newest."""
+        self._chosen = number
+        if self._path is None:
+            return
+        numbers = RunPaths(self._path).epoch_numbers()
+        if numbers:
+            self._load(self._path, numbers[-1] if number is None else number)
+
+    def _see(self, update: Update) -> None:
+        self.told.emit("" if update.status.state == "done" else headline(update.status))
+        if update.epochs and self._chosen is None and self._path is not None:
+            self._load(self._path, max(update.epochs))
+
+    def _load(self, path: Path, number: int | None) -> None:
+        self._next = (path, number)
+        if not self._loading.busy:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._next is None:
+            return
+        (path, number), self._next = self._next, None
+        self._loading.start(lambda _: load_snapshot(path, number))
+
+    def _take(self, snapshot: Snapshot) -> None:
+        first = self._shown is None or self._shown[0] != snapshot.run.path
+        self._shown = (snapshot.run.path, snapshot.epoch)
+        if first:
+            self.columns = {}
+        self.loaded.emit(snapshot)
+        if first and not self._reading.busy:
+            self._reading.start(lambda _: read_columns(snapshot))
+
+    def _take_columns(self, columns: dict[str, np.ndarray]) -> None:
+        self.columns = columns
+        self.columns_read.emit(columns)

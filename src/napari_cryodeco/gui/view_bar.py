@@ -1,0 +1,115 @@
+"""What the scatter plot shows: projection, axes, colour, clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
+from superqt import QSearchableComboBox
+
+VIEWS = {"pca": "PCA", "umap": "UMAP"}
+METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means"}
+
+
+class ViewBar(QWidget):
+    """Two rows of choices; it says what the user wants and knows nothing of runs."""
+
+    view_chosen = Signal(str)  # pca or umap
+    axes_chosen = Signal(int, int)  # from 0
+    colour_chosen = Signal(str)
+    cluster_asked = Signal(int, str)  # k, method
+    suggestion_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.view = self._box("How z is laid out in the plane. UMAP is computed when first chosen")
+        for method, text in VIEWS.items():
+            self.view.addItem(text, method)
+        self.x = self._box("Horizontal axis; the share is that of the variance of z")
+        self.y = self._box("Vertical axis; the share is that of the variance of z")
+        self.colour = QSearchableComboBox()
+        self._squeeze(self.colour)
+        self.colour.setToolTip(
+            "Colour of a particle: density, cluster, latent dimensions, or any column of your "
+            "particle file in that file's units. Type to search"
+        )
+        self.k = QSpinBox()
+        self.k.setRange(1, 50)
+        self.k.setValue(4)
+        self.k.setPrefix("k = ")
+        self.k.setToolTip("Number of clusters")
+        self.method = self._box("Gaussian mixture: clusters of any shape. k-means: round ones")
+        for method, text in METHODS.items():
+            self.method.addItem(text, method)
+        self.cluster = QPushButton("Cluster")
+        self.cluster.setToolTip("Sort the particles' z into k clusters, in the background")
+        self.suggest = QPushButton("k?")
+        self.suggest.setToolTip("Try 1 to 10 clusters and propose k (lowest BIC of the mixture)")
+        self.suggest.setMaximumWidth(34)
+        self._lay_out()
+        self.view.activated.connect(lambda _: self.view_chosen.emit(self.view.currentData()))
+        for box in (self.x, self.y):
+            box.activated.connect(
+                lambda _: self.axes_chosen.emit(self.x.currentIndex(), self.y.currentIndex())
+            )
+        self.colour.activated.connect(lambda _: self.colour_chosen.emit(self.colour.currentText()))
+        self.cluster.clicked.connect(
+            lambda: self.cluster_asked.emit(self.k.value(), self.method.currentData())
+        )
+        self.suggest.clicked.connect(lambda: self.suggestion_asked.emit())
+
+    def _box(self, tip: str) -> QComboBox:
+        box = QComboBox()
+        box.setToolTip(tip)
+        self._squeeze(box)
+        return box
+
+    def _squeeze(self, box: QComboBox) -> None:
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(5)
+        box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        rows: list[tuple[str, Sequence[tuple[QWidget, int]]]] = [
+            ("View", ((self.view, 2), (self.x, 3), (self.y, 3))),
+            ("Colour", ((self.colour, 1),)),
+            ("Clusters", ((self.k, 0), (self.suggest, 0), (self.method, 1), (self.cluster, 0))),
+        ]
+        for place, (text, widgets) in enumerate(rows):
+            label = QLabel(text)
+            label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            line = QHBoxLayout()
+            line.setSpacing(4)
+            for widget, stretch in widgets:
+                line.addWidget(widget, stretch)
+            grid.addWidget(label, place, 0)
+            grid.addLayout(line, place, 1)
+        grid.setColumnStretch(1, 1)
+
+    def show_view(self, method: str, names: Sequence[str], axes: tuple[int, int]) -> None:
+        """Show which projection and axes are on."""
+        self.view.setCurrentIndex(self.view.findData(method))
+        for box, axis in zip((self.x, self.y), axes, strict=True):
+            box.clear()
+            box.addItems(list(names))
+            box.setCurrentIndex(min(axis, len(names) - 1))
+            box.setEnabled(len(names) > 1)
+
+    def show_colours(self, names: Sequence[str], chosen: str) -> None:
+        """Show the colours there are and which is on."""
+        self.colour.clear()
+        self.colour.addItems(list(names))
+        self.colour.setCurrentIndex(max(self.colour.findText(chosen), 0))
