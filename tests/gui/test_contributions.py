@@ -138,9 +138,7 @@ def test_the_newest_epochs_maps_are_found_consensus_first(tmp_path):
     for number, names in ((2, ["old"]), (10, ["class_001", "consensus"])):
         paths.epoch(number).mkdir(parents=True)
         for name in names:
-            write_mrc(
-                paths.epoch(number) / f"{name}.mrc", np.ones((4, 4, 4), np.float32), 1.0
-            )
+            write_mrc(paths.epoch(number) / f"{name}.mrc", np.ones((4, 4, 4), np.float32), 1.0)
     assert [p.stem for p in readers.newest_maps(tmp_path)] == ["consensus", "class_001"]
 
 

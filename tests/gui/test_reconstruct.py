@@ -64,6 +64,7 @@ def click(qtbot, button):
         (None, False, False, Actions(True, False, False, False)),
         (None, False, True, Actions(False, False, False, False)),
         (Status(state="queued"), False, False, Actions(False, False, True, False)),
+        (Status(state="queued", pid=9), False, False, Actions(False, True, False, False)),
         (Status(state="running"), False, False, Actions(False, True, False, False)),
         (Status(state="running"), True, False, Actions(False, True, False, True)),
         (Status(state="stopped"), True, False, Actions(False, False, True, True)),

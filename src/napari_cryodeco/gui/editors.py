@@ -200,11 +200,15 @@ class PathEditor(Editor):
         Grey text while empty.
     patterns
         File name patterns of the dialogue, e.g. ``"Particles (*.star *.cs *.mrcs)"``.
+    save
+        Whether a new name is asked for.
     """
 
-    def __init__(self, folder: bool, hint: str = "", patterns: str = "") -> None:
+    def __init__(
+        self, folder: bool, hint: str = "", patterns: str = "", save: bool = False
+    ) -> None:
         super().__init__()
-        self._folder, self._patterns = folder, patterns
+        self._folder, self._patterns, self._save = folder, patterns, save
         self._line = QLineEdit()
         self._line.setPlaceholderText(hint)
         self._line.textChanged.connect(self.changed)
@@ -237,7 +241,11 @@ class PathEditor(Editor):
 
     def _ask(self) -> None:
         start = str(self.value() or Path.cwd())
-        if self._folder:
+        if self._save:
+            # Qt's folder dialogue cannot name a folder that is not there yet; this one can.
+            title = "Choose a new name"
+            chosen, _ = QFileDialog.getSaveFileName(self, title, start, self._patterns)
+        elif self._folder:
             chosen = QFileDialog.getExistingDirectory(self, "Choose a folder", start)
         else:
             chosen, _ = QFileDialog.getOpenFileName(self, "Choose a file", start, self._patterns)

@@ -65,7 +65,7 @@ class Actions:
         """From the status of the run in the chosen folder (None: no run there yet)."""
         if busy or status is None:
             return cls(start=status is None and not busy, stop=False, resume=False, explore=False)
-        running = status.state == "running"
+        running = status.state == "running" or (status.state == "queued" and status.pid > 0)
         resume = not running and status.state != "done"
         return cls(start=False, stop=running, resume=resume, explore=has_epochs)
 

@@ -11,7 +11,7 @@ from napari_cryodeco.runs.progress import RunFollower, Status
 INTERVAL_MS = 1000
 
 STATES = {
-    "queued": "waiting to start",
+    "queued": "not started yet; press Resume to train",
     "running": "running",
     "done": "finished",
     "stopped": "stopped; press Resume to go on",
@@ -68,6 +68,8 @@ class RunWatcher(QObject):
 def headline(status: Status) -> str:
     """One line: what the run does now, e.g. ``refine 3 of 20: running, about 4 min left``."""
     words = STATES.get(status.state, status.state)
+    if status.state == "queued":
+        return f"{status.message}…" if status.message else words
     if status.state == "failed" and status.error:
         return status.error
     place = ""

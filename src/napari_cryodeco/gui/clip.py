@@ -1,0 +1,111 @@
+"""A path decoded into maps: frames come one by one from a worker thread. No Qt in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.trajectory import Trajectory
+    from napari_cryodeco.explore.volumes import Volume
+
+FAST_SECONDS = 0.3  # a frame of a quick look
+
+
+@dataclass(eq=False)
+class Clip:
+    """The maps along a path, as far as they are decoded.
+
+    Parameters
+    ----------
+    path
+        The path.
+    supported
+        ``(t,)`` bool: the frame lies among particles.
+    volumes
+        A map a frame, None until it is decoded.
+    """
+
+    path: Trajectory
+    supported: np.ndarray
+    volumes: list[Volume | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.volumes = [None] * len(self.path)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every frame is there."""
+        return all(volume is not None for volume in self.volumes)
+
+    @property
+    def sigma(self) -> float:
+        """One σ for the whole clip, so that no frame is scaled by itself.
+
+        That of the first map until all are there, then their common one.
+        """
+        from napari_cryodeco.explore.volumes import common_sigma  # brings torch
+
+        known = [volume for volume in self.volumes if volume is not None]
+        return common_sigma(known if self.complete else known[:1])
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A decoded frame of a clip."""
+
+    clip: Clip
+    number: int
+    volume: Volume
+
+
+def make_clip(path: Trajectory, latents: np.ndarray) -> Clip:
+    """An empty clip with the support that particles give each of its frames."""
+    from napari_cryodeco.explore.trajectory import support  # brings sklearn
+
+    return Clip(path, support(path.points, latents).supported)
+
+
+def decode_clip(
+    clip: Clip,
+    field_path: Path,
+    device: str,
+    fast: bool,
+    show: Callable[[Frame], None],
+    report: Callable[[int, int], None],
+) -> Clip:
+    """Decode all frames, giving each to `show` as it comes; runs on a worker thread.
+
+    The order is coarse to fine along the path (first, last, middle, …), so that the whole motion is
+    seen early.
+    """
+    from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest  # brings torch
+
+    decoder = VolumeDecoder(field_path, device)
+    order = spread_order(len(clip.path))
+    for done, number in enumerate(order):
+        report(done, len(order))
+        z = clip.path.points[number]
+        request = decoder.preview(z, FAST_SECONDS) if fast else VolumeRequest(z)
+        show(Frame(clip, number, decoder.decode(request)))
+    report(len(order), len(order))
+    return clip
+
+
+def spread_order(count: int) -> list[int]:
+    """The numbers below `count`, ends first, then ever finer between."""
+    order, known = [], set()
+    step = max(1, count - 1)
+    while len(order) < count:
+        for number in range(0, count, step):
+            if number not in known:
+                known.add(number)
+                order.append(number)
+        if step == 1:
+            break
+        step = (step + 1) // 2
+    return order

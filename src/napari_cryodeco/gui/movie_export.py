@@ -1,0 +1,202 @@
+"""Write a decoded clip as MP4, GIF, pictures or maps, drawn as the window shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.camera import camera_rotation
+from napari_cryodeco.gui.editors import PathEditor
+from napari_cryodeco.gui.export_choice import suggest_target
+from napari_cryodeco.gui.layers import map_view_of
+from napari_cryodeco.gui.session import session_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_cryodeco.gui.clip import Clip
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of movie: what it is called, and its suffix (a folder has none)."""
+
+    name: str
+    suffix: str
+    is_maps: bool = False
+
+
+KINDS = (
+    Kind("MP4 movie", ".mp4"),
+    Kind("GIF movie", ".gif"),
+    Kind("PNG pictures", ""),
+    Kind("MRC maps", "", is_maps=True),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """How frames are drawn: camera `rotation` ``(3, 3)``, `level` in σ, `side` in pixels."""
+
+    rotation: np.ndarray
+    level: float
+    side: int
+    fps: int
+    to_and_fro: bool
+
+
+class MovieExport(QWidget):
+    """Format, size and place of a movie; written in the background, cancelled at any frame."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._session, self._map = session_of(viewer), map_view_of(viewer)
+        self._viewer = viewer
+        self._clip: Clip | None = None
+        self._suggested: Path | None = None
+        self._task = Task(self)
+        self.kind = QComboBox()
+        self.side = QSpinBox()
+        self.fps = QSpinBox()
+        self.to_and_fro = QCheckBox("to and fro")
+        self.target = PathEditor(False, "file or folder to write", save=True)
+        self.write = QPushButton("Export movie")
+        self.cancel = QPushButton("Cancel")
+        self.bar = QProgressBar()
+        self.result = QLabel()
+        self._lay_out()
+        self._connect()
+        self._refresh()
+
+    def show_clip(self, clip: Clip | None) -> None:
+        """Take a clip whose frames are all decoded, or none."""
+        self._clip = clip
+        self._suggest()
+
+    def _lay_out(self) -> None:
+        self.kind.addItems([kind.name for kind in KINDS])
+        self.side.setRange(128, 2048)
+        self.side.setSingleStep(80)
+        self.side.setValue(640)
+        self.side.setSuffix(" px")
+        self.side.setToolTip("Height and width of the pictures")
+        self.fps.setRange(1, 60)
+        self.fps.setValue(10)
+        self.fps.setSuffix(" fps")
+        self.fps.setToolTip("Frames per second of the movie")
+        self.to_and_fro.setToolTip("The movie runs back to its beginning")
+        self.write.setToolTip("Draw every frame from where the camera of the window stands")
+        self.bar.hide()
+        self.cancel.hide()
+        self.result.setWordWrap(True)
+        self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        sizes = QHBoxLayout()
+        for widget in (self.side, self.fps, self.to_and_fro):
+            sizes.addWidget(widget)
+        rows = QFormLayout()
+        rows.addRow("Format", self.kind)
+        rows.addRow("Pictures", sizes)
+        rows.addRow("File", self.target)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.write, 1)
+        buttons.addWidget(self.cancel)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(rows)
+        column.addLayout(buttons)
+        column.addWidget(self.bar)
+        column.addWidget(self.result)
+
+    def _connect(self) -> None:
+        self.kind.currentIndexChanged.connect(self._suggest)
+        self.target.changed.connect(self._refresh)
+        self.write.clicked.connect(self._export)
+        self.cancel.clicked.connect(self._cancelled)
+        self._task.returned.connect(self.result.setText)
+        self._task.failed.connect(self._failed)
+        self._task.progressed.connect(self._progressed)
+        self._task.ended.connect(self._ended)
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[self.kind.currentIndex()]
+
+    def _suggest(self, *_: object) -> None:
+        run = self._session.run
+        if run is not None and self.target.value() in (None, self._suggested):
+            name = "path" if self._clip is None else _file_name(self._clip.path.name)
+            self._suggested = suggest_target(run.paths.movies, name, self._kind.suffix)
+            self.target.show_value(self._suggested)
+        self._refresh()
+
+    def _refresh(self, *_: object) -> None:
+        there = self._clip is not None and self.target.value() is not None
+        self.write.setEnabled(there and not self._task.busy)
+        for widget in (self.side, self.fps, self.to_and_fro):
+            widget.setEnabled(not self._kind.is_maps)
+
+    def _export(self) -> None:
+        self.result.setText("")
+        rotation = camera_rotation(self._viewer)
+        numbers = (self.side.value(), self.fps.value(), self.to_and_fro.isChecked())
+        look = Look(rotation, self._map.level, *numbers)
+        work = _write_maps if self._kind.is_maps else _write_pictures
+        self._task.start(partial(work, self._clip, self.target.value(), look))
+        self.bar.setRange(0, 0)
+        for widget in (self.bar, self.cancel):
+            widget.show()
+        self._refresh()
+
+    def _progressed(self, done: int, of: int) -> None:
+        self.bar.setRange(0, of)
+        self.bar.setValue(done)
+
+    def _failed(self, sentence: str) -> None:
+        self.result.setText(sentence)
+        show_error(sentence)
+
+    def _cancelled(self) -> None:
+        self._task.cancel()
+        self.result.setText("Cancelled; nothing was written under the final name.")
+
+    def _ended(self) -> None:
+        self.bar.hide()
+        self.cancel.hide()
+        self._suggest()
+
+
+def _file_name(text: str) -> str:
+    """Letters and digits of a caption, joined by hyphens: ``PC1, 5 to 95 %`` → ``PC1-5-to-95``."""
+    words = "".join(c if c.isalnum() else " " for c in text).split()
+    return "-".join(words) or "path"
+
+
+def _write_maps(clip: Clip, target: Path, look: Look, report: Report) -> str:
+    from napari_cryodeco.explore.movie import write_series
+
+    write_series(target, clip.volumes, progress=report)
+    return f"{target}: {len(clip.volumes)} maps written."
+
+
+def _write_pictures(clip: Clip, target: Path, look: Look, report: Report) -> str:
+
+    return f"{target} written."

@@ -1,0 +1,222 @@
+"""The Movie panel: decode a path through z, scrub and play it in the viewer, write it to files."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryodeco.gui.background import Task
+from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
+from napari_cryodeco.gui.layers import map_view_of
+from napari_cryodeco.gui.movie_export import MovieExport
+from napari_cryodeco.gui.path_chooser import Anchor, PathChooser
+from napari_cryodeco.gui.player import Player
+from napari_cryodeco.gui.session import session_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_cryodeco.explore.trajectory import Trajectory
+
+NO_RUN = "Open a run in the Explorer first."
+FULL, FAST = "full detail", "quick look"
+
+
+class MoviePanel(QWidget):
+    """Path above, player in the middle, files below; nothing here blocks the window."""
+
+    frame_ready = Signal(object)  # Frame, from the worker thread
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._session = session_of(viewer)
+        self._map = map_view_of(viewer)
+        self._clip: Clip | None = None
+        self._run_path: Path | None = None
+        self._task = Task(self)
+        self.chooser = PathChooser()
+        self.detail = QComboBox()
+        self.decode = QPushButton("Decode frames")
+        self.cancel = QPushButton("Cancel")
+        self.bar = QProgressBar()
+        self.message = QLabel(NO_RUN)
+        self.player = Player()
+        self.export = MovieExport(viewer)
+        self._lay_out()
+        self._connect()
+        self._run_opened()
+
+    # ---- set-up
+
+    def _lay_out(self) -> None:
+        self.detail.addItems([FULL, FAST])
+        self.detail.setToolTip(
+            "<qt>Full detail: every frame to the resolution of the run.<br>"
+            "Quick look: what this machine decodes in a third of a second a frame.</qt>"
+        )
+        self.decode.setToolTip("Decode every frame of the path in the background")
+        self.message.setWordWrap(True)
+        self.bar.hide()
+        self.cancel.hide()
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.detail)
+        buttons.addWidget(self.decode, 1)
+        buttons.addWidget(self.cancel)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.addWidget(self.chooser)
+        column.addLayout(buttons)
+        column.addWidget(self.bar)
+        column.addWidget(self.message)
+        column.addWidget(_line())
+        column.addWidget(self.player)
+        column.addWidget(_line())
+        column.addWidget(self.export)
+        column.addStretch()
+        self.setMinimumWidth(320)
+
+    def _connect(self) -> None:
+        self._session.opened.connect(self._run_opened)
+        self.chooser.changed.connect(self._path_changed)
+        self.chooser.anchor_page.cursor_asked.connect(self._add_cursor)
+        self.chooser.anchor_page.clusters_asked.connect(self._add_clusters)
+        self.decode.clicked.connect(self._decode)
+        self.cancel.clicked.connect(self._cancelled)
+        self.player.frame_changed.connect(self._show)
+        self.frame_ready.connect(self._frame_decoded)
+        self._task.progressed.connect(self._progressed)
+        self._task.returned.connect(self._decoded)
+        self._task.failed.connect(self._say)
+        self._task.ended.connect(self._ended)
+
+    # ---- the path
+
+    def _run_opened(self, *_: object) -> None:
+        """Begin anew with another run; a newer epoch of the same one leaves the clip as it is."""
+        run = self._session.run
+        if run is not None and run.path != self._run_path:
+            self._run_path = run.path
+            self._task.cancel()
+            self._clip = None
+            self.player.clear()
+            self.export.show_clip(None)
+            self.chooser.forget_anchors()
+            self.chooser.set_components(self._session.loaded().latents.shape[1])
+        self._path_changed()
+
+    def _path_changed(self) -> None:
+        """Draw the path over the scatter plot; say why where there is none."""
+        path = self._path()
+        self.decode.setEnabled(path is not None and not self._task.busy)
+        if path is None:
+            return
+        self._session.set_path(path.points)
+        self.message.setText(f"{path.name}: {len(path)} frames.")
+
+    def _path(self) -> Trajectory | None:
+        if self._session.snapshot is None:
+            self.message.setText(NO_RUN)
+            return None
+        try:
+            return self.chooser.trajectory(self._session.snapshot.latents)
+        except ValueError as error:
+            self.message.setText(str(error))
+            return None
+
+    def _add_cursor(self) -> None:
+        wanted = self._session.wanted()
+        if wanted is None:
+            self._say("Click into the scatter plot of the Explorer first; that point is added.")
+            return
+        self.chooser.anchor_page.add(Anchor(wanted.caption, wanted.z))
+
+    def _add_clusters(self) -> None:
+        clustering = self._session.clustering
+        if clustering is None:
+            self._say("There are no clusters yet: make them in the Explorer first.")
+            return
+        for number, centre in enumerate(clustering.centres):
+            self.chooser.anchor_page.add(Anchor(f"cluster {number + 1}", centre))
+
+    # ---- decoding
+
+    def _decode(self) -> None:
+        path = self._path()
+        if path is None or self._task.busy:
+            return
+        snapshot = self._session.loaded()
+        field_path = snapshot.run.epoch(snapshot.epoch).field_path
+        clip = make_clip(path, snapshot.latents)
+        self._clip = clip
+        self.player.load(path.captions, clip.supported)
+        self.export.show_clip(None)
+        fast = self.detail.currentText() == FAST
+        device = snapshot.run.config.device
+        self._task.start(
+            partial(decode_clip, clip, field_path, device, fast, self.frame_ready.emit)
+        )
+        self.bar.setRange(0, 0)
+        for widget in (self.bar, self.cancel):
+            widget.show()
+        self.decode.setEnabled(False)
+
+    def _frame_decoded(self, frame: Frame) -> None:
+        if frame.clip is not self._clip:
+            return  # of a path that is no longer shown
+        frame.clip.volumes[frame.number] = frame.volume
+        self.player.set_ready(frame.number)
+        if frame.clip.complete:
+            self.export.show_clip(frame.clip)
+        if frame.number == self.player.frame and not self.player.playing:
+            self._show(frame.number)
+
+    def _show(self, number: int) -> None:
+        self._session.set_path_position(float(number))
+        volume = self._clip.volumes[number] if self._clip is not None else None
+        if volume is not None:
+            values = volume.in_sigma(self._clip.sigma)
+            self._map.show_data(values, volume.voxel_size, full=not self.player.playing)
+
+    def _progressed(self, done: int, of: int) -> None:
+        self.bar.setRange(0, of)
+        self.bar.setValue(done)
+        self.message.setText(f"Decoding: {done} of {of} frames.")
+
+    def _ended(self) -> None:
+        self.bar.hide()
+        self.cancel.hide()
+        self.decode.setEnabled(self._session.snapshot is not None)
+
+    def _decoded(self, clip: Clip) -> None:
+        alone = int((~clip.supported).sum())
+        note = f" {alone} of them lie where no particles are (red)." if alone else ""
+        self.message.setText(f"{len(clip.path)} frames decoded.{note}")
+
+    def _cancelled(self) -> None:
+        self._task.cancel()
+        self.message.setText("Cancelled; the frames decoded so far can be scrubbed.")
+
+    def _say(self, sentence: str) -> None:
+        self.message.setText(sentence)
+        show_error(sentence)
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    line.setFrameShadow(QFrame.Shadow.Sunken)
+    return line
