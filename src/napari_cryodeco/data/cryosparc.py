@@ -1,4 +1,4 @@
-"""Read and write cryoSPARC .cs files: structured NumPy arrays, no pickle (algorithm.md §1, §6.2)."""
+"""Read and write cryoSPARC .cs files: structured arrays, no pickle (algorithm.md §1, §6.2)."""
 
 from __future__ import annotations
 

@@ -54,8 +54,14 @@ def _check_distinct(source: Path, found: dict[str, Path], shortened: list[str]) 
 
 
 def find(name: str, source: Path, datadir: Path | None = None) -> Path | None:
-    """Return the file that the whole of `name` leads to, or None."""
+    """Return the file that the whole of `name` in the absolute path `source` leads to, or None."""
     return next((path for path in _candidates(name, source, datadir) if path.is_file()), None)
+
+
+def find_real(names: Iterable[str], source: Path) -> dict[str, Path | None]:
+    """Return the file of each distinct name in the absolute path `source`, links followed."""
+    found = {name: find(name, source) for name in set(names)}
+    return {name: path.resolve() if path is not None else None for name, path in found.items()}
 
 
 def _candidates(name: str, source: Path, datadir: Path | None) -> Iterator[Path]:
@@ -63,8 +69,9 @@ def _candidates(name: str, source: Path, datadir: Path | None) -> Iterator[Path]
     if path.is_absolute():
         yield path
         return
-    folders = [*([Path(os.path.abspath(datadir))] if datadir is not None else []), *source.parents]
-    for folder in folders:
+    given = [Path(os.path.abspath(datadir))] if datadir is not None else []
+    # a job's output is often a link: its names count from the project of the file it leads to
+    for folder in dict.fromkeys([*given, *source.parents, *source.resolve().parents]):
         yield Path(os.path.normpath(folder / path))
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from napari_cryodeco.imaging.ctf import Ctf
@@ -83,6 +82,7 @@ class Particles:
         """Return the image of one particle as RELION writes it: ``000001@/path/stack.mrcs``."""
         return f"{int(self.slice_of[row]) + 1:06d}@{self.stacks[int(self.stack_of[row])]}"
 
-    def stack_paths(self, rows: Tensor) -> list[Path]:
-        """Return the stack of each of `rows` ``(m,)``."""
-        return [self.stacks[index] for index in torch.as_tensor(self.stack_of)[rows].tolist()]
+    def real_stacks(self, rows: Tensor) -> list[Path]:
+        """Return the stack of each of `rows` ``(m,)``, links followed."""
+        real = [stack.resolve() for stack in self.stacks]
+        return [real[index] for index in self.stack_of[rows].tolist()]

@@ -112,5 +112,5 @@ def _read_stack(path: Path, options: CtfOptions | None) -> Particles:
 
 
 def _check_sample(particles: Particles) -> None:
-    rows = torch.linspace(0, len(particles) - 1, min(_SAMPLE, len(particles))).long().unique()
+    rows = torch.linspace(0, len(particles) - 1, min(_SAMPLE, len(particles))).long()
     ParticleStack(particles).read(rows)

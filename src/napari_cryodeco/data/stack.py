@@ -86,9 +86,10 @@ class ParticleStack:
             yield rows, self.read(rows)
 
 
-def has_half_floats(particles: Particles) -> bool:
-    """Tell whether a stack holds 16-bit floats (MRC mode 12), which RELION before 4 cannot read."""
-    return any(read_header(path).mode == FLOAT16_MODE for path in particles.stacks)
+def has_half_floats(particles: Particles, rows: Tensor) -> bool:
+    """Tell whether any of `rows` ``(m,)`` lies in a stack of 16-bit floats (MRC mode 12)."""
+    used = particles.stack_of[rows].unique().tolist()
+    return any(read_header(particles.stacks[index]).mode == FLOAT16_MODE for index in used)
 
 
 def write_working_copy(
@@ -151,6 +152,8 @@ def _sample_noise(stack: ParticleStack, box: int) -> float:
     size = max(1, _BATCH_PIXELS // stack.particles.box**2)
     cropped = torch.cat([fourier_crop(stack.read(part), box) for part in rows.split(size)])
     sigma = noise_level(cropped)
+    if box < stack.particles.box:
+        sigma *= box / (box - 1)  # cropping emptied the Nyquist row and column of their noise
     if not sigma > 0:
         raise ValueError(
             f"{stack.particles.source}: the images are flat outside the particle, so their noise "

@@ -92,7 +92,7 @@ def particle_block(document: StarDocument) -> Block:
 
 
 def image_names(document: StarDocument, block: Block) -> tuple[list[str], np.ndarray]:
-    """Split ``000001@stack.mrcs`` into stack names and places ``(n,)`` from 0 (0 for a bare name)."""
+    """Split ``000001@stack.mrcs`` into stack names and places ``(n,)`` from 0."""
     names: list[str] = []
     slices = np.zeros(len(block), dtype=np.int64)
     for row, value in enumerate(block.columns([IMAGE], document.path)[IMAGE]):

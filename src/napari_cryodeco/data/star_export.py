@@ -10,7 +10,7 @@ import torch
 
 from napari_cryodeco.atomic import replacing
 from napari_cryodeco.data.document import Block, StarDocument
-from napari_cryodeco.data.locate import find
+from napari_cryodeco.data.locate import find_real
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.star import (
     ANGLES,
@@ -112,8 +112,8 @@ def _moved_names(
     """Image names that are valid from `out`, None if those of the user all are."""
     every, _ = image_names(document, block)
     names = [every[row] for row in rows.tolist()]
-    stacks = particles.stack_paths(torch.from_numpy(rows))
-    leads = {name: find(name, Path(out).absolute()) for name in set(names)}
+    leads = find_real(names, Path(out).absolute())
+    stacks = particles.real_stacks(torch.from_numpy(rows))
     stay = [leads[name] == stack for name, stack in zip(names, stacks, strict=True)]
     if all(stay):
         return None

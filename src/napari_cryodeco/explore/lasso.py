@@ -61,17 +61,24 @@ def _crossings_odd(x: np.ndarray, y: np.ndarray, polygon: np.ndarray) -> np.ndar
     order = np.argsort(y, kind="stable")
     sorted_x, sorted_y = x[order], y[order]
     odd = np.zeros(len(x), dtype=bool)
-    ends = np.roll(polygon, -1, axis=0)
-    first = np.searchsorted(sorted_y, np.minimum(polygon[:, 1], ends[:, 1]), side="left").tolist()
-    last = np.searchsorted(sorted_y, np.maximum(polygon[:, 1], ends[:, 1]), side="left").tolist()
-    edges = zip(polygon.tolist(), ends.tolist(), first, last, strict=True)
+    lower, upper = _upward(polygon)
+    first = np.searchsorted(sorted_y, lower[:, 1], side="left").tolist()
+    last = np.searchsorted(sorted_y, upper[:, 1], side="left").tolist()
+    edges = zip(lower.tolist(), upper.tolist(), first, last, strict=True)
     for (x0, y0), (x1, y1), start, stop in edges:
         if stop > start:  # level edges have none: half-open in y
-            crossing = x0 + (sorted_y[start:stop] - y0) * ((x1 - x0) / (y1 - y0))
+            crossing = x0 + (sorted_y[start:stop] - y0) * (x1 - x0) / (y1 - y0)
             odd[start:stop] ^= sorted_x[start:stop] < crossing
     result = np.empty_like(odd)
     result[order] = odd
     return result
+
+
+def _upward(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the edges, the lower first: an edge crosses alike in whichever direction it is drawn."""
+    starts, ends = polygon, np.roll(polygon, -1, axis=0)
+    upward = (starts[:, 1] <= ends[:, 1])[:, None]
+    return np.where(upward, starts, ends), np.where(upward, ends, starts)
 
 
 def _with_raster(x: np.ndarray, y: np.ndarray, polygon: np.ndarray) -> np.ndarray:
@@ -80,14 +87,16 @@ def _with_raster(x: np.ndarray, y: np.ndarray, polygon: np.ndarray) -> np.ndarra
         return _crossings_odd(x, y, polygon)
     scaled = (polygon - low) * (_CELLS / span)  # in cells
     cell = _cell(y, low[1], span[1]) * _CELLS + _cell(x, low[0], span[0])
-    result = _cells_inside(scaled).ravel()[cell]
+    result: np.ndarray = _cells_inside(scaled).ravel()[cell]
     doubtful = np.flatnonzero(_cells_on_outline(scaled).ravel()[cell])
     result[doubtful] = _crossings_odd(x[doubtful], y[doubtful], polygon)
     return result
 
 
 def _cell(values: np.ndarray, low: float, span: float) -> np.ndarray:
-    return ((values - low) * (_CELLS / span)).astype(np.int32).clip(0, _CELLS - 1)
+    cells: np.ndarray = ((values - low) * (_CELLS / span)).astype(np.int32)
+    np.minimum(cells, _CELLS - 1, out=cells)
+    return cells
 
 
 def _cells_on_outline(scaled: np.ndarray) -> np.ndarray:
@@ -111,13 +120,12 @@ def _cells_on_outline(scaled: np.ndarray) -> np.ndarray:
 
 def _cells_inside(scaled: np.ndarray) -> np.ndarray:
     """Even-odd answer at every cell centre, by counting the crossings left of it along its row."""
-    ends = np.roll(scaled, -1, axis=0)
-    lower, upper = np.minimum(scaled[:, 1], ends[:, 1]), np.maximum(scaled[:, 1], ends[:, 1])
-    first = np.ceil(lower - 0.5).astype(np.int64)  # centres of rows are at row + 0.5
-    count = np.ceil(upper - 0.5).astype(np.int64) - first
+    lower, upper = _upward(scaled)
+    first = np.ceil(lower[:, 1] - 0.5).astype(np.int64)  # centres of rows are at row + 0.5
+    count = np.ceil(upper[:, 1] - 0.5).astype(np.int64) - first
     edge = np.repeat(np.arange(len(scaled)), count)
     row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
-    (x0, y0), (x1, y1) = scaled[edge].T, ends[edge].T
+    (x0, y0), (x1, y1) = lower[edge].T, upper[edge].T
     crossing = x0 + (row + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
     column = np.ceil(crossing - 0.5).astype(np.int64).clip(0, _CELLS)
     flips = np.bincount(row * (_CELLS + 1) + column, minlength=_CELLS * (_CELLS + 1))

@@ -12,7 +12,7 @@ import torch
 from napari_cryodeco.atomic import refuse_existing, replacing
 from napari_cryodeco.data import cryosparc, star, star_export
 from napari_cryodeco.data.document import StarDocument
-from napari_cryodeco.data.locate import find
+from napari_cryodeco.data.locate import find_real
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.stack import Progress, has_half_floats, write_float32_copy
 
@@ -70,7 +70,7 @@ def write(
     out = Path(out).absolute()
     rows, columns = _ordered(rows, columns or {}, particles)
     _refuse(out, particles, overwrite)
-    stacks = particles.stack_paths(torch.from_numpy(rows))
+    stacks = particles.real_stacks(torch.from_numpy(rows))
     images = list(zip(stacks, particles.slice_of[torch.from_numpy(rows)].tolist(), strict=True))
     return _write(rows, particles, out, columns, images)
 
@@ -98,7 +98,7 @@ def write_with_images(
         particles,
         out,
         {**columns, star.IMAGE: names},
-        [(stack, place) for place in range(len(rows))],
+        [(stack.resolve(), place) for place in range(len(rows))],
     )
     return replace(
         written, warnings=tuple(text for text in written.warnings if text != HALF_FLOATS)
@@ -190,7 +190,8 @@ def _write(
             same = np.array_equal(read_rows(part, len(particles)), rows)
         elif kind == ".cs":
             cryosparc.write_rows(particles, rows, part)
-            same = np.array_equal(cryosparc.load(part), cryosparc.load(particles.source)[rows])
+            original = cryosparc.load(particles.source)[rows]
+            same = cryosparc.load(part).tobytes() == original.tobytes()
         else:
             _write_star(rows, particles, part, columns)
             same = _images_of(part) == images
@@ -199,7 +200,7 @@ def _write(
                 f"{out}: what was written does not read back as the selection; is the disk sound? "
                 "Try again."
             )
-    return Written(out, len(rows), _warnings(particles) if kind == ".star" else ())
+    return Written(out, len(rows), _warnings(particles, rows) if kind == ".star" else ())
 
 
 def _write_star(rows: np.ndarray, particles: Particles, out: Path, columns: Columns) -> None:
@@ -214,10 +215,10 @@ def _write_star(rows: np.ndarray, particles: Particles, out: Path, columns: Colu
 def _images_of(path: Path) -> list[tuple[Path | None, int]]:
     document = StarDocument.read(path)
     names, places = star.image_names(document, star.particle_block(document))
-    leads = {name: find(name, path) for name in set(names)}
+    leads = find_real(names, path)
     return [(leads[name], place) for name, place in zip(names, places.tolist(), strict=True)]
 
 
-def _warnings(particles: Particles) -> tuple[str, ...]:
-    half = (HALF_FLOATS,) if has_half_floats(particles) else ()
+def _warnings(particles: Particles, rows: np.ndarray) -> tuple[str, ...]:
+    half = (HALF_FLOATS,) if has_half_floats(particles, torch.from_numpy(rows)) else ()
     return (*half, DARK) if particles.contrast == "dark" else half
