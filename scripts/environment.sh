@@ -22,12 +22,13 @@ need_packages() {
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
     [ ${#missing[@]} = 0 ] && return 0
+    if ! as_root true; then
+        printf 'These system packages are missing: %s\n' "${missing[*]}" >&2
+        return 1
+    fi
     say "Installing system packages: ${missing[*]}"
-    as_root apt-get update -qq &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
-            >/dev/null && return 0
-    printf 'Could not install them. As an administrator: apt-get install %s\n' "${missing[*]}" >&2
-    return 1
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 find_python() {
@@ -49,17 +50,18 @@ make_venv() {
         "$python" -m venv .venv
     else                                                 # no ensurepip, no root: fetch pip's own wheel
         "$python" -m venv --without-pip .venv
-        .venv/bin/python scripts/fetch_pip.py || fail "Install python3-venv and run this again."
+        .venv/bin/python scripts/fetch_pip.py ||
+            fail "As an administrator, apt-get install python3-venv; then run this again."
     fi
 }
 
 # Make .venv and install the package with the named extras, unless that was done for this very pyproject.toml.
 install_with() {
-    local extras=$1 stamp
-    stamp="$extras $(sha256sum pyproject.toml)"
-    [ -f .venv/installed ] && grep -qxF "$stamp" .venv/installed && return
+    local extras=$1 project
+    project=$(sha256sum <pyproject.toml)
+    [ -f .venv/installed ] && grep -q "^$extras[a-z,]* $project" .venv/installed && return
     [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv
     say "Installing napari-cryodeco and what it needs into .venv (torch brings some 5 GB; minutes, once)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
-    echo "$stamp" >>.venv/installed
+    .venv/bin/python -m pip install --disable-pip-version-check --editable ".[$extras]"
+    echo "$extras $project" >>.venv/installed
 }

@@ -1,7 +1,6 @@
 """Install pip into a virtual environment made without it, for want of Debian's python3-venv."""
 
 import hashlib
-import json
 import os
 import re
 import runpy
@@ -11,21 +10,20 @@ import urllib.parse
 import urllib.request
 
 index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
-request = urllib.request.Request(index, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
-with urllib.request.urlopen(request, timeout=60) as answer:
-    files = json.load(answer)["files"]
-final = re.compile(r"pip-(\d+(?:\.\d+)*)-py3-none-any\.whl")  # no pre-release has such a name
-named = [(final.fullmatch(file["filename"]), file) for file in files if not file.get("yanked")]
-_, wheel = max(
-    ((tuple(map(int, name[1].split("."))), file) for name, file in named if name),
-    key=lambda pair: pair[0],
-)
-with urllib.request.urlopen(urllib.parse.urljoin(index, wheel["url"]), timeout=60) as answer:
+with urllib.request.urlopen(index, timeout=60) as answer:
+    page = answer.read().decode()
+# no pre-release has such a name
+pattern = r'href="([^"#]*/(pip-(\d+(?:\.\d+)*)-py3-none-any\.whl))#sha256=([0-9a-f]{64})"'
+wheels = re.findall(pattern, page)
+if not wheels:
+    sys.exit(f"{index} lists no pip.")
+link, name, _, digest = max(wheels, key=lambda wheel: tuple(map(int, wheel[2].split("."))))
+with urllib.request.urlopen(urllib.parse.urljoin(index, link), timeout=60) as answer:
     data = answer.read()
-if hashlib.sha256(data).hexdigest() != wheel["hashes"]["sha256"]:
-    sys.exit(f"{wheel['filename']} came damaged: try again.")
+if hashlib.sha256(data).hexdigest() != digest:
+    sys.exit(f"{name} came damaged: try again.")
 with tempfile.TemporaryDirectory() as folder:
-    path = os.path.join(folder, wheel["filename"])
+    path = os.path.join(folder, name)
     with open(path, "wb") as file:
         file.write(data)
     sys.path.insert(0, path)  # a wheel is a zip that Python imports from

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 
-need_packages git xvfb xauth "${window_packages[@]}"
+need_packages git xvfb xauth "${window_packages[@]}" ||
+    fail "As an administrator, apt-get install them; then run this again."
 install_with all,test
 exec xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@"
