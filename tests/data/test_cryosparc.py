@@ -1,4 +1,4 @@
-"""cryoSPARC files: conventions, companions, rows back bit for bit, and clear words for bad files."""
+"""cryoSPARC files: conventions, companions, rows back bit for bit, clear words for bad files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from napari_cryodeco.data import cryosparc, star_export, table
-from napari_cryodeco.data.read import read_particles
 from numpy.lib import recfunctions
 from scipy.spatial.transform import Rotation
+
+from napari_cryodeco.data import cryosparc, star_export, table
+from napari_cryodeco.data.read import read_particles
 
 
 def test_a_refinement_is_read_in_our_units(cs_job: Path) -> None:
@@ -144,13 +145,13 @@ def test_the_cs_of_another_job_is_told(cs_job: Path, cs_saver) -> None:
 def test_files_that_are_no_cs_are_told(tmp_path: Path, cs_saver) -> None:
     path = tmp_path / "x.cs"
     path.write_text("hello")
-    with pytest.raises(ValueError, match="no readable .cs file"):
+    with pytest.raises(ValueError, match=r"no readable .cs file"):
         read_particles(path)
-    with pytest.raises(ValueError, match="no table of cryoSPARC"):
+    with pytest.raises(ValueError, match=r"no table of cryoSPARC"):
         read_particles(cs_saver(path, np.zeros(3)))
-    with pytest.raises(ValueError, match="is empty"):
+    with pytest.raises(ValueError, match=r"is empty"):
         read_particles(cs_saver(path, np.zeros(0, dtype=[("uid", "<u8")])))
-    with pytest.raises(FileNotFoundError, match="y.cs is missing"):
+    with pytest.raises(FileNotFoundError, match=r"y.cs is missing"):
         read_particles(tmp_path / "y.cs")
 
 
@@ -158,12 +159,12 @@ def test_no_pickle_is_ever_opened(tmp_path: Path) -> None:
     path = tmp_path / "evil.cs"
     with path.open("wb") as file:
         np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="no readable .cs file"):
+    with pytest.raises(ValueError, match=r"no readable .cs file"):
         read_particles(path)
 
 
 def test_a_number_that_is_none_names_its_row(cs_job: Path, cs_saver) -> None:
     rows = np.load(cs_job)
     rows["ctf/df1_A"][2] = np.nan
-    with pytest.raises(ValueError, match="row 3: ctf/df1_A is no finite number"):
+    with pytest.raises(ValueError, match=r"row 3: ctf/df1_A is no finite number"):
         read_particles(cs_saver(cs_job, rows))

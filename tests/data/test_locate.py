@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from napari_cryodeco.data.locate import locate
 
 
@@ -46,10 +47,10 @@ def test_equal_base_names_of_two_folders_stay_apart(tmp_path: Path) -> None:
 def test_two_names_that_would_meet_in_one_file_are_refused(tmp_path: Path) -> None:
     source = tmp_path / "data.star"
     touch(tmp_path / "x.mrcs")
-    with pytest.raises(ValueError, match="A/x.mrcs and B/x.mrcs both lead to .*--datadir"):
+    with pytest.raises(ValueError, match=r"A/x.mrcs and B/x.mrcs both lead to .*--datadir"):
         locate(["A/x.mrcs", "B/x.mrcs"], source)
     touch(tmp_path / "A" / "x.mrcs")
-    with pytest.raises(ValueError, match="both lead to"):  # B/x.mrcs is gone, A's is not for it
+    with pytest.raises(ValueError, match=r"both lead to"):  # B/x.mrcs is gone, A's is not for it
         locate(["A/x.mrcs", "B/x.mrcs"], source, tmp_path / "A")
 
 
@@ -63,7 +64,7 @@ def test_a_linked_star_counts_from_the_project_it_lies_in(tmp_path: Path) -> Non
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="names the stack A/x.mrcs.*--datadir"):
+    with pytest.raises(FileNotFoundError, match=r"names the stack A/x.mrcs.*--datadir"):
         locate(["A/x.mrcs"], tmp_path / "data.star")
-    with pytest.raises(FileNotFoundError, match="no is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"no is no folder"):
         locate(["A/x.mrcs"], tmp_path / "data.star", tmp_path / "no")

@@ -7,6 +7,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+
 from napari_cryodeco.data.mrc import read_header, write_header
 
 TYPES = ["int8", "int16", "float32", "uint16", "float16"]
@@ -67,13 +68,13 @@ def test_a_truncated_stack_says_how_much_is_left(tmp_path: Path, images, stack_w
 def test_other_files_are_no_stacks(tmp_path: Path, images, stack_writer) -> None:
     path = tmp_path / "a.mrcs"
     path.write_bytes(b"hello" * 300)
-    with pytest.raises(ValueError, match="no MRC file"):
+    with pytest.raises(ValueError, match=r"no MRC file"):
         read_header(path)
     path.write_bytes(b"hello")
-    with pytest.raises(ValueError, match="too few for an MRC header"):
+    with pytest.raises(ValueError, match=r"too few for an MRC header"):
         read_header(path)
     complex_stack = stack_writer(tmp_path / "c.mrcs", images.astype(np.complex64))
-    with pytest.raises(ValueError, match="mode 4; convert"):
+    with pytest.raises(ValueError, match=r"mode 4; convert"):
         read_header(complex_stack)
-    with pytest.raises(FileNotFoundError, match="none.mrcs is missing"):
+    with pytest.raises(FileNotFoundError, match=r"none.mrcs is missing"):
         read_header(tmp_path / "none.mrcs")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.read import CtfOptions, read_particles
 

@@ -11,6 +11,7 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.read import CtfOptions, read_particles
 from napari_cryodeco.data.stack import (

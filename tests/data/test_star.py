@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import starfile
 import torch
+from scipy.spatial.transform import Rotation
+
 from napari_cryodeco.data import star, star_export, table
 from napari_cryodeco.data.read import read_particles
-from scipy.spatial.transform import Rotation
 
 
 def edited(path: Path, *changes: tuple[str, str]) -> Path:

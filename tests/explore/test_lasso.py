@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari_cryodeco.explore.lasso import inside
 from skimage.measure import points_in_poly
+
+from napari_cryodeco.explore.lasso import inside
 
 
 def by_definition(x: np.ndarray, y: np.ndarray, polygon: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import mrcfile
 import numpy as np
 import pytest
 import starfile
+
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.read import CtfOptions, read_particles
 from napari_cryodeco.data.star_export import pose_columns

@@ -75,7 +75,7 @@ def _crossings_odd(x: np.ndarray, y: np.ndarray, polygon: np.ndarray) -> np.ndar
 
 
 def _upward(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the edges, the lower first: an edge crosses alike in whichever direction it is drawn."""
+    """Ends of the edges, the lower first, so that rounding does not depend on the direction."""
     starts, ends = polygon, np.roll(polygon, -1, axis=0)
     upward = (starts[:, 1] <= ends[:, 1])[:, None]
     return np.where(upward, starts, ends), np.where(upward, ends, starts)
