@@ -85,12 +85,34 @@ def read_status(path: Path | str) -> Status:
         return Status()
     known = {field.name for field in fields(Status)}
     status = Status(**{name: value for name, value in record.items() if name in known})
-    if status.state != "running":
+    if status.ended or not status.pid:
         return status
     gone = status.host == socket.gethostname() and not alive(status.pid)
-    if gone or time.time() - status.beat > LOST_AFTER:
+    silent = status.state == "running" and time.time() - status.beat > LOST_AFTER
+    if gone or silent:
         return replace(status, state="lost", eta_s=None)
     return status
+
+
+def announce(path: Path | str, pid: int) -> None:
+    """Write that the process `pid` of this machine is about to train the run in `path`."""
+    _store(
+        Path(path),
+        Status(message="starting", host=socket.gethostname(), pid=pid, beat=time.time()),
+    )
+
+
+def fail(path: Path | str, error: str) -> None:
+    """Write that the training announced by this process ended before it began."""
+    status = read_status(path)
+    if status.pid == os.getpid() and not status.ended:
+        _store(Path(path), replace(status, state="failed", message="", error=error))
+
+
+def _store(path: Path, status: Status) -> None:
+    # A run does not die of its own report: a full disk shows at the next checkpoint.
+    with suppress(OSError), replacing(RunPaths(path).status, durable=False) as part:
+        part.write_text(json.dumps(asdict(status)) + "\n", encoding="utf-8")
 
 
 class Progress:
@@ -197,10 +219,7 @@ class Progress:
         with self._guard:
             self._status = replace(self._status, beat=time.time())
             self._written = time.monotonic()
-            text = json.dumps(asdict(self._status)) + "\n"
-            # A run does not die of its own report: a full disk shows at the next checkpoint.
-            with suppress(OSError), replacing(self._paths.status, durable=False) as part:
-                part.write_text(text, encoding="utf-8")
+            _store(self._paths.root, self._status)
         if self._listener is not None and threading.current_thread() is not self._thread:
             self._listener(self._status)
 

@@ -1,0 +1,200 @@
+"""``cryodeco project``, ``cluster``, ``decode`` and ``movie``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from napari_cryodeco.atomic import refuse_existing
+from napari_cryodeco.commands.common import Output, clusters_of, open_run
+from napari_cryodeco.runs.progress import one_line
+from napari_cryodeco.terminal import Bar, say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_cryodeco.runs.run import Run
+
+
+def project(run: Path, /, *, seed: int = 0) -> None:
+    """Project the latents of the newest epoch by PCA and UMAP into RUN/views.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    seed
+        Of UMAP.
+    """
+    from napari_cryodeco.explore import landscape
+
+    opened = open_run(run)
+    epoch = opened.epoch()
+    latents = epoch.latents()
+    pca = landscape.pca(latents, epoch.number)
+    say(str(landscape.save(pca, opened.paths.views)))
+    with Bar("UMAP") as bar:
+        view = landscape.umap(latents, seed, bar.count, epoch=epoch.number)
+    say(str(landscape.save(view, opened.paths.views)))
+
+
+def cluster(
+    run: Path,
+    /,
+    *,
+    k: Annotated[int | None, Parameter(name=["-k", "--clusters"])] = None,
+    method: Literal["gmm", "kmeans"] = "gmm",
+    seed: int = 0,
+) -> None:
+    """Sort the particles of the newest epoch into clusters, numbered from 1.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    k
+        Number of clusters; where not given, the one that fits best.
+    method
+        Gaussian mixture or k-means.
+    seed
+        Of the starts.
+    """
+    from napari_cryodeco.explore import landscape
+
+    opened = open_run(run)
+    epoch = opened.epoch()
+    latents = epoch.latents()
+    number = landscape.suggest(latents, seed=seed).suggested if k is None else k
+    found = landscape.cluster(latents, number, method, seed, epoch.number)
+    say(str(landscape.save(found, opened.paths.views)))
+    for index, count in enumerate(found.counts):
+        say(f"cluster {index + 1}: {count:,} particles ({count / len(latents):.1%})")
+
+
+def decode(
+    run: Path,
+    /,
+    *,
+    output: Output,
+    cluster: int | None = None,
+    row: int | None = None,
+    z: Path | None = None,
+    box: int | None = None,
+    low_pass: float | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Decode one map: of a cluster, of a particle, or of a point z.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    output
+        MRC file to write.
+    cluster
+        Number of a cluster, from 1: its centre.
+    row
+        Row of a particle in the input, from 0.
+    z
+        NPY file with one point (d,).
+    box
+        Side of the map in voxels, over the same width in Å; the working box where not given.
+    low_pass
+        Resolution in Å to filter to.
+    device
+        auto, cpu, cuda:0 … or mps.
+    overwrite
+        Replace a file of this name.
+    """
+    if sum(choice is not None for choice in (cluster, row, z)) != 1:
+        raise ValueError("decode needs one of --cluster I, --row I and --z FILE.npy.")
+    if output.suffix.lower() not in (".mrc", ".map"):
+        raise ValueError(f"{output}: maps are written as .mrc; choose such a name.")
+    refuse_existing(output, overwrite)
+    from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
+    from napari_cryodeco.runs.store import write_mrc
+
+    opened = open_run(run)
+    point = _point(opened, cluster, row, z)
+    decoder = VolumeDecoder(opened.epoch().field_path, device)
+    volume = decoder.decode(VolumeRequest(point, box=box, low_pass=low_pass))
+    write_mrc(output, volume.data, volume.voxel_size)
+    say(f"{output}: {len(volume.data)}³ voxels of {volume.voxel_size:.4g} Å")
+
+
+def _point(run: Run, cluster: int | None, row: int | None, z: Path | None) -> np.ndarray:
+    """The point in z that one of the three names."""
+    import numpy as np
+
+    if cluster is not None:
+        centres = clusters_of(run).centres
+        if not 1 <= cluster <= len(centres):
+            raise ValueError(f"cluster {cluster}: {run.path} has clusters 1 to {len(centres)}.")
+        return centres[cluster - 1]
+    if row is not None:
+        latents = run.epoch().latents()
+        if not 0 <= row < len(latents):
+            raise ValueError(f"row {row}: {run.path} has rows 0 to {len(latents) - 1}.")
+        return latents[row]
+    assert z is not None
+    if not z.is_file():
+        raise FileNotFoundError(f"{z} is missing: save a point there with numpy.save.")
+    try:
+        return np.load(z, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{z} is no .npy file of numbers ({one_line(error)}).") from error
+
+
+def movie(
+    run: Path,
+    /,
+    *,
+    output: Output,
+    pc: int = 1,
+    from_: Annotated[float, Parameter(name="--from")] = 5.0,
+    to: float = 95.0,
+    frames: int = 20,
+    fps: float = 10.0,
+    overwrite: bool = False,
+) -> None:
+    """Film the motion along one principal component of z.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    output
+        FILE.mp4, FILE.gif, or a folder for MRC maps.
+    pc
+        Principal component, from 1.
+    from_
+        Percentile of the particles where it begins.
+    to
+        Percentile where it ends.
+    frames
+        Number of maps.
+    fps
+        Frames per second.
+    overwrite
+        Replace a file or folder of this name.
+    """
+    refuse_existing(output, overwrite)
+    from napari_cryodeco.explore.movie import write_pc_movie
+
+    opened = open_run(run)
+    with Bar("movie") as bar:
+        write_pc_movie(
+            opened,
+            output,
+            component=pc,
+            low=from_,
+            high=to,
+            frames=frames,
+            fps=fps,
+            progress=bar.count,
+            overwrite=overwrite,
+        )
+    say(str(output))

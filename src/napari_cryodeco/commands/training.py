@@ -1,0 +1,72 @@
+"""``cryodeco train`` and ``watch``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from napari_cryodeco.commands.common import require_run
+from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.progress import RunFollower, announce, read_status
+from napari_cryodeco.terminal import Bar, complain, describe, duration, say
+
+
+def train(run: Path, /) -> int:
+    """Train a run, or go on where it was stopped; the file RUN/stop stops it.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    """
+    require_run(run)
+    if read_status(run).state != "running":
+        RunPaths(run).stop.unlink(missing_ok=True)  # an old request
+        announce(run, os.getpid())
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to stop
+    with Bar("train") as bar:
+        from napari_cryodeco.runs.run import Run
+        from napari_cryodeco.train.reconstruct import reconstruct
+
+        status = reconstruct(Run.open(run), bar.status)
+    if status.state == "stopped":
+        complain(f"{run} was stopped; `cryodeco train {run}` goes on from there.")
+        return 3
+    epochs = RunPaths(run).epoch_numbers()
+    say(f"{run} is done: {len(epochs)} epochs. Next: cryodeco project {run}")
+    return 0
+
+
+def watch(run: Path, /, *, once: bool = False) -> int:
+    """Follow the training of a run until it ends, from any machine that sees the folder.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    once
+        Say how it stands and return.
+    """
+    require_run(run)
+    follower, last = RunFollower(run), {}
+    with Bar("watch") as bar:
+        while True:
+            update = follower.poll()
+            last.update({metric.name: metric.value for metric in update.metrics})
+            status = update.status
+            if once or status.ended:
+                break
+            bar.status(status)
+            time.sleep(1.0)
+    numbers = "".join(f", {name} {value:.4g}" for name, value in sorted(last.items()))
+    left = "" if status.ended else f", {status.share:.0%}, {duration(status.eta_s)}"
+    say(f"{run}: {status.state}, {describe(status)}{left}{numbers}")
+    if status.state == "failed":
+        complain(status.error)
+    if status.state == "lost":
+        complain(f"The process is gone; `cryodeco train {run}` goes on from the last checkpoint.")
+    return int(status.state in ("failed", "lost"))

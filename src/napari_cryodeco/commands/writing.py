@@ -1,0 +1,90 @@
+"""``cryodeco select`` and ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_cryodeco.atomic import refuse_existing
+from napari_cryodeco.commands.common import Output, clusters_of, open_run
+from napari_cryodeco.terminal import Bar, complain, say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_cryodeco.runs.run import Run
+
+
+def select(
+    run: Path,
+    /,
+    *,
+    output: Output,
+    labels: str | None = None,
+    rows: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a subset as rows of your own file, all columns and optics kept.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    output
+        SUBSET.star, .cs or .txt (row numbers from 0).
+    labels
+        Numbers of clusters, from 1, as 1,3.
+    rows
+        File of row numbers from 0: .txt (one a line) or .npy.
+    overwrite
+        Replace a file of this name.
+    """
+    if (labels is None) == (rows is None):
+        raise ValueError("select needs one of --labels 1,3 and --rows FILE.")
+    from napari_cryodeco.explore import subset
+
+    opened = open_run(run)
+    opened.check_source()
+    if rows is not None:
+        chosen = subset.read_rows(rows, len(opened.particles))
+    else:
+        chosen = _members(opened, labels or "")
+    written = subset.write(chosen, opened.particles, output, overwrite=overwrite)
+    say(f"{written.path}: {written.count:,} of {len(opened.particles):,} particles")
+    for warning in written.warnings:
+        complain(warning)
+
+
+def export(run: Path, out: Path, /, *, overwrite: bool = False) -> None:
+    """Export latents.npy, particles.star and maps/class_NNN.mrc; row i is row i of the input.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    out
+        Folder to make.
+    overwrite
+        Replace a folder of this name.
+    """
+    refuse_existing(out, overwrite)
+    from napari_cryodeco.explore.exporting import export_run
+
+    opened = open_run(run)
+    opened.check_source()
+    with Bar("export") as bar:
+        export_run(opened, out, progress=bar.count, overwrite=overwrite)
+    say(str(out))
+
+
+def _members(run: Run, labels: str) -> np.ndarray:
+    """Rows of the particles in the clusters named as ``1,3``."""
+    import numpy as np
+
+    clusters = clusters_of(run)
+    count = len(clusters.centres)
+    names = [name.strip() for name in labels.split(",")]
+    for name in names:
+        if not (name.isdigit() and 1 <= int(name) <= count):
+            raise ValueError(f"--labels {labels}: {run.path} has clusters 1 to {count}.")
+    return np.flatnonzero(np.isin(clusters.labels, [int(name) - 1 for name in names]))
