@@ -1,0 +1,115 @@
+"""Pictures and maps to files: MP4, GIF, a folder of PNG, a folder of MRC.
+
+Every file appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from napari_cryodeco.atomic import refuse_existing, replacing, replacing_folder
+from napari_cryodeco.explore.volumes import Volume
+from napari_cryodeco.runs.store import write_mrc
+
+Writer = Callable[[Path, Iterable[np.ndarray], float], None]
+
+
+def write(
+    path: Path | str, frames: Iterable[np.ndarray], fps: float = 10.0, overwrite: bool = False
+) -> None:
+    """Write pictures ``(h, w, 3)`` uint8 as .mp4, .gif, or (no suffix) a folder of .png.
+
+    Raises
+    ------
+    ValueError
+        When the suffix is none of these, there are no frames, or MP4 support is not installed.
+    FileExistsError
+        When `path` is there and may not be replaced.
+    """
+    path = Path(path)
+    writer = writer_for(path)
+    if path.suffix:
+        refuse_existing(path, overwrite)
+        with replacing(path) as part:
+            writer(part, _counted(frames), fps)
+    else:
+        with replacing_folder(path, overwrite) as part:
+            writer(part, _counted(frames), fps)
+
+
+def write_series(
+    folder: Path | str, volumes: Iterable[Volume], overwrite: bool = False
+) -> list[Path]:
+    """Write maps as ``frame_000.mrc``, … with their voxel size, as :func:`write` does pictures."""
+    folder = Path(folder)
+    names = []
+    with replacing_folder(folder, overwrite) as part:
+        for index, volume in enumerate(volumes):
+            names.append(f"frame_{index:03d}.mrc")
+            write_mrc(part / names[-1], volume.data, volume.voxel_size)
+    return [folder / name for name in names]
+
+
+def writer_for(path: Path) -> Writer:
+    """Choose how to write a movie by the suffix of its path; ValueError when there is no way."""
+    writers = {".mp4": _write_mp4, ".gif": _write_gif, "": write_pngs}
+    suffix = path.suffix.lower()
+    if suffix not in writers:
+        raise ValueError(f"{path}: a movie ends in .mp4 or .gif, or is a folder without a suffix.")
+    if suffix == ".mp4":
+        _require_ffmpeg(path)
+    return writers[suffix]
+
+
+def _require_ffmpeg(path: Path) -> None:
+    try:
+        import imageio_ffmpeg  # noqa: F401  (optional: 165 MB on disk)
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: MP4 needs `pip install 'napari-cryodeco[all]'`; "
+            f"{path.with_suffix('.gif').name} works without."
+        ) from error
+
+
+def _counted(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pass frames on; complain if there is none."""
+    empty = True
+    for frame in frames:
+        empty = False
+        yield frame
+    if empty:
+        raise ValueError("A movie needs at least one frame.")
+
+
+def _write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    import imageio.v2 as imageio  # with ffmpeg, the optional part
+
+    with imageio.get_writer(
+        path, fps=fps, codec="libx264", quality=8, pixelformat="yuv420p", macro_block_size=2
+    ) as file:
+        for frame in frames:
+            file.append_data(_even(frame))
+
+
+def _even(frame: np.ndarray) -> np.ndarray:
+    """Repeat the last row or column where a side is odd: players want even sizes."""
+    height, width = frame.shape[:2]
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    pictures = [Image.fromarray(frame) for frame in frames]
+    pictures = [picture.quantize(128, dither=Image.Dither.NONE) for picture in pictures]
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
+    )
+
+
+def write_pngs(path: Path, frames: Iterable[np.ndarray], fps: float = 0.0) -> None:
+    """Write ``frame_000.png``, … into a folder; a folder has no pace, so `fps` goes unused."""
+    for index, frame in enumerate(frames):
+        Image.fromarray(frame).save(path / f"frame_{index:03d}.png")

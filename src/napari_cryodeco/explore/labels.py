@@ -1,0 +1,51 @@
+"""Words and a scale bar on a picture."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_WARNING = (196, 78, 24)
+
+
+def scale_bar_length(width: float) -> float:
+    """Return the largest of 1, 2, 5, 10, 20, … that is at most a quarter of `width`."""
+    quarter = width / 4
+    decade = 10.0 ** math.floor(math.log10(quarter))
+    return max(step * decade for step in (1, 2, 5) if step * decade <= quarter)
+
+
+def annotate(
+    frame: np.ndarray, caption: str = "", pixel_size: float | None = None, warning: str = ""
+) -> np.ndarray:
+    """Write on a copy of a picture ``(h, w, 3)`` uint8.
+
+    Parameters
+    ----------
+    caption
+        Above on the left.
+    pixel_size
+        Å per pixel for a scale bar below on the left, or None.
+    warning
+        Below on the right, in orange.
+    """
+    height, width = frame.shape[:2]
+    picture = Image.fromarray(frame)
+    pen = ImageDraw.Draw(picture)
+    ink = (40, 44, 52) if frame[0, 0].mean() > 127 else (226, 230, 236)
+    margin, size = max(6, width // 30), max(11, height // 26)
+    font = ImageFont.load_default(size)
+    if caption:
+        pen.text((margin, margin), caption, fill=ink, font=font)
+    if warning:
+        pen.text((width - margin, height - margin), warning, fill=_WARNING, font=font, anchor="rs")
+    if pixel_size is not None:
+        length = scale_bar_length(width * pixel_size)
+        end = margin + round(length / pixel_size)
+        top = height - margin - max(3, height // 120)
+        pen.rectangle((margin, top, end, height - margin), fill=ink)
+        label = f"{length:g} Å"
+        pen.text(((margin + end) / 2, top - size // 3), label, fill=ink, font=font, anchor="ms")
+    return np.asarray(picture)

@@ -1,0 +1,290 @@
+"""Pictures of maps without a display: a softly lit surface, or the maximum along the line of sight.
+
+Rays meet the surface (`raycast`); it is lit by two lamps, darkened in its clefts (ambient
+occlusion), faded with depth and outlined, at twice the size of the picture: the mean is smooth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, avg_pool3d, interpolate, max_pool2d, normalize
+
+from napari_cryodeco.explore.raycast import Field, first_hits, sample
+from napari_cryodeco.explore.volumes import Volume
+
+Colour = tuple[int, int, int]
+
+_SUPERSAMPLING = 2
+_FINE_SIDE = 128  # a map with fewer voxels is first sampled finer, by padding its transform
+_MARGIN = 6  # voxels kept around what lies above the level
+_KEY, _FILL = (-0.45, 0.6, 0.66), (0.75, -0.15, 0.65)  # towards the lamps: right, up, to the viewer
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Where a parallel camera stands.
+
+    Parameters
+    ----------
+    rotation
+        ``(3, 3)``: map directions xyz to the picture's right, up, and towards the viewer.
+    centre
+        ``(3,)`` xyz in Å from the centre of the box: what the camera looks at.
+    extent
+        Å across the shorter side of the picture; None: the box.
+    size
+        Height and width in pixels.
+    """
+
+    rotation: np.ndarray = field(default_factory=lambda: np.eye(3))
+    centre: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    extent: float | None = None
+    size: tuple[int, int] = (480, 480)
+
+    def pixel_size(self, volume: Volume) -> float:
+        """Å per pixel of the picture."""
+        extent = self.extent or len(volume.data) * volume.voxel_size
+        return extent / min(self.size)
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colours 0-255; occlusion, fading with depth and outline in strengths from 0 to 1."""
+
+    colour: Colour = (138, 186, 232)
+    background: Colour = (255, 255, 255)
+    occlusion: float = 0.8
+    fading: float = 0.35
+    outline: float = 0.8
+
+
+def surface(
+    volume: Volume,
+    level: float,
+    view: View | None = None,
+    style: Style | None = None,
+    sigma: float | None = None,
+) -> np.ndarray:
+    """Draw the surface at `level`.
+
+    Parameters
+    ----------
+    level
+        In units of `sigma` above the mean; positive.
+    sigma
+        One σ for a series of maps; None: that of this map.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(h, w, 3)`` uint8; only background when nothing lies above the level.
+    """
+    view, style = view or View(), style or Style()
+    if level <= 0:
+        raise ValueError(f"Level {level} σ: it must be positive.")
+    seen, voxel = _seen(volume, level, view, sigma)
+    spacing = view.pixel_size(volume) / voxel / _SUPERSAMPLING
+    right, up = _axes(view, spacing, _SUPERSAMPLING)
+    paper = torch.tensor(style.background).float()[:, None, None] / 255
+    picture = paper.expand(3, len(up), len(right)).clone()
+    if seen is not None:
+        depth = first_hits(seen, level, right, up)
+        picture = _painted(seen, level, depth, right, up, picture, style)
+        picture = _outlined(picture, depth, style)
+    return _bytes(avg_pool2d(picture[None], _SUPERSAMPLING)[0])
+
+
+def maximum(
+    volume: Volume,
+    ceiling: float,
+    view: View | None = None,
+    style: Style | None = None,
+    sigma: float | None = None,
+) -> np.ndarray:
+    """Draw the largest value along each line of sight, from 0 (background) to `ceiling` σ (colour).
+
+    Returns ``(h, w, 3)`` uint8; parameters as in :func:`surface`.
+    """
+    view, style = view or View(), style or Style()
+    values = torch.from_numpy(volume.in_sigma(sigma))
+    seen = _placed(values, torch.zeros(3), volume, volume.voxel_size, view)
+    right, up = _axes(view, 2 * view.pixel_size(volume) / volume.voxel_size, 0.5)
+    flat_up, flat_right = (axis.reshape(-1) for axis in torch.meshgrid(up, right, indexing="ij"))
+    brightest = torch.zeros_like(flat_right)
+    reach = int(np.ceil(len(values) * 0.87))  # half the diagonal of a cube
+    for depth in range(-reach, reach + 1):
+        points = torch.stack([flat_right, flat_up, torch.full_like(flat_up, depth)], 1)
+        brightest = torch.maximum(brightest, sample(values[None], seen.place(points))[0])
+    share = (brightest / ceiling).clamp(0, 1).reshape(1, 1, len(up), len(right))
+    share = interpolate(share, view.size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+    ends = torch.tensor([style.background, style.colour]).float() / 255
+    return _bytes(torch.lerp(ends[0][:, None, None], ends[1][:, None, None], share))
+
+
+def framing(
+    volumes: Sequence[Volume], level: float, view: View | None = None, sigma: float | None = None
+) -> View:
+    """Move and zoom a view so that all above `level` in any of the maps fits the picture."""
+    view = view or View()
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for volume in volumes:
+        voxels = np.argwhere(volume.in_sigma(sigma) >= level)[:, ::-1] - len(volume.data) // 2
+        if len(voxels):
+            points = voxels * volume.voxel_size @ view.rotation.T
+            low, high = np.minimum(low, points.min(0)), np.maximum(high, points.max(0))
+    if not np.isfinite(low).all():
+        return view
+    height, width = view.size
+    shorter = min(view.size)
+    fitting = max((high - low)[0] * shorter / width, (high - low)[1] * shorter / height)
+    return replace(view, centre=(low + high) / 2 @ view.rotation, extent=float(fitting) * 1.15)
+
+
+def _axes(view: View, spacing: float, factor: float) -> tuple[Tensor, Tensor]:
+    """Coordinates of the columns (rightwards) and of the rows (downwards from the top)."""
+    rows, columns = (int(side * factor) for side in view.size)
+    right = (torch.arange(columns) - (columns - 1) / 2) * spacing
+    up = ((rows - 1) / 2 - torch.arange(rows)) * spacing
+    return right, up
+
+
+def _seen(
+    volume: Volume, level: float, view: View, sigma: float | None
+) -> tuple[Field | None, float]:
+    """The part of the map above the level, sampled finely, in σ; and its voxel size in Å."""
+    values = torch.from_numpy(volume.in_sigma(sigma))
+    factor = max(1, round(_FINE_SIDE / len(values)))
+    values = _finer(values, factor)
+    voxel = volume.voxel_size / factor
+    filled = torch.nonzero(values >= level)
+    if not len(filled):
+        return None, voxel
+    begin = (filled.amin(0) - _MARGIN).clamp(min=0)
+    end = filled.amax(0) + _MARGIN + 1
+    part = values[tuple(slice(a, b) for a, b in zip(begin.tolist(), end.tolist(), strict=True))]
+    return _placed(part.contiguous(), begin.flip(0).float(), volume, voxel, view), voxel
+
+
+def _placed(values: Tensor, corner: Tensor, volume: Volume, voxel: float, view: View) -> Field:
+    """Put the picture's axes into a part of the map that begins at voxel `corner` (xyz)."""
+    middle = (len(volume.data) // 2) * volume.voxel_size
+    origin = torch.from_numpy(np.asarray(view.centre, dtype=np.float32) + np.float32(middle))
+    rotation = torch.from_numpy(np.asarray(view.rotation, dtype=np.float32))
+    return Field(values, rotation, origin / voxel - corner)
+
+
+def _finer(values: Tensor, factor: int) -> Tensor:
+    """The same band-limited map with `factor` times as many voxels a side."""
+    if factor == 1:
+        return values
+    side = len(values)
+    half = (side + 1) // 2  # frequencies below the limit of an even side
+    spectrum = torch.fft.rfftn(values)
+    padded = spectrum.new_zeros(side * factor, side * factor, side * factor // 2 + 1)
+    ends = (slice(0, half), slice(-half + 1, None))
+    for z in ends:
+        for y in ends:
+            padded[z, y, :half] = spectrum[z, y, :half]
+    return torch.fft.irfftn(padded, s=(side * factor,) * 3) * factor**3
+
+
+def _painted(
+    seen: Field,
+    level: float,
+    depth: Tensor,
+    right: Tensor,
+    up: Tensor,
+    picture: Tensor,
+    style: Style,
+) -> Tensor:
+    """Paint the surface over `picture` ``(3, h, w)``: at edges every point, else one a pixel."""
+    n = _SUPERSAMPLING
+    row, column = torch.nonzero(depth > -torch.inf, as_tuple=True)
+    tiles = depth.unfold(0, n, n).unfold(1, n, n).flatten(2)
+    even = tiles.amax(-1) - tiles.amin(-1) < 1.0  # voxel; nan where a tile is empty
+    fine = ~even[row // n, column // n]
+    row, column = row[fine], column[fine]
+    tile_row, tile_column = torch.nonzero(even, as_tuple=True)
+    flat = [
+        right.unfold(0, n, n).mean(-1)[tile_column],
+        up.unfold(0, n, n).mean(-1)[tile_row],
+        tiles.mean(-1)[tile_row, tile_column],
+    ]
+    edge = [right[column], up[row], depth[row, column]]
+    points = torch.cat([torch.stack(flat, 1), torch.stack(edge, 1)])
+    light, gloss = _light(seen, level, points, style)
+    colour, paper = (
+        torch.tensor(rgb).float()[:, None] / 255 for rgb in (style.colour, style.background)
+    )
+    across = float(right[-1] - right[0])
+    far = (0.5 - points[:, 2] / across).clamp(0, 1) * style.fading
+    paint = torch.lerp((colour * light + gloss).clamp(0, 1), paper, far)
+    for y in range(n):
+        for x in range(n):
+            picture[:, tile_row * n + y, tile_column * n + x] = paint[:, : len(tile_row)]
+    picture[:, row, column] = paint[:, len(tile_row) :]
+    return picture
+
+
+def _light(seen: Field, level: float, points: Tensor, style: Style) -> tuple[Tensor, Tensor]:
+    """Diffuse light and gloss ``(m,)`` at points of the surface."""
+    positions = seen.place(points)
+    slope = torch.stack(torch.gradient(seen.values)[::-1])  # xyz
+    outward = -sample(slope, positions).T
+    outward = outward / (outward**2).sum(1, keepdim=True).sqrt().clamp(min=1e-9)
+    normal = outward @ seen.rotation.T
+    openness = 1 - style.occlusion * (1 - _open(seen, level, positions, outward))
+    key, fill = (normalize(torch.tensor(lamp), dim=0) for lamp in (_KEY, _FILL))
+    diffuse = (0.1 + 0.9 * (normal @ key)).clamp(min=0) * openness.sqrt()
+    ambient = openness * (0.44 + 0.16 * (normal @ fill).clamp(min=0))
+    halfway = normalize(key + torch.tensor([0.0, 0.0, 1.0]), dim=0)
+    return ambient + 0.66 * diffuse, 0.2 * (normal @ halfway).clamp(min=0) ** 24 * openness
+
+
+def _open(seen: Field, level: float, positions: Tensor, outward: Tensor) -> Tensor:
+    """Share of the sky seen from each place, about: 1 on a plane or a bulge, 0 deep in a cleft.
+
+    What a ball in front of the surface holds is compared with what it would hold above a plane.
+    """
+    blocks = avg_pool3d((seen.values >= level).float()[None], 2)[0]
+    share = torch.ones(len(positions))
+    for width in (3, 9):
+        filled = _blurred(blocks, width)
+        spread = (width**2 - 1) ** 0.5  # σ in voxels of three boxes over blocks of two
+        ahead = (positions + outward * spread - 0.5) / 2
+        inside = sample(filled[None], ahead)[0]
+        share = share * (1 - ((inside - 0.16) / 0.5).clamp(0, 1)) ** 0.8
+    return share
+
+
+def _blurred(values: Tensor, width: int) -> Tensor:
+    """Three passes of a box along each axis: nearly a Gaussian."""
+    for kernel in ((width, 1, 1), (1, width, 1), (1, 1, width)):
+        padding = tuple(side // 2 for side in kernel)
+        for _ in range(3):
+            values = avg_pool3d(values[None], kernel, 1, padding)[0]
+    return values
+
+
+def _outlined(picture: Tensor, depth: Tensor, style: Style) -> Tensor:
+    """Draw a dark line where something stands before something much farther away."""
+    found = depth[depth > -torch.inf]
+    if not len(found):
+        return picture
+    span = float(found.max() - found.min()) + 1e-6
+    solid = torch.where(depth > -torch.inf, depth, found.min() - span)
+    jump = max_pool2d(solid[None], 2 * _SUPERSAMPLING + 1, 1, _SUPERSAMPLING)[0] - solid
+    line = style.outline * ((jump / span - 0.06) / 0.06).clamp(0, 1)
+    ink = torch.tensor(style.colour).float()[:, None, None] / 255 * 0.22
+    return torch.lerp(picture, ink.expand_as(picture), line[None])
+
+
+def _bytes(picture: Tensor) -> np.ndarray:
+    """``(3, h, w)`` from 0 to 1 as ``(h, w, 3)`` uint8."""
+    whole = (picture * 255).round().clamp(0, 255).byte()
+    return np.ascontiguousarray(whole.permute(1, 2, 0).numpy())
