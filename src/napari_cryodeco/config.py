@@ -114,14 +114,14 @@ class FieldConfig(_Part):
         title="Fourier features",
         description="Random Gaussian vectors of the positional features (count).",
     )
-    sigma: float = Field(
-        default=0.5,
+    sigma: float | None = Field(
+        default=None,
         gt=0,
-        le=4,
+        le=8,
         title="Feature spread",
-        description="Standard deviation of those vectors; the features then reach sigma·D/4π "
-        "pixels "
-        "from the centre in real space (dimensionless).",
+        description="Standard deviation of those vectors; the features reach sigma·D/4π pixels "
+        "from the centre in real space (dimensionless). Empty: as wide as the mean map; "
+        "published: 0.5.",
     )
     layer_norm: bool = Field(
         default=True,

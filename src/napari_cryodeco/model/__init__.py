@@ -1,0 +1,1 @@
+"""Networks and per-particle tables: the field that decodes maps, the encoders, the pose search."""
