@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.data.simulate import simulate
 from napari_cryodeco.explore.exporting import export_run
 from napari_cryodeco.explore.landscape import cluster, pca, save, umap
-from napari_cryodeco.explore.movie import have_ffmpeg, write_pc_movie
+from napari_cryodeco.explore.movie import write_pc_movie
 from napari_cryodeco.explore.subset import write as write_subset
 from napari_cryodeco.imaging.poses import PoseAlignment, align
 from napari_cryodeco.runs.estimate import Estimate
@@ -203,7 +204,7 @@ def _explore(run: Run, sample: Sample, steps: _Steps, places: dict[str, Path]) -
             rows = np.flatnonzero(clusters.labels == number)
             write_subset(rows, run.particles, folder / "subsets" / f"cluster_{number + 1:03d}.star")
     with steps.step("Movie") as progress:
-        places["movie"] = folder / ("pc1.mp4" if have_ffmpeg() else "pc1.gif")
+        places["movie"] = folder / ("pc1.mp4" if find_spec("imageio_ffmpeg") else "pc1.gif")
         write_pc_movie(run, places["movie"], component=1, progress=progress)
     return clusters.labels
 
