@@ -28,9 +28,9 @@ def project(run: Path, /, *, seed: int = 0) -> None:
     seed
         Of UMAP.
     """
+    opened = open_run(run)
     from napari_cryodeco.explore import landscape
 
-    opened = open_run(run)
     epoch = opened.epoch()
     latents = epoch.latents()
     pca = landscape.pca(latents, epoch.number)
@@ -61,9 +61,9 @@ def cluster(
     seed
         Of the starts.
     """
+    opened = open_run(run)
     from napari_cryodeco.explore import landscape
 
-    opened = open_run(run)
     epoch = opened.epoch()
     latents = epoch.latents()
     number = landscape.suggest(latents, seed=seed).suggested if k is None else k
@@ -114,10 +114,10 @@ def decode(
     if output.suffix.lower() not in (".mrc", ".map"):
         raise ValueError(f"{output}: maps are written as .mrc; choose such a name.")
     refuse_existing(output, overwrite)
+    opened = open_run(run)
     from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
     from napari_cryodeco.runs.store import write_mrc
 
-    opened = open_run(run)
     point = _point(opened, cluster, row, z)
     decoder = VolumeDecoder(opened.epoch().field_path, device)
     volume = decoder.decode(VolumeRequest(point, box=box, low_pass=low_pass))
@@ -182,9 +182,9 @@ def movie(
         Replace a file or folder of this name.
     """
     refuse_existing(output, overwrite)
+    opened = open_run(run)
     from napari_cryodeco.explore.movie import write_pc_movie
 
-    opened = open_run(run)
     with Bar("movie") as bar:
         write_pc_movie(
             opened,

@@ -41,9 +41,9 @@ def select(
     """
     if (labels is None) == (rows is None):
         raise ValueError("select needs one of --labels 1,3 and --rows FILE.")
+    opened = open_run(run)
     from napari_cryodeco.explore import subset
 
-    opened = open_run(run)
     opened.check_source()
     if rows is not None:
         chosen = subset.read_rows(rows, len(opened.particles))
@@ -68,9 +68,9 @@ def export(run: Path, out: Path, /, *, overwrite: bool = False) -> None:
         Replace a folder of this name.
     """
     refuse_existing(out, overwrite)
+    opened = open_run(run)
     from napari_cryodeco.explore.exporting import export_run
 
-    opened = open_run(run)
     opened.check_source()
     with Bar("export") as bar:
         export_run(opened, out, progress=bar.count, overwrite=overwrite)
