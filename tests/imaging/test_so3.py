@@ -72,3 +72,12 @@ def test_alignment_modulo_symmetry():
     found = true @ group[which]
     assert poses.align(found, true, group).median_degrees < 0.1
     assert poses.align(found, true).median_degrees > 0.1 or (which == 0).float().mean() > 0.5
+
+
+def test_rotation_vectors_are_those_of_scipy_and_differentiable_at_zero():
+    vectors = torch.randn(50, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected = torch.as_tensor(Rotation.from_rotvec(vectors.numpy()).as_matrix())
+    assert torch.allclose(so3.rotvec_to_matrix(vectors), expected, atol=1e-12)
+    zero = torch.zeros(3, requires_grad=True)
+    so3.rotvec_to_matrix(zero)[2, 1].backward()  # a turn about x moves y to z
+    assert torch.equal(zero.grad, torch.tensor([1.0, 0.0, 0.0]))

@@ -6,7 +6,6 @@ import itertools
 from functools import lru_cache
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
@@ -42,13 +41,18 @@ def matrix_to_euler(rotations: Tensor) -> Tensor:
 
 
 def rotvec_to_matrix(rotvec: Tensor) -> Tensor:
-    """``exp([w]×)`` of rotation vectors ``(..., 3)`` in radians; the identity at zero."""
-    return roma.rotvec_to_rotmat(rotvec)
+    """``exp([w]×)`` of rotation vectors ``(..., 3)`` in radians (Rodrigues); the identity at zero, differentiable there.
 
-
-def matrix_to_rotvec(rotations: Tensor) -> Tensor:
-    """Rotation vectors ``(..., 3)`` in radians of matrices ``(..., 3, 3)``."""
-    return roma.rotmat_to_rotvec(rotations)
+    Written out rather than taken from roma: importing that imports triton, which kills a process whose OpenGL is
+    Mesa's software renderer, as the window's may be (two LLVMs in one process).
+    """
+    x, y, z = rotvec.unbind(-1)
+    none = torch.zeros_like(x)
+    cross = torch.stack([none, -z, y, z, none, -x, -y, x, none], -1).unflatten(-1, (3, 3))
+    angle = rotvec.norm(dim=-1)[..., None, None]
+    first = torch.sinc(angle / torch.pi)
+    second = 0.5 * torch.sinc(angle / (2 * torch.pi)) ** 2
+    return torch.eye(3).to(rotvec) + first * cross + second * (cross @ cross)
 
 
 def angle_between(first: Tensor, second: Tensor) -> Tensor:
@@ -60,7 +64,13 @@ def angle_between(first: Tensor, second: Tensor) -> Tensor:
 def random_rotations(count: int, generator: torch.Generator) -> Tensor:
     """``(count, 3, 3)`` uniform on SO(3), on the generator's device."""
     quaternions = torch.randn(count, 4, generator=generator, device=generator.device)
-    return roma.unitquat_to_rotmat(quaternions / quaternions.norm(dim=1, keepdim=True))
+    x, y, z, w = (quaternions / quaternions.norm(dim=1, keepdim=True)).unbind(1)
+    rows = (
+        torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], -1),
+        torch.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], -1),
+        torch.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], -1),
+    )
+    return torch.stack(rows, -2)
 
 
 @lru_cache(maxsize=8)
