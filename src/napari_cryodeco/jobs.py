@@ -53,7 +53,8 @@ def start(command: str, run: str, *options: str) -> Job:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
-                **_detached(),
+                start_new_session=True,  # a closed terminal or window does not end it
+                creationflags=_windows_flags(),
             )
     except OSError as error:
         explain(error, paths.root)
@@ -83,7 +84,7 @@ def is_alive(job: Job) -> bool:
     return alive(job.pid) if child is None else child.poll() is None
 
 
-def _detached() -> dict[str, int | bool]:
+def _windows_flags() -> int:
     if sys.platform == "win32":
-        return {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
+        return subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+    return 0
