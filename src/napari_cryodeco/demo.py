@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -58,7 +58,7 @@ class Sample:
 SAMPLE = Sample()
 
 # Expected share of the time of each step: only the estimate of the time left depends on it.
-_WEIGHTS = {
+WEIGHTS = {
     "Simulate": 8.0,
     "Train": 180.0,
     "Project": 25.0,
@@ -110,7 +110,7 @@ class _Steps:
     """One progress and one estimate over everything the demo does."""
 
     def __init__(self, listener: Listener | None) -> None:
-        self._estimate, self._listener = Estimate(_WEIGHTS), listener
+        self._estimate, self._listener = Estimate(WEIGHTS), listener
         self._name, self._begun = "", 0.0
 
     @contextmanager
@@ -153,7 +153,7 @@ def demo(
         `out` is there already.
     """
     begun = time.monotonic()
-    folder = _free_folder() if out is None else Path(out)
+    folder = free_folder() if out is None else Path(out)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another name with -o.")
     steps, places = _Steps(listener), {}
@@ -164,11 +164,13 @@ def demo(
         run = _train(star, folder / "run", sample, steps)
         places["run"] = run.path
     labels = _explore(run, sample, steps, places)
-    ari, species = compare(run, labels, star.parent / "gt" / "ground_truth.npz", sample)
+    truth = star.parent / "gt" / "ground_truth.npz"
+    ari, species = compare(run, labels, truth, sample.molecules())
     return Outcome(folder, time.monotonic() - begun, ari, species, places)
 
 
-def _free_folder() -> Path:
+def free_folder() -> Path:
+    """Find a name here that nothing has yet."""
     names = ["demo-run", *(f"demo-run-{number}" for number in range(2, 1000))]
     return next(path for path in map(Path, names) if not path.exists())
 
@@ -210,7 +212,7 @@ def _explore(run: Run, sample: Sample, steps: _Steps, places: dict[str, Path]) -
 
 
 def compare(
-    run: Run, labels: np.ndarray, truth_file: Path, sample: Sample
+    run: Run, labels: np.ndarray, truth_file: Path, molecules: Sequence[Molecule]
 ) -> tuple[float, tuple[SpeciesResult, ...]]:
     """Adjusted Rand index of `labels` ``(n,)`` and pose errors of each species, given the truth.
 
@@ -222,7 +224,7 @@ def compare(
         true_labels, rotations = file["label"], torch.from_numpy(file["rotation"])
     found = run.epoch().poses().rotations
     results = []
-    for number, molecule in enumerate(sample.molecules()):
+    for number, molecule in enumerate(molecules):
         rows = torch.from_numpy(np.flatnonzero(true_labels == number))
         symmetry = torch.from_numpy(molecule.symmetry)
         poses = align(found[rows], rotations[rows], symmetry)
