@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.tmp(\.\w+)?$")
 
 
 def explain(error: OSError, path: Path) -> None:
@@ -25,7 +27,7 @@ def explain(error: OSError, path: Path) -> None:
         ) from error
     if error.errno in _FORBIDDEN:
         raise PermissionError(
-            f"{path}: this folder is read-only; choose one you may write to."
+            f"{path} cannot be written: {path.parent} is read-only; choose another folder."
         ) from error
 
 
@@ -39,6 +41,18 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise FileExistsError(
             f"{path} exists already: choose another name or allow it to be overwritten."
         )
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what writers that were killed left in `folders` under temporary names."""
+    for folder in folders:
+        for entry in folder.glob(".*.tmp*") if folder.is_dir() else ():
+            if not _TEMPORARY.match(entry.name):
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from napari_cryodeco.atomic import replacing, replacing_folder
+from napari_cryodeco.atomic import replacing, replacing_folder, sweep
 from napari_cryodeco.runs import store
 
 
@@ -50,6 +50,17 @@ def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
         (part / "a").write_text("half")
         raise RuntimeError
     assert names(tmp_path) == set()
+
+
+def test_only_the_leftovers_of_killed_writers_are_swept(tmp_path: Path) -> None:
+    for name in (".mine.tmp", ".x.tmp.txt", "a.12345678.tmp", ".vimrc", "b.txt"):
+        (tmp_path / name).touch()
+    kept = names(tmp_path)
+    (tmp_path / ".images.0a1b2c3d.tmp.npy").touch()
+    (tmp_path / ".0003.0a1b2c3d.tmp").mkdir()
+    (tmp_path / ".0003.0a1b2c3d.tmp" / "field.safetensors").touch()
+    sweep(tmp_path, tmp_path / "nothing")
+    assert names(tmp_path) == kept
 
 
 def test_a_folder_is_not_overwritten_unasked(tmp_path: Path) -> None:

@@ -164,8 +164,10 @@ def test_killed_in_the_writing_of_an_epoch(tmp_path: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(Writing, "epoch_files", half)
         killed(lambda: train(tmp_path / "killed"))
-    assert RunPaths(tmp_path / "killed").epoch_numbers() == []
+    epochs = RunPaths(tmp_path / "killed").epochs
+    assert [entry.name[0] for entry in epochs.iterdir()] == ["."]
     train(tmp_path / "killed")
+    assert {entry.name for entry in epochs.iterdir()} == {"0001", "0002", "0003"}
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
 

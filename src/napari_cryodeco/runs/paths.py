@@ -92,9 +92,14 @@ class RunPaths:
         """Movies."""
         return self.root / "movies"
 
+    @property
+    def stages(self) -> Path:
+        """States of the stages."""
+        return self.root / "stages"
+
     def stage(self, name: str) -> Path:
         """State of a stage after its last finished unit."""
-        return self.root / "stages" / f"{name}.safetensors"
+        return self.stages / f"{name}.safetensors"
 
     def epoch(self, number: int) -> Path:
         """Folder of one epoch."""

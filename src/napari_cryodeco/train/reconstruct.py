@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from napari_cryodeco.atomic import sweep
 from napari_cryodeco.runs.checkpoint import write_epoch
 from napari_cryodeco.runs.lock import RunLock
 from napari_cryodeco.runs.paths import RunPaths
@@ -73,6 +74,7 @@ def reconstruct(run: Run, listener: Callable[[Status], None] | None = None) -> S
 
 def run_steps(paths: RunPaths, steps: Sequence[Step], progress: Progress, lock: RunLock) -> None:
     """Run what is not done yet; each unit's state is saved before the next unit begins."""
+    sweep(paths.root, paths.epochs, paths.stages)
     progress.plan({step.name: step.weight for step in steps})
     for step in steps:
         _count_finished(paths, step.name, progress)
