@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tarfile
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "napari_cryodeco"
@@ -87,6 +89,35 @@ def test_no_qt_binding_is_required(metadata: dict[str, list[str]]) -> None:
     core = [line for line in metadata["Requires-Dist"] if "extra ==" not in line]
     assert not [line for line in core if line.lower().startswith(("pyqt", "pyside", "napari["))]
     assert [line for line in metadata["Requires-Dist"] if line.startswith("napari[all]")]
+
+
+def test_what_is_imported_is_required_and_the_other_way_round() -> None:
+    """Nothing is found by luck, because another package brings it, and nothing is dead weight."""
+    names = {
+        "pyyaml": "yaml",
+        "pillow": "PIL",
+        "scikit-image": "skimage",
+        "scikit-learn": "sklearn",
+    }
+    names |= {
+        "umap-learn": "umap",
+        "imageio-ffmpeg": "imageio",
+        "astropy-healpix": "astropy_healpix",
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = [Requirement(line) for line in project["dependencies"]]
+    modules = {names.get(r.name.lower(), r.name.lower().replace("-", "_")) for r in required}
+    imported = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").split(".")[0])
+    outside = (
+        imported - sys.stdlib_module_names - {"napari_cryodeco", "pydantic_core", "imageio_ffmpeg"}
+    )
+    assert outside == modules
 
 
 def test_the_wheel_holds_what_the_package_reads(wheel: zipfile.ZipFile) -> None:
