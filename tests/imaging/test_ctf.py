@@ -10,7 +10,9 @@ from napari_cryodeco.imaging.ctf import Ctf
 
 
 def one(defocus_u=15000.0, defocus_v=14000.0, angle=0.4, amplitude=0.1, phase=0.0) -> Ctf:
-    column = [torch.tensor([v]) for v in (defocus_u, defocus_v, angle, 300.0, 2.7, amplitude, phase)]
+    column = [
+        torch.tensor([v]) for v in (defocus_u, defocus_v, angle, 300.0, 2.7, amplitude, phase)
+    ]
     return Ctf(*column)
 
 
@@ -23,8 +25,17 @@ def test_sign_is_relions():
 def test_equal_to_torch_ctf():
     box, pixel = 64, 3.0
     whole = calculate_ctf_2d(
-        defocus=1.45, astigmatism=0.05, astigmatism_angle=torch.rad2deg(torch.tensor(0.4)), voltage=300, amplitude_contrast=0.1,
-        spherical_aberration=2.7, phase_shift=0, pixel_size=pixel, image_shape=(box, box), rfft=False, fftshift=True,
+        defocus=1.45,
+        astigmatism=0.05,
+        astigmatism_angle=torch.rad2deg(torch.tensor(0.4)),
+        voltage=300,
+        amplitude_contrast=0.1,
+        spherical_aberration=2.7,
+        phase_shift=0,
+        pixel_size=pixel,
+        image_shape=(box, box),
+        rfft=False,
+        fftshift=True,
     )
     ball = Ball(30, 2)
     ours = one().at(ball.frequencies(box, pixel))[0]

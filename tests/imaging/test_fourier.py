@@ -21,7 +21,9 @@ def blobs() -> tuple[torch.Tensor, float]:
     return torch.randn(12, 3, generator=generator) * 3.0, 1.3
 
 
-def image_of(points: torch.Tensor, width: float, rotation: torch.Tensor, shift: tuple[float, float] = (0, 0)):
+def image_of(
+    points: torch.Tensor, width: float, rotation: torch.Tensor, shift: tuple[float, float] = (0, 0)
+):
     """Projection of Gaussians along z, made in real space."""
     axis = torch.arange(BOX) - BOX // 2
     turned = points @ rotation.T + torch.tensor([*shift, 0.0])
@@ -44,7 +46,9 @@ def test_hartley_is_its_own_inverse_and_real_part_of_friedel_pairs():
     assert torch.allclose(h, spectrum.real - spectrum.imag, atol=1e-3)
 
 
-@pytest.mark.parametrize(("radius", "ndim", "count"), [(12, 2, 440), (17, 2, 900), (32, 2, 3208), (12, 3, 7152)])
+@pytest.mark.parametrize(
+    ("radius", "ndim", "count"), [(12, 2, 440), (17, 2, 900), (32, 2, 3208), (12, 3, 7152)]
+)
 def test_ball_counts_are_those_of_the_lattice(radius, ndim, count):
     ball = Ball(radius, ndim)
     assert len(ball) == count == ball.count(radius)

@@ -12,9 +12,9 @@ from napari_cryodeco.imaging import poses, so3
 
 def test_euler_is_the_transpose_of_scipy_zyz_and_comes_back():
     generator = torch.Generator().manual_seed(0)
-    angles = torch.rand(50, 3, generator=generator, dtype=torch.float64) * torch.tensor([6.2, 3.1, 6.2]) - torch.tensor(
-        [3.1, 0, 3.1]
-    )
+    angles = torch.rand(50, 3, generator=generator, dtype=torch.float64) * torch.tensor(
+        [6.2, 3.1, 6.2]
+    ) - torch.tensor([3.1, 0, 3.1])
     ours = so3.euler_to_matrix(angles)
     scipy = Rotation.from_euler("ZYZ", angles.numpy()).as_matrix()
     assert torch.allclose(ours, torch.as_tensor(scipy).transpose(1, 2), atol=1e-12)
@@ -67,7 +67,9 @@ def test_alignment_modulo_symmetry():
     generator = torch.Generator().manual_seed(5)
     true = so3.random_rotations(60, generator)
     axis = torch.tensor([0.0, 0.6, 0.8])
-    group = so3.rotvec_to_matrix(axis * torch.tensor([0, 2 * math.pi / 3, 4 * math.pi / 3])[:, None])
+    group = so3.rotvec_to_matrix(
+        axis * torch.tensor([0, 2 * math.pi / 3, 4 * math.pi / 3])[:, None]
+    )
     which = torch.randint(0, 3, (60,), generator=generator)
     found = true @ group[which]
     assert poses.align(found, true, group).median_degrees < 0.1

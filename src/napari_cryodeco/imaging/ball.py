@@ -1,6 +1,7 @@
 """Hartley coefficients at the integer points of a ball, sorted by radius.
 
-Any lower resolution is a prefix: ``h[..., : ball.count(r)]``. The origin (the mean) is left out everywhere.
+Any lower resolution is a prefix: ``h[..., : ball.count(r)]``. The origin (the mean) is left out
+everywhere.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Ball:
 
     def __init__(self, radius: int, ndim: int, device: torch.device | str = "cpu") -> None:
         if radius < 1 or ndim not in (2, 3):
-            raise ValueError(f"A ball needs radius >= 1 and 2 or 3 dimensions, not {radius} and {ndim}.")
+            raise ValueError(
+                f"A ball needs radius >= 1 and 2 or 3 dimensions, not {radius} and {ndim}."
+            )
         self.radius, self.ndim = radius, ndim
         self.points = _sorted_points(radius, ndim).to(device)
 
@@ -66,7 +69,9 @@ class Ball:
     def mirror(self) -> Tensor:
         """``(p,)`` index of the point ``-k``."""
         index = self._lattice(-self.points)
-        place = torch.empty((2 * self.radius + 1) ** self.ndim, dtype=torch.long, device=self.points.device)
+        place = torch.empty(
+            (2 * self.radius + 1) ** self.ndim, dtype=torch.long, device=self.points.device
+        )
         place[self._lattice(self.points)] = torch.arange(len(self), device=self.points.device)
         return place[index]
 

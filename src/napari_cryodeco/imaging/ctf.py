@@ -12,8 +12,8 @@ from torch import Tensor
 class Ctf:
     """Columns of length n.
 
-    `defocus_u`, `defocus_v` in Å (underfocus positive), `angle` of astigmatism and `phase` shift in radians,
-    `voltage` in kV, `cs` in mm, `amplitude` contrast between 0 and 1.
+    `defocus_u`, `defocus_v` in Å (underfocus positive), `angle` of astigmatism and `phase` shift in
+    radians, `voltage` in kV, `cs` in mm, `amplitude` contrast between 0 and 1.
     """
 
     defocus_u: Tensor
@@ -33,17 +33,21 @@ class Ctf:
         return len(self.defocus_u)
 
     def __getitem__(self, rows: Tensor | slice) -> Ctf:
-        return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return replace(
+            self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)}
+        )
 
     def to(self, device: torch.device | str) -> Ctf:
         """Return the same columns on another device."""
-        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return replace(
+            self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)}
+        )
 
     def at(self, frequencies: Tensor) -> Tensor:
         """CTF of each particle at `frequencies` ``(p, 2)`` in cycles/Å: ``(n, p)`` float32.
 
-        ``w·cos γ − sqrt(1 − w²)·sin γ`` with
-        ``γ = 2π(−½·df·λ·s² + ¼·Cs·λ³·s⁴) − phase``: +w at zero frequency. Source: RELION's convention.
+        ``w·cos γ − sqrt(1 − w²)·sin γ`` with ``γ = 2π(−½·df·λ·s² + ¼·Cs·λ³·s⁴) − phase``: +w at
+        zero frequency. Source: RELION's convention.
         """
         column = {field.name: getattr(self, field.name).double()[:, None] for field in fields(self)}
         volts = column["voltage"] * 1e3
@@ -56,7 +60,9 @@ class Ctf:
         mean = 0.5 * (column["defocus_u"] + column["defocus_v"])
         half = 0.5 * (column["defocus_u"] - column["defocus_v"])
         aberration = 0.25 * column["cs"] * 1e7 * wavelength**3 * squared**2
-        gamma = 2 * torch.pi * (-0.5 * wavelength * (mean * squared + half * astigmatic) + aberration)
+        gamma = (
+            2 * torch.pi * (-0.5 * wavelength * (mean * squared + half * astigmatic) + aberration)
+        )
         gamma = gamma - column["phase"]
         w = column["amplitude"]
         return (w * gamma.cos() - (1 - w**2).sqrt() * gamma.sin()).float()

@@ -1,8 +1,8 @@
 """Explicit Fourier volumes: slices out of them, images into them, Wiener filter (algorithm.md §8.3 S1).
 
-A map lives as Hartley coefficients of a :class:`Ball`. For slicing it is put on a cube padded twice through real space,
-so that trilinear interpolation errs by about 2 % of a slice; the interpolation kernel is divided out in real space.
-Insertion is the adjoint of slicing.
+A map lives as Hartley coefficients of a :class:`Ball`. For slicing it is put on a cube padded twice
+through real space, so that trilinear interpolation errs by about 2 % of a slice; the interpolation
+kernel is divided out in real space. Insertion is the adjoint of slicing.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def solvent_mask(box: int, radius: float = 0.9, soft: float = 0.1) -> Tensor:
 def _flatten_solvent(maps: Tensor) -> Tensor:
     """Set the unknown mean of each map so that it is zero outside the sphere.
 
-    The mean is in no image (the origin is left out), but a padded cube needs it: without it the values between the
-    origin and the first shell are wrong by tens of per cent.
+    The mean is in no image (the origin is left out), but a padded cube needs it: without it the
+    values between the origin and the first shell are wrong by tens of per cent.
     """
     outside = _outside(maps.shape[-1]).to(maps.device)
     return maps - maps[..., outside].mean(-1)[..., None, None, None]
@@ -73,12 +73,16 @@ class Cube:
     def __init__(self, volumes: Tensor, ball: Ball, radius: int) -> None:
         self.radius, self.count = radius, volumes.shape[0]
         box = _tight_box(radius)
-        maps = _flatten_solvent(ball.to_map(volumes[:, : ball.count(radius)], box)) / _kernel(box).to(volumes)
+        maps = _flatten_solvent(ball.to_map(volumes[:, : ball.count(radius)], box)) / _kernel(
+            box
+        ).to(volumes)
         self.side = 2 * box
         padded = torch.nn.functional.pad(maps, [box // 2] * 6)
         self.grid = hartley(padded, 3)[:, None].contiguous()
 
-    def slice(self, index: int, rotations: Tensor, ball: Ball, radius: float | None = None) -> Tensor:
+    def slice(
+        self, index: int, rotations: Tensor, ball: Ball, radius: float | None = None
+    ) -> Tensor:
         """Central slices of volume `index` at `rotations` ``(m, 3, 3)``: ``(m, count)`` on the 2-D `ball`."""
         count = ball.count(self.radius if radius is None else radius)
         where = slice_points(ball, rotations, count)
@@ -112,7 +116,9 @@ class Accumulator:
         chunk = max(1, 400_000 // values.shape[1])
         for start in range(0, len(values), chunk):
             rows = slice(start, start + chunk)
-            where = 2 * slice_points(ball, rotations[rows], values.shape[1]).reshape(-1, 3) + side // 2
+            where = (
+                2 * slice_points(ball, rotations[rows], values.shape[1]).reshape(-1, 3) + side // 2
+            )
             corner = where.floor()
             fraction = where - corner
             base = corner.long()
@@ -122,7 +128,11 @@ class Accumulator:
                 share = torch.ones_like(flat_values)
                 for axis in range(3):
                     share = share * (fraction[:, axis] if step[axis] else 1 - fraction[:, axis])
-                index = ((base[:, 2] + step[2]) * side + base[:, 1] + step[1]) * side + base[:, 0] + step[0]
+                index = (
+                    ((base[:, 2] + step[2]) * side + base[:, 1] + step[1]) * side
+                    + base[:, 0]
+                    + step[0]
+                )
                 self.numerator.index_add_(0, index, share * flat_values)
                 self.denominator.index_add_(0, index, share * flat_weights)
 

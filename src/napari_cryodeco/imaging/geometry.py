@@ -18,7 +18,8 @@ class Geometry:
     radius
         Largest Fourier radius used, at most ``box // 2 - 1``.
     scale
-        ``box * sigma``: working coefficients times this are Hartley coefficients of images in the user's units.
+        ``box * sigma``: working coefficients times this are Hartley coefficients of images in the
+        user's units.
     source_box, source_pixel_size
         The user's stack before any cropping.
     """

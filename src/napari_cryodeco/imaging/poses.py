@@ -96,7 +96,9 @@ def align(found: Tensor, true: Tensor, symmetry: Tensor | None = None) -> PoseAl
         for _ in range(3):
             errors, which = _errors(found, reference, turn, group_here)
             near = errors <= max(float(errors.median()), 0.35)
-            turn = _mean_rotation((reference @ group_here[which]).transpose(-1, -2)[near] @ found[near])
+            turn = _mean_rotation(
+                (reference @ group_here[which]).transpose(-1, -2)[near] @ found[near]
+            )
         errors, _ = _errors(found, reference, turn, group_here)
         result = PoseAlignment(turn, mirrored, errors)
         if best is None or errors.median() < best.errors.median():

@@ -32,8 +32,8 @@ def _background(box: int) -> Tensor:
 def noise_level(images: Tensor) -> float:
     """Noise of one *windowed* Hartley coefficient, divided by the box: the `sigma` of :func:`observe`.
 
-    Measured on the pixels outside 0.9 of the half side of ``(n, D, D)`` images. The window keeps only a part of the
-    noise, which is counted in.
+    Measured on the pixels outside 0.9 of the half side of ``(n, D, D)`` images. The window keeps
+    only a part of the noise, which is counted in.
     """
     box = images.shape[-1]
     outside = images[:, _background(box)].float()
@@ -72,8 +72,8 @@ def fourier_crop(images: Tensor, box: int) -> Tensor:
 def encoder_view(images: Tensor, size: int = 224) -> Tensor:
     """What the Cryo-IEF encoder sees: ``(n, 1, size, size)`` of raw images ``(n, D, D)``.
 
-    Resized (Fourier crop when larger, cubic when smaller), per-image min-max to 0…1, black outside 0.85 of the radius,
-    then the corpus constants. Source: algorithm.md §2.3.
+    Resized (Fourier crop when larger, cubic when smaller), per-image min-max to 0…1, black outside
+    0.85 of the radius, then the corpus constants. Source: algorithm.md §2.3.
     """
     box = images.shape[-1]
     images = images.float()

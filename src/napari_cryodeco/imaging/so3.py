@@ -43,8 +43,8 @@ def matrix_to_euler(rotations: Tensor) -> Tensor:
 def rotvec_to_matrix(rotvec: Tensor) -> Tensor:
     """``exp([w]×)`` of rotation vectors ``(..., 3)`` in radians (Rodrigues); the identity at zero, differentiable there.
 
-    Written out rather than taken from roma: importing that imports triton, which kills a process whose OpenGL is
-    Mesa's software renderer, as the window's may be (two LLVMs in one process).
+    Written out rather than taken from roma: importing that imports triton, which kills a process
+    whose OpenGL is Mesa's software renderer, as the window's may be (two LLVMs in one process).
     """
     x, y, z = rotvec.unbind(-1)
     none = torch.zeros_like(x)
