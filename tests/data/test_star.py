@@ -10,7 +10,7 @@ import starfile
 import torch
 from scipy.spatial.transform import Rotation
 
-from napari_cryodeco.data import star, star_export, table
+from napari_cryodeco.data import star_export, star_rows, table
 from napari_cryodeco.data.read import read_particles
 
 
@@ -231,4 +231,4 @@ def test_a_changed_source_is_not_written_from(relion: Path, tmp_path: Path) -> N
 
 def test_numbers_are_checked_row_by_row(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="row 2: rlnDefocusU is 'x'"):
-        star.to_numbers(tmp_path, "rlnDefocusU", ["1", "x", "3"])
+        star_rows.to_numbers(tmp_path, "rlnDefocusU", ["1", "x", "3"])

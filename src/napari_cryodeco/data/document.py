@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 _TOKEN = re.compile(r""""[^"]*"(?=\s|$)|'[^']*'(?=\s|$)|\S+""")
 _CHUNK = 65536
+_END = "\0"
+_MARK = f" {_END} "
 
 
 def tokens(line: str) -> list[str]:
@@ -45,35 +46,57 @@ class Block:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def columns(self, labels: Iterable[str], path: Path) -> dict[str, list[str]]:
-        """Read the values of `labels` as text, one list of rows a label.
+    def chunks(
+        self, labels: Iterable[str], path: Path
+    ) -> Iterator[tuple[int, dict[str, list[str]]]]:
+        """Read the values of `labels` as text, some rows at a time: ``(first row, columns)``.
 
         Raises
         ------
         ValueError
             If a row has not as many values as there are labels.
         """
-        labels = list(labels)
-        columns: dict[str, list[str]] = {label: [] for label in labels}
-        places = [self.labels.index(label) for label in labels]
-        if not places:
-            return columns
-        pick = itemgetter(*places, places[0])  # twice one, so that it is a tuple even for one label
+        places = {label: self.labels.index(label) for label in labels}
+        width = len(self.labels) + 1
         for start in range(0, len(self.rows), _CHUNK):
-            split = [tokens(row) for row in self.rows[start : start + _CHUNK]]
-            self._check_widths(split, start, path)
-            for label, values in zip(labels, zip(*map(pick, split), strict=True), strict=False):
-                columns[label].extend(map(_unquoted, values))
+            flat = self._flat(start, path)
+            yield start, {label: flat[place::width] for label, place in places.items()}
+
+    def columns(self, labels: Iterable[str], path: Path) -> dict[str, list[str]]:
+        """Read the values of `labels` as text, one list of all rows a label."""
+        columns: dict[str, list[str]] = {label: [] for label in labels}
+        for _, chunk in self.chunks(columns, path):
+            for label, values in chunk.items():
+                columns[label].extend(values)
         return columns
 
-    def _check_widths(self, split: list[list[str]], start: int, path: Path) -> None:
-        for row, values in enumerate(split, start):
-            if len(values) != len(self.labels):
+    def take(self, rows: np.ndarray) -> Block:
+        """Return the block with only `rows` ``(m,)``."""
+        some = rows.tolist()
+        lines = [self.row_lines[row] for row in some] if self.row_lines else ()
+        return replace(self, rows=[self.rows[row] for row in some], row_lines=lines)
+
+    def _flat(self, start: int, path: Path) -> list[str]:
+        """Values of a chunk of rows one after the other, each row ended by a mark that no value is."""
+        rows = self.rows[start : start + _CHUNK]
+        width = len(self.labels)
+        text = _MARK.join(rows)
+        if '"' not in text and "'" not in text:
+            flat = [*text.split(), _END]
+            ends = flat[width :: width + 1]
+            if len(flat) == len(rows) * (width + 1) and ends.count(_END) == len(rows):
+                return flat
+        flat = []
+        for row, line in enumerate(rows, start):
+            values = tokens(line)
+            if len(values) != width:
+                number = self.row_lines[row] if self.row_lines else self.start
                 raise ValueError(
-                    f"{path}, row {row + 1} (line {self.row_lines[row] + 1}) has {len(values)} "
-                    "values for "
-                    f"{len(self.labels)} columns: is the file cut off? Export it again."
+                    f"{path}, row {row + 1} (line {number + 1}) has {len(values)} "
+                    f"values for {width} columns: is the file cut off? Export it again."
                 )
+            flat += [*map(_unquoted, values), _END]
+        return flat
 
 
 @dataclass(frozen=True)

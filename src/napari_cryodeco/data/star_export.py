@@ -12,15 +12,8 @@ from napari_cryodeco.atomic import replacing
 from napari_cryodeco.data.document import Block, StarDocument
 from napari_cryodeco.data.locate import find_real
 from napari_cryodeco.data.particles import Particles
-from napari_cryodeco.data.star import (
-    ANGLES,
-    GROUP,
-    IMAGE,
-    ORIGINS_ANGST,
-    ORIGINS_PIXELS,
-    image_names,
-    particle_block,
-)
+from napari_cryodeco.data.star import ANGLES, ORIGINS_ANGST, ORIGINS_PIXELS
+from napari_cryodeco.data.star_rows import GROUP, IMAGE, image_names, particle_block
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.so3 import matrix_to_euler
 
@@ -110,17 +103,16 @@ def _moved_names(
     particles: Particles, rows: np.ndarray, document: StarDocument, block: Block, out: Path
 ) -> list[str] | None:
     """Image names that are valid from `out`, None if those of the user all are."""
-    every, _ = image_names(document, block)
-    names = [every[row] for row in rows.tolist()]
+    names, _ = image_names(document, block.take(rows))
     leads = find_real(names, Path(out).absolute())
     stacks = particles.real_stacks(torch.from_numpy(rows))
     stay = [leads[name] == stack for name, stack in zip(names, stacks, strict=True)]
     if all(stay):
         return None
-    original = block.columns([IMAGE], document.path)[IMAGE]
+    original = block.take(rows).columns([IMAGE], document.path)[IMAGE]
     return [
-        _quoted(original[row] if kept else _relion_name(particles, row))
-        for row, kept in zip(rows.tolist(), stay, strict=True)
+        _quoted(name if kept else _relion_name(particles, row))
+        for row, name, kept in zip(rows.tolist(), original, stay, strict=True)
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_cryodeco.data import cryosparc
 from napari_cryodeco.data.document import StarDocument
-from napari_cryodeco.data.star import particle_block
+from napari_cryodeco.data.star_rows import particle_block
 
 
 def columns(source: Path | str) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from napari_cryodeco.atomic import refuse_existing, replacing
-from napari_cryodeco.data import cryosparc, star, star_export
+from napari_cryodeco.data import cryosparc, star_export, star_rows
 from napari_cryodeco.data.document import StarDocument
 from napari_cryodeco.data.locate import find_real
 from napari_cryodeco.data.particles import Particles
@@ -97,7 +97,7 @@ def write_with_images(
         rows,
         particles,
         out,
-        {**columns, star.IMAGE: names},
+        {**columns, star_rows.IMAGE: names},
         [(stack.resolve(), place) for place in range(len(rows))],
     )
     return replace(
@@ -214,7 +214,7 @@ def _write_star(rows: np.ndarray, particles: Particles, out: Path, columns: Colu
 
 def _images_of(path: Path) -> list[tuple[Path | None, int]]:
     document = StarDocument.read(path)
-    names, places = star.image_names(document, star.particle_block(document))
+    names, places = star_rows.image_names(document, star_rows.particle_block(document))
     leads = find_real(names, path)
     return [(leads[name], place) for name, place in zip(names, places.tolist(), strict=True)]
 
