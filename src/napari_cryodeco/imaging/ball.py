@@ -88,7 +88,7 @@ class Ball:
         return int(torch.searchsorted(self._squared, limit, right=True))
 
     def frequencies(self, box: int, pixel_size: float) -> Tensor:
-        """``(p, ndim)`` frequencies in cycles/Å of an image with this box (px) and pixel size (Å)."""
+        """``(p, ndim)`` frequencies in cycles/Å for this box (px) and pixel size (Å)."""
         return self.points.float() / (box * pixel_size)
 
     def _grid_index(self, box: int, count: int) -> Tensor:
@@ -102,7 +102,7 @@ class Ball:
         return index
 
     def to_grid(self, h: Tensor, box: int) -> Tensor:
-        """Coefficients ``(..., m)`` (a prefix is enough) on the centred Hartley grid ``(..., box, box[, box])``."""
+        """Coefficients ``(..., m)``, or a prefix, on the centred ``(..., box, box[, box])`` grid."""
         count = h.shape[-1]
         grid = h.new_zeros(*h.shape[:-1], box**self.ndim)
         grid[..., self._grid_index(box, count)] = h
@@ -115,7 +115,7 @@ class Ball:
         return flat[..., self._grid_index(box, len(self))]
 
     def to_map(self, h: Tensor, box: int, scale: float = 1.0) -> Tensor:
-        """Real-space image or map ``(..., box, box[, box])`` of working coefficients times `scale`."""
+        """Image or map ``(..., box, box[, box])`` of working coefficients times `scale`."""
         return inverse_hartley(self.to_grid(h, box) * scale, self.ndim)
 
     def from_map(self, volume: Tensor, scale: float = 1.0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Explicit Fourier volumes: slices out of them, images into them, Wiener filter (algorithm.md §8.3 S1).
+"""Explicit Fourier volumes: slices out, images in, Wiener filter (algorithm.md §8.3 S1).
 
 A map lives as Hartley coefficients of a :class:`Ball`. For slicing it is put on a cube padded twice
 through real space, so that trilinear interpolation errs by about 2 % of a slice; the interpolation
@@ -23,7 +23,7 @@ def _tight_box(radius: int) -> int:
 
 @lru_cache(maxsize=16)
 def _kernel(box: int) -> Tensor:
-    """What trilinear interpolation on the twice padded cube does to the map: ``(box, box, box)``."""
+    """What trilinear interpolation on the padded cube does to the map: ``(box, box, box)``."""
     axis = (torch.arange(box) - box // 2).float() / (2 * box)
     line = torch.sinc(axis) ** 2
     return line[:, None, None] * line[:, None] * line
@@ -31,7 +31,10 @@ def _kernel(box: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def solvent_mask(box: int, radius: float = 0.9, soft: float = 0.1) -> Tensor:
-    """Soft sphere ``(box, box, box)``: 1 inside `radius`, a cosine edge `soft` wide; both as shares of half the side."""
+    """Soft sphere ``(box, box, box)``: 1 inside `radius`, then a cosine edge `soft` wide.
+
+    Both are shares of half the side.
+    """
     axis = (torch.arange(box) - box // 2).float() / (box / 2)
     r = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
     return 0.5 + 0.5 * torch.cos(torch.pi * ((r - radius) / soft).clamp(0, 1))
@@ -53,7 +56,7 @@ def _outside(box: int) -> Tensor:
 
 
 def slice_points(ball: Ball, rotations: Tensor, count: int) -> Tensor:
-    """Where the first `count` points of the 2-D `ball` lie in the map's frame: ``(..., count, 3)``."""
+    """Place the first `count` points of the 2-D `ball` in the map: ``(..., count, 3)``."""
     return ball.points[:count].to(rotations.dtype) @ rotations[..., :2, :]
 
 
@@ -83,7 +86,7 @@ class Cube:
     def slice(
         self, index: int, rotations: Tensor, ball: Ball, radius: float | None = None
     ) -> Tensor:
-        """Central slices of volume `index` at `rotations` ``(m, 3, 3)``: ``(m, count)`` on the 2-D `ball`."""
+        """Slices ``(m, count)`` of volume `index` at `rotations` ``(m, 3, 3)`` on the 2-D `ball`."""
         count = ball.count(self.radius if radius is None else radius)
         where = slice_points(ball, rotations, count)
         return self.sample(index, where)
@@ -98,7 +101,7 @@ class Cube:
 
 @dataclass
 class Accumulator:
-    """Sums of a back-projection: CTF-weighted data and squared CTF on the padded cube, one per class."""
+    """Sums of a back-projection on the padded cube: CTF-weighted data and squared CTF."""
 
     numerator: Tensor
     denominator: Tensor
@@ -111,7 +114,10 @@ class Accumulator:
         return cls(torch.zeros(size, device=device), torch.zeros(size, device=device), radius)
 
     def insert(self, values: Tensor, weights: Tensor, rotations: Tensor, ball: Ball) -> None:
-        """Add slices: `values` ``(m, p)`` = Σ CTF·image, `weights` ``(m, p)`` = Σ CTF², at `rotations` ``(m, 3, 3)``."""
+        """Add slices at `rotations` ``(m, 3, 3)``.
+
+        `values` ``(m, p)`` = Σ CTF·image, `weights` ``(m, p)`` = Σ CTF².
+        """
         side = 2 * _tight_box(self.radius)
         chunk = max(1, 400_000 // values.shape[1])
         for start in range(0, len(values), chunk):
@@ -158,7 +164,7 @@ class Accumulator:
         full = inverse_hartley(grid, 3)
         inner = slice(box // 2, box // 2 + box)
         shape = (solvent_mask(box) if mask is None else mask).to(full)
-        # the cube was sampled twice as finely as the map's own grid: only the scale of frequencies changes
+        # the cube is twice as fine as the map's own grid: only the scale of frequencies changes
         volume = _flatten_solvent(full[inner, inner, inner]) / _kernel(box).to(full) * shape
         return Ball(self.radius, 3, volume.device).from_map(volume)
 

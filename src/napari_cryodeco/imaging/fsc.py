@@ -9,7 +9,10 @@ from napari_cryodeco.imaging.ball import Ball
 
 
 def of_coefficients(first: Tensor, second: Tensor, ball: Ball) -> Tensor:
-    """FSC ``(radius,)`` over shells 1…radius of Hartley coefficients ``(p,)`` (equal to the complex one)."""
+    """FSC ``(radius,)`` over shells 1…radius of Hartley coefficients ``(p,)``.
+
+    It equals that of the complex ones.
+    """
     inside = ball.shells[: first.shape[-1]]
     top = int(inside.max())
 
@@ -35,7 +38,7 @@ def mean(first: Tensor, second: Tensor) -> float:
 
 
 def resolution(curve: Tensor, length: float, threshold: float = 0.143) -> float:
-    """Resolution in Å where the curve first falls under `threshold`; `length` is the side of the box in Å."""
+    """Resolution in Å where the curve first falls under `threshold`, in a box `length` Å wide."""
     below = torch.nonzero(curve < threshold)
     shell = int(below[0]) + 1 if len(below) else len(curve) + 1
     return length / max(shell - 1, 1)

@@ -25,8 +25,8 @@ class Poses:
     def __post_init__(self) -> None:
         if self.rotations.shape != (len(self.shifts), 3, 3) or self.shifts.shape[1:] != (2,):
             raise ValueError(
-                f"Poses need rotations (n, 3, 3) and shifts (n, 2), not {tuple(self.rotations.shape)}"
-                f" and {tuple(self.shifts.shape)}."
+                "Poses need rotations (n, 3, 3) and shifts (n, 2), not"
+                f" {tuple(self.rotations.shape)} and {tuple(self.shifts.shape)}."
             )
 
     def __len__(self) -> int:

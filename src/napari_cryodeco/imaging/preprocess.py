@@ -30,7 +30,7 @@ def _background(box: int) -> Tensor:
 
 
 def noise_level(images: Tensor) -> float:
-    """Noise of one *windowed* Hartley coefficient, divided by the box: the `sigma` of :func:`observe`.
+    """Noise of a *windowed* Hartley coefficient over the box: the `sigma` of :func:`observe`.
 
     Measured on the pixels outside 0.9 of the half side of ``(n, D, D)`` images. The window keeps
     only a part of the noise, which is counted in.
@@ -42,7 +42,10 @@ def noise_level(images: Tensor) -> float:
 
 
 def observe(images: Tensor, ball: Ball, sigma: float) -> Tensor:
-    """Working coefficients ``(n, p)`` of raw images ``(n, D, D)``: background off, window, Hartley, noise to 1."""
+    """Working coefficients ``(n, p)`` of raw images ``(n, D, D)``.
+
+    Background off, window, Hartley, noise to 1.
+    """
     box = images.shape[-1]
     images = images.float()
     background = images[:, _background(box).to(images.device)].mean(1)
@@ -51,12 +54,15 @@ def observe(images: Tensor, ball: Ball, sigma: float) -> Tensor:
 
 
 def working_scale(source_box: int, box: int, sigma: float) -> float:
-    """Factor from working coefficients to the Hartley transform of a map in a cropped box (`Geometry.scale`)."""
+    """`Geometry.scale`: from working coefficients to the Hartley transform in a cropped box."""
     return box * box / source_box * sigma
 
 
 def fourier_crop(images: Tensor, box: int) -> Tensor:
-    """Fourier-crop ``(n, D, D)`` to ``(n, box, box)``, keeping pixel means (the Nyquist row and column are dropped)."""
+    """Fourier-crop ``(n, D, D)`` to ``(n, box, box)``, keeping pixel means.
+
+    The Nyquist row and column are dropped.
+    """
     source = images.shape[-1]
     if box > source:
         raise ValueError(f"Cannot crop images of {source} px to {box} px.")

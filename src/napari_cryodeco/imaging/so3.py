@@ -1,4 +1,4 @@
-"""Rotations: grids, random draws, Euler angles (RELION's ZYZ), rotation vectors (algorithm.md §1.7, §4.3)."""
+"""Rotations: grids, random draws, RELION's Euler angles, vectors (algorithm.md §1.7, §4.3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ except ImportError:  # Windows: astropy-healpix has the same layer
 
 
 def euler_to_matrix(angles: Tensor) -> Tensor:
-    """RELION (rot, tilt, psi) in radians ``(..., 3)`` to matrices ``(..., 3, 3)`` with ``r_image = R @ r_volume``."""
+    """Matrices ``(..., 3, 3)``, ``r_image = R @ r_volume``, of RELION (rot, tilt, psi) in rad."""
     (ca, cb, cg), (sa, sb, sg) = angles.cos().unbind(-1), angles.sin().unbind(-1)
     rows = (
         torch.stack([cg * cb * ca - sg * sa, cg * cb * sa + sg * ca, -cg * sb], -1),
@@ -27,7 +27,7 @@ def euler_to_matrix(angles: Tensor) -> Tensor:
 
 
 def matrix_to_euler(rotations: Tensor) -> Tensor:
-    """Matrices ``(..., 3, 3)`` to RELION (rot, tilt, psi) in radians ``(..., 3)``; rot is 0 at the poles."""
+    """RELION (rot, tilt, psi) in rad ``(..., 3)`` of matrices; rot is 0 at the poles."""
     r = rotations.double()
     tilt = r[..., 2, 2].clamp(-1, 1).acos()
     rot = torch.atan2(r[..., 2, 1], r[..., 2, 0])
@@ -41,7 +41,9 @@ def matrix_to_euler(rotations: Tensor) -> Tensor:
 
 
 def rotvec_to_matrix(rotvec: Tensor) -> Tensor:
-    """``exp([w]×)`` of rotation vectors ``(..., 3)`` in radians (Rodrigues); the identity at zero, differentiable there.
+    """``exp([w]×)`` of rotation vectors ``(..., 3)`` in radians (Rodrigues).
+
+    The identity at zero, differentiable there.
 
     Written out rather than taken from roma: importing that imports triton, which kills a process
     whose OpenGL is Mesa's software renderer, as the window's may be (two LLVMs in one process).
@@ -75,7 +77,7 @@ def random_rotations(count: int, generator: torch.Generator) -> Tensor:
 
 @lru_cache(maxsize=8)
 def ring_grid(nside: int) -> Tensor:
-    """Grid of ``12·nside²`` HEALPix directions times ``6·nside`` in-plane angles: ``(72·nside³, 3, 3)``.
+    """``12·nside²`` HEALPix directions times ``6·nside`` in-plane angles: ``(72·nside³, 3, 3)``.
 
     nside 2: 576 rotations (30° apart), 3: 1944 (20°), 4: 4608 (15°), 8: 36 864 (7.5°).
     """
@@ -100,7 +102,7 @@ def grid_spacing(nside: int) -> float:
 
 
 def octree_children(rotations: Tensor, half_step: float) -> Tensor:
-    """Eight neighbours ``exp([δ]×) R`` with ``δ ∈ {±half_step}³`` rad: ``(..., 3, 3) → (..., 8, 3, 3)``."""
+    """Neighbours ``exp([δ]×) R``, ``δ ∈ {±half_step}³`` rad: ``(..., 3, 3) → (..., 8, 3, 3)``."""
     corners = torch.tensor(list(itertools.product((-half_step, half_step), repeat=3)))
     steps = rotvec_to_matrix(corners.to(rotations))
     return steps @ rotations.unsqueeze(-3)
