@@ -102,7 +102,7 @@ class Ball:
         return index
 
     def to_grid(self, h: Tensor, box: int) -> Tensor:
-        """Coefficients ``(..., m)``, or a prefix, on the centred ``(..., box, box[, box])`` grid."""
+        """Coefficients ``(..., m)``, or a prefix, as a centred ``(..., box, box[, box])`` grid."""
         count = h.shape[-1]
         grid = h.new_zeros(*h.shape[:-1], box**self.ndim)
         grid[..., self._grid_index(box, count)] = h

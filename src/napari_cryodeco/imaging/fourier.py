@@ -86,7 +86,7 @@ class Cube:
     def slice(
         self, index: int, rotations: Tensor, ball: Ball, radius: float | None = None
     ) -> Tensor:
-        """Slices ``(m, count)`` of volume `index` at `rotations` ``(m, 3, 3)`` on the 2-D `ball`."""
+        """Slices ``(m, count)`` of volume `index` at `rotations` ``(m, 3, 3)`` on a 2-D `ball`."""
         count = ball.count(self.radius if radius is None else radius)
         where = slice_points(ball, rotations, count)
         return self.sample(index, where)
