@@ -14,8 +14,9 @@ def nearest_rows(x: Floats, y: Floats, at: tuple[float, float], count: int) -> N
     Parameters
     ----------
     x, y
-        Coordinates of all particles in the view ``(n,)``; distances are taken in units of each axis' spread,
-        so an axis of large numbers does not decide alone. Not-finite places are never near.
+        Coordinates of all particles in the view ``(n,)``; distances are taken in units of each
+        axis' spread, so an axis of large numbers does not decide alone. Not-finite places are
+        never near.
     at
         The place ``(x, y)``.
     count
@@ -37,8 +38,8 @@ def local_mean(
 ) -> tuple[Floats, int]:
     """Mean latent point of the particles nearest to a place, and the nearest one's row.
 
-    A single particle's z is noisy and a place in a UMAP view has no z of its own; the mean of the neighbours
-    is stable, follows the data, and moves smoothly with the place.
+    A single particle's z is noisy and a place in a UMAP view has no z of its own; the mean of the
+    neighbours is stable, follows the data, and moves smoothly with the place.
 
     Parameters
     ----------

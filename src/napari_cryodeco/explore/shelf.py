@@ -50,7 +50,7 @@ def delete(selection: Selection, folder: Path) -> None:
 
 
 def _place(name: str, folder: Path) -> Path:
-    """A file name that any disk takes; names that differ only in odd letters get different files."""
+    """A file name that any disk takes; different names never share one."""
     if not name.strip():
         raise ValueError("A selection needs a name: type one.")
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "selection"

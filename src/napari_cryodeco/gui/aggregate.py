@@ -1,7 +1,8 @@
 """Pictures of n points at screen resolution: pure numpy, no Qt.
 
-Every point is counted in the pixel it falls on, so a picture of a million points costs tens of milliseconds and hides
-none. Where few are in view they are stamped as dots instead. Row 0 of a picture is its top.
+Every point is counted in the pixel it falls on, so a picture of a million points costs tens of
+milliseconds and hides none. Where few are in view they are stamped as dots instead. Row 0 of a
+picture is its top.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Extent:
         return Extent(self.left + dx, self.right + dx, self.bottom + dy, self.top + dy)
 
     def zoomed(self, factor: float, x: float, y: float) -> Extent:
-        """The extent with both axes `factor` times as long, the place (x, y) staying where it is."""
+        """The extent with both axes `factor` times as long about the place (x, y)."""
         return Extent(
             x + (self.left - x) * factor,
             x + (self.right - x) * factor,
@@ -73,7 +74,7 @@ def enclosing(x: Floats, y: Floats, margin: float = 0.04) -> Extent:
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """Points sorted into pixels: pixel of each point ``(n,)`` (the last bin holds what is out of view), and counts."""
+    """Pixel of each point ``(n,)``, the last one for what is out of view, and counts."""
 
     pixel: NDArray[np.intp]
     width: int
@@ -136,8 +137,8 @@ class Ink:
     ) -> Floats:
         """Colour ``(height, width, 3)`` of the points in each cell of ``cell × cell`` pixels.
 
-        Of the points in `mask` ``(n,)`` only, if given. Ordered indices are averaged before they become a
-        colour, so the picture holds no colour that the colour bar has not.
+        Of the points in `mask` ``(n,)`` only, if given. Ordered indices are averaged before they
+        become a colour, so the picture holds no colour that the colour bar has not.
         """
         index = self.index if mask is None else self.index[mask]
         if mask is not None:
@@ -158,7 +159,7 @@ def heights(counts: NDArray[np.intp]) -> Floats:
 
 
 def pooled(counts: NDArray[Any], cell: int) -> NDArray[Any]:
-    """Sum over cells of ``cell × cell`` pixels, spread again over their pixels: bigger dots for fewer points."""
+    """Sum over cells of ``cell × cell`` pixels, for each pixel: bigger dots for fewer points."""
     if cell == 1:
         return counts
     height, width = counts.shape
@@ -169,7 +170,7 @@ def pooled(counts: NDArray[Any], cell: int) -> NDArray[Any]:
 
 
 def density_picture(counts: NDArray[np.intp], ramp: NDArray[np.uint8]) -> Picture:
-    """A picture of counts: empty pixels are transparent, the others take a colour of the ramp ``(256, 3)``."""
+    """A picture of counts in the colours of a ramp ``(256, 3)``; empty pixels are transparent."""
     height = heights(counts)
     colours = ramp[(height * 255).astype(np.intp)]
     alpha = np.where(counts > 0, 255, 0)

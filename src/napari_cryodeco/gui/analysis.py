@@ -13,7 +13,7 @@ from napari_cryodeco.gui.watching import remaining
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
-    from napari_cryodeco.gui.session import Snapshot
+    from napari_cryodeco.gui.snapshot import Snapshot
 
 
 def make_umap(snapshot: Snapshot, report: Report, seed: int = 0) -> Projection:

@@ -61,7 +61,7 @@ Colouring = Density | Continuous | Categorical
 
 
 def by_value(label: str, values: NDArray[np.generic]) -> Continuous:
-    """Colour by a number; the palette spans the 1st to the 99th percentile, so outliers cannot flatten it."""
+    """Colour by a number, from its 1st to its 99th percentile: outliers do not flatten it."""
     numbers = np.asarray(values, np.float32)
     known = numbers[np.isfinite(numbers)]
     low, high = (float(v) for v in np.percentile(known, (1, 99))) if len(known) else (0.0, 1.0)
@@ -80,8 +80,8 @@ def by_label(label: str, labels: NDArray[np.integer], prefix: str = "") -> Categ
 def by_column(label: str, values: NDArray[np.generic]) -> Colouring:
     """Colour by a column of the user's file.
 
-    Text, and whole numbers of at most twelve kinds (class, optics group), become categories: the twelve
-    commonest get a colour, the rest is *other*. All else is a number.
+    Text, and whole numbers of at most twelve kinds (class, optics group), become categories: the
+    twelve commonest get a colour, the rest is *other*. All else is a number.
     """
     values = np.asarray(values)
     if np.issubdtype(values.dtype, np.number) and not _few_whole_numbers(values):

@@ -1,4 +1,4 @@
-"""Live decoding off the GUI thread: the newest request wins, coarse at once, full when the mouse rests."""
+"""Live decoding off the GUI thread: the newest request wins, coarse at once, then full."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class _Slot:
 
 
 class DecodeThread(QObject):
-    """Two daemon threads, one for coarse and one for full maps, each with a slot for the newest request.
+    """Two daemon threads, for coarse and for full maps, each with a slot for the newest request.
 
     A full map may take seconds on a CPU; with a thread of its own it never delays the coarse ones
     that follow the mouse. An answer that a newer request has overtaken is dropped.
@@ -123,8 +123,8 @@ class DecodeThread(QObject):
         for slot, full in ((self._coarse, False), (self._full, True)):
             name = "cryodeco full maps" if full else "cryodeco coarse maps"
             threading.Thread(target=self._work, args=(slot, full), name=name, daemon=True).start()
-        slots = (self._coarse, self._full)
-        self.destroyed.connect(lambda: [slot.close() for slot in slots])
+        self.destroyed.connect(self._coarse.close)
+        self.destroyed.connect(self._full.close)
 
     def use(self, open_decoder: Callable[[], MapDecoder]) -> None:
         """Take the decoder of another epoch; it is opened on the thread that first needs it."""
@@ -132,12 +132,12 @@ class DecodeThread(QObject):
             self._open, self._decoder = open_decoder, None
 
     def request(self, z: Floats, caption: str, full: bool = True) -> None:
-        """Ask for the map of a latent point ``(d,)``; what was asked before and is not done yet is dropped.
+        """Ask for the map of a latent point; what was asked before and is not done is dropped.
 
         Parameters
         ----------
         z
-            Latent point.
+            Latent point ``(d,)``.
         caption
             What it is, in words.
         full
@@ -189,7 +189,7 @@ class DecodeThread(QObject):
             return self._decoder
 
     def _is_newest(self, asked: _Asked, full: bool) -> bool:
-        """Whether an answer is still wanted: no newer request, and no full map of this one shown yet."""
+        """Whether an answer is still wanted: not overtaken, and its full map not shown yet."""
         with self._lock:
             if asked.number != self._number or self._shown == (asked.number, True):
                 return False

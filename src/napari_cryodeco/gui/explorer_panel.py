@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,18 @@ from superqt import QCollapsible
 
 from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.analysis import Analysis
-from napari_cryodeco.gui.colouring import Categorical, Continuous, by_column
+from napari_cryodeco.gui.binding import bind
+from napari_cryodeco.gui.colouring import Categorical, by_column
 from napari_cryodeco.gui.decoding import Decoded, DecodeThread
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.map_bar import MapBar
-from napari_cryodeco.gui.named_list import NamedList
+from napari_cryodeco.gui.named_selections import NamedSelections
 from napari_cryodeco.gui.run_bar import RunBar
 from napari_cryodeco.gui.run_loader import RunLoader
 from napari_cryodeco.gui.scatter import Mode, ScatterWidget
 from napari_cryodeco.gui.selection_bar import SelectionBar
-from napari_cryodeco.gui.session import Cursor, Snapshot, Target, session_of
+from napari_cryodeco.gui.session import Cursor, Target, session_of
+from napari_cryodeco.gui.snapshot import Snapshot, own_colourings
 from napari_cryodeco.gui.view_bar import ViewBar
 from napari_cryodeco.runs.paths import RunPaths
 
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 WELCOME = (
     "Open a run folder (button above), or drop one here, to see its particles.\n\n"
-    "No run yet? Plugins → cryoDECO → Reconstruct trains one; File → Open Sample has data to try."
+    "No run yet? Plugins → CryoDECO → Reconstruct trains one; File → Open Sample has data to try."
 )
 
 
@@ -52,7 +55,7 @@ class ExplorerPanel(QWidget):
         self._map = map_view_of(viewer)
         self.scatter = ScatterWidget()
         self.run_bar, self.view_bar = RunBar(), ViewBar()
-        self.selection_bar, self.named = SelectionBar(), NamedList()
+        self.selection_bar, self.named = SelectionBar(), NamedSelections(self.session)
         self.map_bar, self.analysis = MapBar(), Analysis()
         self.message = QLabel()
         self.loader = RunLoader(self)
@@ -71,8 +74,9 @@ class ExplorerPanel(QWidget):
         self.message.setVisible(False)
         lists = QCollapsible("Named selections")
         lists.layout().setContentsMargins(0, 0, 0, 0)
-        lists.setContent(self.named)
         lists.setDuration(0)
+        lists.setContent(self.named)
+        lists.collapse(animate=False)  # room for the plot first
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
         column.setSpacing(5)
@@ -111,11 +115,7 @@ class ExplorerPanel(QWidget):
         self.scatter.lassoed.connect(self._lassoed)
         self.scatter.counting.connect(self._show_count)
         self.scatter.category_clicked.connect(self._category_clicked)
-        self.scatter.set_hover(self._describe)
-        self.named.kept.connect(self._keep)
-        self.named.shown.connect(self._show_named)
-        self.named.renamed.connect(self._rename)
-        self.named.deleted.connect(self._delete)
+        self.scatter.set_hover(self.session.describe)
         self.map_bar.target_chosen.connect(lambda t: self.session.set_target(Target(t)))
         self.map_bar.cluster_chosen.connect(
             lambda i: self.session.set_target(Target.CLUSTER, cluster=i)
@@ -123,27 +123,23 @@ class ExplorerPanel(QWidget):
         self.map_bar.level_chosen.connect(self._map.set_level)
         self.map_bar.auto_asked.connect(lambda: self.map_bar.show_level(self._map.auto_level()))
         self.decoding.decoded.connect(self._show_decoded)
-        for signal in (self.loader.failed, self.analysis.failed, self.decoding.failed):
-            signal.connect(self.tell)
+        for part in (self.loader, self.analysis, self.decoding, self.named):
+            part.failed.connect(self.tell)
 
     def _connect_session(self) -> None:
         session = self.session
-        bindings = [
+        bind(
+            self,
             (session.opened, self._show_run),
             (session.views_changed, self._show_points),
             (session.colour_changed, self._show_colouring),
             (session.clustering_changed, self._show_colours),
             (session.cursor_changed, self._cursor_moved),
             (session.selection_changed, self._show_selection),
-            (session.named_changed, self._show_names),
             (session.target_changed, self._target_changed),
             (session.path_changed, self._show_path),
             (session.path_position_changed, self.scatter.set_path_position),
-        ]
-        for signal, slot in bindings:
-            signal.connect(slot)
-        # The session lives as long as the viewer, this panel perhaps not.
-        self.destroyed.connect(lambda: [signal.disconnect(slot) for signal, slot in bindings])
+        )
 
     def _add_shortcuts(self) -> None:
         keys = {
@@ -197,7 +193,7 @@ class ExplorerPanel(QWidget):
             self._point_at_middle()
 
     def _point_at_middle(self) -> None:
-        """Begin with the map of the particle nearest to the middle, so that there is something to see."""
+        """Begin with the map in the middle of the particles: an empty canvas says nothing."""
         x, y = self.session.coordinates()
         self.session.move_cursor(float(np.nanmedian(x)), float(np.nanmedian(y)))
 
@@ -205,7 +201,7 @@ class ExplorerPanel(QWidget):
         if self.session.run is None or self.session.run.path != path:
             self.scatter.empty_text = (
                 f"{path.name} has no finished epoch yet. Its particles appear here by themselves "
-                "with the first one; Plugins → cryoDECO → Reconstruct shows how far it is."
+                "with the first one; Plugins → CryoDECO → Reconstruct shows how far it is."
             )
             self.scatter.update()
 
@@ -253,10 +249,10 @@ class ExplorerPanel(QWidget):
     def _colours(self) -> list[str]:
         if self.session.snapshot is None:
             return ["density"]
-        return [*self.session.own_colourings(), *self.loader.columns]
+        return [*own_colourings(self.session.loaded()), *self.loader.columns]
 
     def _choose_colour(self, name: str) -> None:
-        own = self.session.own_colourings()
+        own = own_colourings(self.session.loaded())
         if name in own:
             self._colour = name
             self.session.set_colouring(own[name]())
@@ -299,22 +295,6 @@ class ExplorerPanel(QWidget):
         self.scatter.set_path(None if path is None else self.session.project(path))
         self.scatter.set_path_position(self.session.path_position)
 
-    def _describe(self, row: int) -> str:
-        """Tool tip of a particle."""
-        x, y = self.session.coordinates()
-        names = [name.split(" (")[0] for name in self.session.axis_names()]
-        lines = [f"particle {row + 1:,} (row {row:,} of the file)"]
-        for axis, values in zip(self.session.axes, (x, y), strict=True):
-            if axis < len(names):
-                lines.append(f"{names[axis]} {values[row]:.3g}")
-        colouring = self.session.colouring
-        if isinstance(colouring, Continuous):
-            lines.append(f"{colouring.label} {colouring.values[row]:.5g}")
-        elif isinstance(colouring, Categorical):
-            code = int(colouring.codes[row])
-            lines.append(f"{colouring.label} {colouring.names[code] if code >= 0 else 'other'}")
-        return "\n".join(lines)
-
     # ---- selection
 
     def set_mode(self, mode: str) -> None:
@@ -337,10 +317,9 @@ class ExplorerPanel(QWidget):
         self._try(steps[name])
 
     def _lassoed(self, mask: np.ndarray, operation: str, polygon: np.ndarray) -> None:
-        names = [name.split(" (")[0] for name in self.session.axis_names()]
-        axes = tuple(names[axis] for axis in self.session.axes if axis < len(names))
         corners = tuple((float(x), float(y)) for x, y in polygon)
-        self.session.select(mask, operation, Step("lasso", axes=axes, polygon=corners))
+        step = Step("lasso", axes=self.session.axis_labels(), polygon=corners)
+        self.session.select(mask, operation, step)
 
     def _category_clicked(self, code: int, operation: str) -> None:
         colouring = self.session.colouring
@@ -354,7 +333,6 @@ class ExplorerPanel(QWidget):
             return
         self.scatter.set_selected(history.mask)
         self.selection_bar.set_history(history.can_undo, history.can_redo)
-        self.named.set_can_keep(history.count > 0)
         self._show_count(None)
 
     def _show_count(self, counting: int | None) -> None:
@@ -362,45 +340,6 @@ class ExplorerPanel(QWidget):
         if history is not None:
             count = history.count if counting is None else counting
             self.selection_bar.set_count(count, len(history), counting is not None)
-
-    # ---- named selections
-
-    def _keep(self, name: str) -> None:
-        from napari_cryodeco.explore import shelf
-        from napari_cryodeco.explore.selection import Selection
-
-        history, run = self.session.history, self.session.run
-        if history is None or run is None:
-            return
-        kept = Selection(name, history.rows, history.recipe)
-        if self._try(lambda: shelf.keep(kept, run.paths.selections)):
-            self.session.set_named((*self.session.named, kept))
-
-    def _show_named(self, place: int) -> None:
-        chosen = self.session.named[place]
-        self.session.select_rows(chosen.rows, "replace", Step("rows"))
-
-    def _rename(self, place: int, name: str) -> None:
-        from napari_cryodeco.explore import shelf
-
-        folder = self.session.loaded().run.paths.selections
-        named = list(self.session.named)
-
-        def rename() -> None:
-            named[place] = shelf.rename(named[place], name, folder)
-
-        self._try(rename)
-        self.session.set_named(tuple(named))
-
-    def _delete(self, place: int) -> None:
-        from napari_cryodeco.explore import shelf
-
-        named = self.session.named
-        shelf.delete(named[place], self.session.loaded().run.paths.selections)
-        self.session.set_named(named[:place] + named[place + 1 :])
-
-    def _show_names(self) -> None:
-        self.named.set_selections(self.session.named)
 
     # ---- map
 
@@ -432,10 +371,10 @@ class ExplorerPanel(QWidget):
         self.message.setText(sentence)
         self.message.setVisible(bool(sentence))
 
-    def _try(self, act: object) -> bool:
-        """Do something that may fail for a reason that the user can cure; say it in one sentence."""
+    def _try(self, act: Callable[[], object]) -> bool:
+        """Do something that the user's data may forbid; say so in one sentence."""
         try:
-            act()  # type: ignore[operator]
+            act()
         except (ValueError, OSError) as error:
             self.tell(str(error))
             return False

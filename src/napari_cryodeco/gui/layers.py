@@ -26,7 +26,7 @@ _GREY_BLUE = Colormap([[0.30, 0.40, 0.52], [0.62, 0.74, 0.86], [0.93, 0.96, 0.99
 
 @lru_cache(maxsize=1)
 def software_gl() -> bool:
-    """Whether OpenGL runs on the CPU, where a volume of 64³ takes a second a frame and a surface 0.05 s."""
+    """Whether OpenGL runs on the CPU: a volume of 64³ takes 1 s a frame there, a mesh 0.05 s."""
     from vispy.app import Canvas
     from vispy.gloo import gl
 
@@ -42,7 +42,8 @@ def software_gl() -> bool:
 def suggest_level(data: NDArray[np.float32]) -> float:
     """A level in σ between solvent and molecule of a map in σ units ``(z, y, x)``.
 
-    Half way from the solvent (the median) to what the brightest 1 % have on average; at least 1 σ above nothing.
+    Half way from the solvent (the median) to what the brightest 1 % have on average; at least 1 σ
+    above nothing.
     """
     bright = data[data >= np.quantile(data, 0.99)].mean()
     level = (float(np.median(data)) + float(bright)) / 2
@@ -50,10 +51,10 @@ def suggest_level(data: NDArray[np.float32]) -> float:
 
 
 class MapView:
-    """Shows maps in one persistent layer of a viewer: an isosurface in σ units, in Å, centred on the origin.
+    """Shows maps in one lasting layer: an isosurface in σ units, in Å, centred on the origin.
 
-    A volume rendered by the graphics card, or a mesh where OpenGL is software. Camera and level are the user's: they
-    are set at the first map and kept from then on.
+    A volume rendered by the graphics card, or a mesh where OpenGL is software. Camera and level
+    are the user's: they are set at the first map and kept from then on.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ class MapView:
         return self.level
 
     def show(self, volume: Volume, full: bool = True) -> None:
-        """Show a map; a coarse one, on its way, is shaded flat where meshes are drawn in software."""
+        """Show a map; a coarse one is drawn with fewer triangles where it is a mesh."""
         self.show_data(volume.in_sigma(), volume.voxel_size, full)
 
     def show_data(self, data: NDArray[np.float32], voxel_size: float, full: bool = True) -> None:
@@ -111,6 +112,8 @@ class MapView:
         self._shown, self._smooth = (np.asarray(data, np.float32), float(voxel_size)), full
         if self._level is None:
             self._level = suggest_level(self._shown[0])
+        if self._mesh is None:  # before the layer is looked for: asking OpenGL handles events
+            self._mesh = software_gl()
         layer = self.layer
         if layer is None:
             self._layer = layer = self._add(viewer)
@@ -120,8 +123,6 @@ class MapView:
             self._show_mesh(layer)
 
     def _add(self, viewer: Viewer) -> Image | Surface:
-        if self._mesh is None:
-            self._mesh = software_gl()
         first = not any(layer.ndim == 3 for layer in viewer.layers)
         viewer.dims.ndisplay = 3
         layer = self._new_mesh() if self._mesh else self._new_volume()

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryodeco.gui.background import Task
-from napari_cryodeco.gui.session import Snapshot, load_snapshot
+from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
 from napari_cryodeco.gui.watching import RunWatcher, headline
 from napari_cryodeco.runs.paths import RunPaths
 
@@ -57,8 +57,8 @@ class RunLoader(QObject):
         """Load the newest epoch of a run, and newer ones as they come."""
         if not RunPaths(path).config.is_file():
             self.failed.emit(
-                f"{path} is no run folder (it has no run.yaml): choose a folder that Reconstruct or "
-                "`cryodeco new` made."
+                f"{path} is no run folder (it has no run.yaml): choose a folder that Reconstruct "
+                "or `cryodeco new` made."
             )
             return
         self._path, self._chosen = path, None

@@ -1,4 +1,4 @@
-"""A scatter plot of millions of points: pan, zoom, cursor, lasso. It speaks in rows and knows no run."""
+"""A scatter plot of millions of points that speaks in rows and knows no run."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import (
-    QColor,
     QFontMetricsF,
     QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPen,
-    QPolygonF,
     QWheelEvent,
 )
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_cryodeco.explore import lasso
-from napari_cryodeco.gui import plot_axes
+from napari_cryodeco.gui import plot_axes, scatter_overlays
 from napari_cryodeco.gui.aggregate import Extent, Floats, enclosing
 from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous
 from napari_cryodeco.gui.plot_axes import BOTTOM, LEFT, TOP, Frame
@@ -51,9 +48,10 @@ class Mode(StrEnum):
 class ScatterWidget(QWidget):
     """Points ``(n,)`` in the plane.
 
-    Left button: by mode a cursor (click or drag), a lasso, or panning. Middle or right button, or the left one
-    with Space held: pan. Wheel: zoom about the mouse. F: fit. Escape: give up the lasso. Shift, Alt (or Ctrl,
-    where the desktop keeps Alt for itself) and both together: add, subtract, intersect.
+    Left button: by mode a cursor (click or drag), a lasso, or panning. Middle or right button, or
+    the left one with Space held: pan. Wheel: zoom about the mouse. F: fit. Escape: give up the
+    lasso. Shift, Alt (or Ctrl, where the desktop keeps Alt for itself) and both together: add,
+    subtract, intersect.
     """
 
     pointed = Signal(float, float, bool)  # data x, y; False while the button is still down
@@ -198,9 +196,11 @@ class ScatterWidget(QWidget):
         elif isinstance(colouring, Categorical):
             plot_axes.draw_legend(painter, frame, theme, colouring)
         painter.setClipRect(frame.rect)
-        self._paint_path(painter, frame, theme.path)
-        self._paint_cursor(painter, frame, theme.cursor)
-        self._paint_lasso(painter, theme.selection)
+        if self._path is not None:
+            scatter_overlays.draw_path(painter, frame, self._path, self._path_position, theme)
+        if self._cursor is not None:
+            scatter_overlays.draw_cursor(painter, frame, self._cursor, theme)
+        scatter_overlays.draw_lasso(painter, self._lasso, theme)
 
     def _points_image(self, frame: Frame, dark: bool) -> QImage:
         ratio = self.devicePixelRatioF()
@@ -214,40 +214,6 @@ class ScatterWidget(QWidget):
             image = QImage(picture.data, wide, tall, 4 * wide, QImage.Format.Format_RGBA8888)
             self._image = (key, image, picture)  # the image reads the array's memory: keep both
         return self._image[1]
-
-    def _paint_cursor(self, painter: QPainter, frame: Frame, colour: QColor) -> None:
-        if self._cursor is None:
-            return
-        at = frame.to_screen(*self._cursor)
-        for pen in (QPen(QColor(0, 0, 0, 150), 4), QPen(colour, 2)):
-            painter.setPen(pen)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(at, 7.0, 7.0)
-            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-                painter.drawLine(at + QPointF(dx * 7, dy * 7), at + QPointF(dx * 12, dy * 12))
-
-    def _paint_path(self, painter: QPainter, frame: Frame, colour: QColor) -> None:
-        if self._path is None or not len(self._path):
-            return
-        line = QPolygonF([frame.to_screen(float(x), float(y)) for x, y in self._path])
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        for pen in (QPen(QColor(0, 0, 0, 130), 4.5), QPen(colour, 2.5)):
-            painter.setPen(pen)
-            painter.drawPolyline(line)
-        frames = np.arange(len(self._path))
-        x, y = (float(np.interp(self._path_position, frames, column)) for column in self._path.T)
-        painter.setPen(QPen(QColor("white"), 2))
-        painter.setBrush(colour)
-        painter.drawEllipse(frame.to_screen(x, y), 6.0, 6.0)
-
-    def _paint_lasso(self, painter: QPainter, colour: QColor) -> None:
-        if len(self._lasso) < 2:
-            return
-        veil = QColor(colour)
-        veil.setAlpha(40)
-        painter.setBrush(veil)
-        painter.setPen(QPen(colour, 1.8, Qt.PenStyle.DashLine))
-        painter.drawPolygon(QPolygonF(self._lasso), Qt.FillRule.OddEvenFill)
 
     # ---- mouse and keys
 
@@ -407,18 +373,11 @@ class ScatterWidget(QWidget):
         return lasso.inside(self._picture.x, self._picture.y, self._polygon())
 
     def _count(self) -> None:
-        """Tell how many would be selected; slow sets are asked less often, so that drawing stays smooth."""
+        """Tell how many would be selected; big sets less often, so that drawing stays smooth."""
         if len(self._lasso) < 3:
             return
         begun = time.perf_counter()
-        now = self._picture.selected
-        inside = self._inside()
-        if now is not None and self._operation != "replace":
-            combine = {"add": inside | now, "subtract": now & ~inside, "intersect": now & inside}
-            inside = combine[self._operation]
-        elif self._operation in ("subtract", "intersect"):
-            inside = np.zeros_like(inside)
-        self.counting.emit(int(inside.sum()))
+        self.counting.emit(self._picture.would_select(self._inside(), self._operation))
         self._count_timer.setInterval(max(30, int(2000 * (time.perf_counter() - begun))))
 
     def _end_lasso(self) -> None:
@@ -432,14 +391,9 @@ class ScatterWidget(QWidget):
     def nearest(self, place: QPointF) -> int | None:
         """Row of the point within a few pixels of a widget position, if any."""
         frame = self.frame()
-        x, y = frame.to_data(place)
         per_x = frame.rect.width() / frame.extent.width
         per_y = frame.rect.height() / frame.extent.height
-        distance = ((self._picture.x - x) * per_x) ** 2 + ((self._picture.y - y) * per_y) ** 2
-        if not len(distance) or not np.isfinite(distance).any():
-            return None
-        row = int(np.nanargmin(distance))
-        return row if distance[row] <= HOVER_REACH**2 else None
+        return self._picture.nearest(*frame.to_data(place), (per_x, per_y), HOVER_REACH)
 
     def _show_hover(self) -> None:
         where = self.cursor().pos()

@@ -19,7 +19,8 @@ DIMMED = 0.3
 class ScatterPicture:
     """Points, their colours and their selection, drawn for any extent.
 
-    Binning is kept until extent or size change, so a new colour or selection costs only its own part.
+    Binning is kept until extent or size change, so a new colour or selection costs only its own
+    part.
     """
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class ScatterPicture:
         given = _values(colouring)
         if given is not None and len(given) != len(self.x):
             raise ValueError(
-                f"Colour '{colouring.label}' has {len(given):,} values for {len(self.x):,} particles."
+                f"Colour '{colouring.label}': {len(given):,} values, {len(self.x):,} particles."
             )
         self._colouring, self._inks = colouring, {}
 
@@ -58,6 +59,25 @@ class ScatterPicture:
     def colouring(self) -> Colouring:
         """What the points are coloured by."""
         return self._colouring
+
+    def would_select(self, inside: NDArray[np.bool_], operation: str) -> int:
+        """How many points are selected after a lasso around those `inside` ``(n,)``."""
+        before = np.zeros_like(inside) if self.selected is None else self.selected
+        after = {
+            "replace": inside,
+            "add": inside | before,
+            "subtract": before & ~inside,
+            "intersect": before & inside,
+        }
+        return int(np.count_nonzero(after[operation]))
+
+    def nearest(self, x: float, y: float, scale: tuple[float, float], reach: float) -> int | None:
+        """Row of the point nearest to a place, if within `reach`; `scale` is pixels a unit."""
+        distance = ((self.x - x) * scale[0]) ** 2 + ((self.y - y) * scale[1]) ** 2
+        if not np.isfinite(distance).any():
+            return None
+        row = int(np.nanargmin(distance))
+        return row if distance[row] <= reach**2 else None
 
     def bins(self, extent: Extent, width: int, height: int) -> Bins:
         """Points sorted into the pixels of a picture."""

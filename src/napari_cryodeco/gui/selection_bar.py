@@ -70,6 +70,7 @@ class SelectionBar(QWidget):
         column.setSpacing(2)
         column.addLayout(row)
         column.addWidget(self._count)
+        self.setStyleSheet("QToolButton:checked { background-color: palette(highlight); }")
         self.set_mode(Mode.POINT)
         self.set_operation("replace")
         self._draw_icons()
@@ -122,12 +123,13 @@ class SelectionBar(QWidget):
 
     def changeEvent(self, event: QEvent) -> None:
         """Draw the icons anew when the theme changes."""
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+        kinds = (QEvent.Type.PaletteChange, QEvent.Type.StyleChange, QEvent.Type.EnabledChange)
+        if event.type() in kinds:
             self._draw_icons()
         super().changeEvent(event)
 
     def _draw_icons(self) -> None:
-        colour = self.palette().color(QPalette.ColorRole.WindowText)
+        colour = self.palette().color(QPalette.ColorGroup.Active, QPalette.ColorRole.WindowText)
         for name, button in self._buttons.items():
             button.setIcon(icon(name, colour))
 

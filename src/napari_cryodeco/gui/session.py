@@ -1,7 +1,8 @@
 """The evented state of one viewer: run, latents, view, colour, selection, cursor. No Qt in here.
 
-Panels bind to the `Session` of their viewer (`session_of`) and never to each other. All methods belong to the GUI
-thread. What takes time is `load_snapshot`, a plain function for any thread; its answer is given to `Session.adopt`.
+Panels bind to the `Session` of their viewer (`session_of`) and never to each other. All methods
+belong to the GUI thread. What takes time is `load_snapshot`, a plain function for any thread; its
+answer is given to `Session.adopt`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from psygnal import Signal
 from napari_cryodeco.explore import points
 from napari_cryodeco.explore.history import History
 from napari_cryodeco.explore.recipe import Step
-from napari_cryodeco.gui.colouring import Colouring, Density, by_label, by_value
+from napari_cryodeco.gui.colouring import (
+    Categorical,
+    Colouring,
+    Continuous,
+    Density,
+    by_label,
+)
+from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.landscape import Clustering, Projection
@@ -57,69 +65,6 @@ class Wanted:
 
     z: Floats
     caption: str
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """What the window needs of one epoch of a run.
-
-    Parameters
-    ----------
-    run
-        The opened run.
-    epoch
-        Its number.
-    latents
-        ``(n, d)`` float32, row i is particle i.
-    classes
-        Class posteriors ``(n, K)`` of the ab-initio stage, if there were classes.
-    projections
-        Views by method: always "pca", and "umap" once it was made for this epoch.
-    clustering
-        Clusters of these latents, once they were made for this epoch.
-    named
-        Selections kept with the run.
-    """
-
-    run: Run
-    epoch: int
-    latents: Floats
-    classes: Floats | None
-    projections: dict[str, Projection]
-    clustering: Clustering | None = None
-    named: tuple[Selection, ...] = ()
-
-
-def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
-    """Read an epoch (the newest by default) of the run at `path`, with the views made of it before.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        When there is no run, or it has no finished epoch yet.
-    """
-    # These import torch, which takes seconds: on the loading thread, not at the top of a gui module.
-    from napari_cryodeco.explore import landscape, shelf
-    from napari_cryodeco.runs.run import Run
-
-    run = Run.open(path)
-    found = run.epoch(epoch)
-    latents = found.latents()
-    projections = {"pca": landscape.pca(latents, found.number)}
-    views = run.paths.views
-    umap = views / f"{found.number:04d}-umap.safetensors"
-    if umap.is_file() and isinstance(made := landscape.load(umap), landscape.Projection):
-        projections["umap"] = made
-    clustering = landscape.latest_clustering(views, found.number)
-    return Snapshot(
-        run,
-        found.number,
-        latents,
-        found.class_posteriors(),
-        projections,
-        clustering,
-        shelf.load_all(run.paths.selections),
-    )
 
 
 class Session:
@@ -179,11 +124,11 @@ class Session:
         return self.snapshot
 
     def open(self, path: Path, epoch: int | None = None) -> None:
-        """Load and show a run here and now. The window loads on another thread and calls `adopt`."""
+        """Load and show a run here and now; the window loads on another thread, then adopts."""
         self.adopt(load_snapshot(path, epoch))
 
     def adopt(self, snapshot: Snapshot) -> None:
-        """Show a loaded epoch. A newer epoch of the same run keeps selection, axes and the cursor's particle."""
+        """Show a loaded epoch. Of the same run, selection, axes and the cursor's particle stay."""
         before, self.snapshot = self.snapshot, snapshot
         if before is None or before.run.path != snapshot.run.path:
             self._forget()
@@ -218,18 +163,23 @@ class Session:
         return self.loaded().projections[self.view]
 
     def coordinates(self) -> tuple[Floats, Floats]:
-        """X and y ``(n,)`` of all particles in the axes shown; one latent dimension has y = 0."""
+        """Places ``(n,)``, ``(n,)`` of all particles; one latent dimension has y = 0."""
         table = self.projection.coordinates
         x = np.ascontiguousarray(table[:, self.axes[0]])
         flat = self.axes[1] >= table.shape[1]
         return x, np.zeros_like(x) if flat else np.ascontiguousarray(table[:, self.axes[1]])
 
     def axis_names(self) -> list[str]:
-        """Names of the axes of the projection shown, with the share of variance where it is known."""
+        """Names of the axes of the projection shown, with their share of the variance."""
         shown = self.projection
         if shown.method == "umap" or shown.explained is None:
             return [f"{shown.method.upper()} {i + 1}" for i in range(shown.coordinates.shape[1])]
-        return [f"PC{i + 1} ({share:.0%})" for i, share in enumerate(shown.explained)]
+        return [f"PC{i + 1} ({100 * share:.0f} %)" for i, share in enumerate(shown.explained)]
+
+    def axis_labels(self) -> tuple[str, ...]:
+        """Plain names of the axes shown, without their shares: "PC1", "PC2"."""
+        names = self.axis_names()
+        return tuple(names[axis].split(" (")[0] for axis in self.axes if axis < len(names))
 
     def set_view(self, method: str, axes: tuple[int, int] | None = None) -> None:
         """Show another projection, or other axes of it."""
@@ -265,26 +215,6 @@ class Session:
         self.colouring = colouring
         self.colour_changed.emit()
 
-    def own_colourings(self) -> dict[str, Any]:
-        """Makers of the colours that come with the run itself, by name; each is called when it is chosen."""
-        snapshot = self.loaded()
-        makers: dict[str, Any] = {"density": Density}
-        if (found := snapshot.clustering) is not None:
-            makers["cluster"] = lambda: by_label("cluster", found.labels)
-            makers["cluster posterior"] = lambda: by_value(
-                "cluster posterior", found.posteriors.max(1)
-            )
-        if (classes := snapshot.classes) is not None:
-            makers["class"] = lambda: by_label("class", classes.argmax(1))
-            makers["class posterior"] = lambda: by_value("class posterior", classes.max(1))
-        pca = snapshot.projections["pca"].coordinates
-        for i in range(pca.shape[1]):
-            makers[f"PC{i + 1}"] = lambda i=i: by_value(f"PC{i + 1}", pca[:, i])
-        for i in range(snapshot.latents.shape[1]):
-            makers[f"z{i + 1}"] = lambda i=i: by_value(f"z{i + 1}", snapshot.latents[:, i])
-        makers["|z|"] = lambda: by_value("|z|", np.linalg.norm(snapshot.latents, axis=1))
-        return makers
-
     def project(self, z: Floats) -> Floats:
         """Places ``(t, 2)`` of latent points ``(t, d)`` in the axes shown.
 
@@ -299,6 +229,19 @@ class Session:
             table = shown.coordinates[rows]
         y = table[:, self.axes[1]] if self.axes[1] < table.shape[1] else np.zeros(len(table))
         return np.column_stack([table[:, self.axes[0]], y])
+
+    def describe(self, row: int) -> str:
+        """A particle in a few lines: its row, its place, and the value it is coloured by."""
+        x, y = self.coordinates()
+        lines = [f"particle {row + 1:,} (row {row:,} of the file)"]
+        for name, values in zip(self.axis_labels(), (x, y), strict=False):
+            lines.append(f"{name} {values[row]:.3g}")
+        if isinstance(colouring := self.colouring, Continuous):
+            lines.append(f"{colouring.label} {colouring.values[row]:.5g}")
+        elif isinstance(colouring, Categorical):
+            code = int(colouring.codes[row])
+            lines.append(f"{colouring.label} {colouring.names[code] if code >= 0 else 'other'}")
+        return "\n".join(lines)
 
     # ---- cursor, selection, target
 
@@ -427,8 +370,8 @@ _sessions: dict[int, Session] = {}
 def session_of(viewer: Any) -> Session:
     """The one session of a viewer; it goes when the viewer goes.
 
-    napari hands plugins a proxy of its viewer, and viewers compare by value: the key is the identity of what the
-    proxy wraps, dropped by a weak reference.
+    napari hands plugins a proxy of its viewer, and viewers compare by value: the key is the
+    identity of what the proxy wraps, dropped by a weak reference.
     """
     viewer = getattr(viewer, "__wrapped__", viewer)
     key = id(viewer)

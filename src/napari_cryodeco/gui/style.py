@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryodeco.gui.aggregate import UNKNOWN, Ink
 from napari_cryodeco.gui.colouring import Categorical, Continuous
 
-# Okabe & Ito (2008) without black, then what Tol's muted set adds: told apart with every common colour blindness.
+# Okabe & Ito (2008) without black, then hues after Tol: told apart by colour-blind eyes.
 CATEGORIES = (
     "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#F0E442",
     "#0072B2", "#AA3377", "#44AA99", "#999933", "#9A6FE0", "#DDCC77",
@@ -97,7 +97,7 @@ def selection_ramp(dark: bool) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=4)
 def value_ramp(dark: bool) -> NDArray[np.uint8]:
-    """Low to high values: viridis without the end that the background swallows. Row `UNKNOWN` is grey."""
+    """Low to high: viridis without the end that the background swallows; `UNKNOWN` is grey."""
     from napari.utils.colormaps import ensure_colormap
 
     low, high = (0.18, 1.0) if dark else (0.0, 0.9)

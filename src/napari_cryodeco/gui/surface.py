@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import marching_cubes
@@ -28,13 +30,13 @@ def isosurface(
     Returns
     -------
     tuple
-        Vertices ``(v, 3)`` zyx in voxels and faces ``(f, 3)``. A map that nowhere crosses the level gives one
-        triangle of no size, because napari wants one.
+        Vertices ``(v, 3)`` zyx in voxels and faces ``(f, 3)``. A map that nowhere crosses the
+        level gives one triangle of no size, because napari wants one.
     """
     above = data > level
     if not above.any() or above.all():
         return np.zeros((3, 3), np.float32), np.array([[0, 1, 2]])
-    box = [_span(above.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    box = [_span(np.any(above, axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
     part = data[tuple(slice(low, high) for low, high in box)]
     corner = np.array([low for low, _ in box], np.float32)
     # The surface crosses each axis' grid lines: its faces are about twice the sites on it.
@@ -46,7 +48,7 @@ def isosurface(
     return (vertices + corner).astype(np.float32), faces.astype(np.int64)
 
 
-def _span(used: NDArray[np.bool_]) -> tuple[int, int]:
+def _span(used: Any) -> tuple[int, int]:
     """First and last index used, one more on either side where there is room."""
     places = np.flatnonzero(used)
     return max(int(places[0]) - 1, 0), min(int(places[-1]) + 2, len(used))

@@ -1,0 +1,24 @@
+"""Connections from the session to a widget that end with the widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from psygnal import SignalInstance
+from qtpy.QtWidgets import QWidget
+
+
+def bind(owner: QWidget, *pairs: tuple[SignalInstance, Callable[..., Any]]) -> None:
+    """Connect signals of a session to methods of a widget until the widget is destroyed.
+
+    A session lives as long as its viewer; a panel may be closed before.
+    """
+    for signal, slot in pairs:
+        signal.connect(slot)
+
+    def unbind() -> None:
+        for signal, slot in pairs:
+            signal.disconnect(slot, missing_ok=True)
+
+    owner.destroyed.connect(unbind)

@@ -1,0 +1,53 @@
+"""What lies over the points of the scatter plot: cursor, trajectory, lasso."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qtpy.QtCore import QPointF, Qt
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+
+from napari_cryodeco.gui.aggregate import Floats
+from napari_cryodeco.gui.plot_axes import Frame
+from napari_cryodeco.gui.style import Theme
+
+_SHADE = QColor(0, 0, 0, 140)  # under bright lines, so that they show on any colour
+
+
+def draw_cursor(painter: QPainter, frame: Frame, place: tuple[float, float], theme: Theme) -> None:
+    """A ring with four ticks, which leaves the point under it visible."""
+    at = frame.to_screen(*place)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for pen in (QPen(_SHADE, 4), QPen(theme.cursor, 2)):
+        painter.setPen(pen)
+        painter.drawEllipse(at, 7.0, 7.0)
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            painter.drawLine(at + QPointF(dx * 7, dy * 7), at + QPointF(dx * 12, dy * 12))
+
+
+def draw_path(painter: QPainter, frame: Frame, path: Floats, position: float, theme: Theme) -> None:
+    """A line through places ``(t, 2)`` and a marker at frame `position`, counted from 0."""
+    if not len(path):
+        return
+    line = QPolygonF([frame.to_screen(float(x), float(y)) for x, y in path])
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for pen in (QPen(_SHADE, 4.5), QPen(theme.path, 2.5)):
+        painter.setPen(pen)
+        painter.drawPolyline(line)
+    frames = np.arange(len(path))
+    x, y = (float(np.interp(position, frames, column)) for column in path.T)
+    painter.setPen(QPen(QColor("white"), 2))
+    painter.setBrush(theme.path)
+    painter.drawEllipse(frame.to_screen(x, y), 6.0, 6.0)
+
+
+def draw_lasso(painter: QPainter, outline: Sequence[QPointF], theme: Theme) -> None:
+    """The outline drawn so far, in widget positions, filled as the even-odd rule will select."""
+    if len(outline) < 2:
+        return
+    veil = QColor(theme.selection)
+    veil.setAlpha(40)
+    painter.setBrush(veil)
+    painter.setPen(QPen(theme.selection, 1.8, Qt.PenStyle.DashLine))
+    painter.drawPolygon(QPolygonF(outline), Qt.FillRule.OddEvenFill)
