@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_cryodeco.explore.projection import FIT_LIMIT, Progress, checked, pca
+from napari_cryodeco.explore.projection import FIT_LIMIT, Progress, checked, principal_axes
 
 Method = Literal["gmm", "kmeans"]
 _GMM_DIMENSIONS = 32  # a full covariance of more has too many numbers for the clusters people have
@@ -82,8 +82,8 @@ def cluster(
     features = _features(z, k, method)
     labels, posteriors, fitted = _fit(features, k, method, seed)
     centres, rows = _centres(z, features, labels, fitted)
-    axis = pca(z)
-    order = np.argsort((centres - axis.mean) @ axis.components[0], kind="stable")
+    axes = principal_axes(z)
+    order = np.argsort((centres - axes.mean) @ axes.directions[0], kind="stable")
     rank = np.empty(k, dtype=np.int64)
     rank[order] = np.arange(k)
     return Clustering(
@@ -99,7 +99,7 @@ def cluster(
 
 def _features(z: np.ndarray, k: int, method: str) -> np.ndarray:
     """Principal scores over the r.m.s. spread; of a mixture, those its covariances can bear."""
-    scores = pca(z).coordinates.astype(np.float64)
+    scores = principal_axes(z).scores
     scale = np.sqrt((scores**2).sum(1).mean())
     scores = scores / (scale if scale > 0 else 1.0)
     if method == "kmeans":

@@ -5,8 +5,11 @@ Every file appears under its name only when it is whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +18,7 @@ from napari_cryodeco.atomic import refuse_existing, replacing, replacing_folder
 from napari_cryodeco.explore.volumes import Volume
 from napari_cryodeco.runs.store import write_mrc
 
+Progress = Callable[[int, int], None]
 Writer = Callable[[Path, Iterable[np.ndarray], float], None]
 
 
@@ -42,16 +46,28 @@ def write(
 
 
 def write_series(
-    folder: Path | str, volumes: Iterable[Volume], overwrite: bool = False
+    folder: Path | str,
+    volumes: Sequence[Volume],
+    progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
-    """Write maps as ``frame_000.mrc``, … with their voxel size, as :func:`write` does pictures."""
-    folder = Path(folder)
-    names = []
+    """Write maps as ``frame_000.mrc``, … with their voxel size; raising in `progress` cancels."""
     with replacing_folder(folder, overwrite) as part:
-        for index, volume in enumerate(volumes):
-            names.append(f"frame_{index:03d}.mrc")
-            write_mrc(part / names[-1], volume.data, volume.voxel_size)
-    return [folder / name for name in names]
+        fill_series(part, volumes, progress)
+    return [Path(folder) / f"frame_{index:03d}.mrc" for index in range(len(volumes))]
+
+
+def fill_series(folder: Path, volumes: Sequence[Volume], progress: Progress | None = None) -> None:
+    """Write ``frame_000.mrc``, … into a folder that is there."""
+    for index, volume in enumerate(volumes):
+        write_mrc(folder / f"frame_{index:03d}.mrc", volume.data, volume.voxel_size)
+        if progress is not None:
+            progress(index + 1, len(volumes))
+
+
+def have_ffmpeg() -> bool:
+    """Tell whether .mp4 can be written here."""
+    return importlib.util.find_spec("imageio_ffmpeg") is not None
 
 
 def writer_for(path: Path) -> Writer:
@@ -60,19 +76,12 @@ def writer_for(path: Path) -> Writer:
     suffix = path.suffix.lower()
     if suffix not in writers:
         raise ValueError(f"{path}: a movie ends in .mp4 or .gif, or is a folder without a suffix.")
-    if suffix == ".mp4":
-        _require_ffmpeg(path)
-    return writers[suffix]
-
-
-def _require_ffmpeg(path: Path) -> None:
-    try:
-        import imageio_ffmpeg  # noqa: F401  (optional: 165 MB on disk)
-    except ImportError as error:
+    if suffix == ".mp4" and not have_ffmpeg():
         raise ValueError(
             f"{path}: MP4 needs `pip install 'napari-cryodeco[all]'`; "
             f"{path.with_suffix('.gif').name} works without."
-        ) from error
+        )
+    return writers[suffix]
 
 
 def _counted(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -88,9 +97,10 @@ def _counted(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 def _write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     import imageio.v2 as imageio  # with ffmpeg, the optional part
 
-    with imageio.get_writer(
+    file: Any = imageio.get_writer(
         path, fps=fps, codec="libx264", quality=8, pixelformat="yuv420p", macro_block_size=2
-    ) as file:
+    )
+    with closing(file):  # its own `with` leaves ffmpeg writing after an error
         for frame in frames:
             file.append_data(_even(frame))
 

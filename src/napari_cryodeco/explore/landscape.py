@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,8 @@ def load(path: Path) -> Projection | Clustering:
         raise ValueError(
             f"{path} holds no projection and no clustering; give a file of the run's views folder."
         )
-    return _KINDS[kind](**{key: tensor.numpy() for key, tensor in tensors.items()}, **header)
+    values: dict[str, Any] = {key: tensor.numpy() for key, tensor in tensors.items()}
+    return _KINDS[kind](**values, **header)
 
 
 def latest_clustering(folder: Path, epoch: int | None = None) -> Clustering | None:

@@ -1,43 +1,48 @@
 """Movies of a path through the latents: decode, draw at one scale and level, write.
 
-`progress(done, of)` is told after each map and each picture; when `stop()` answers True the work
-ends in :class:`Stopped` and nothing is left behind.
+`progress(done, of)` is told after each map and each picture; raising in it, or a `stop()` that
+answers True, ends the work and leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
 from napari_cryodeco.atomic import refuse_existing, replacing_folder
-from napari_cryodeco.explore.frames import write, write_pngs, write_series, writer_for
+from napari_cryodeco.explore.frames import (
+    Progress,
+    fill_series,
+    have_ffmpeg,
+    write,
+    write_pngs,
+    write_series,
+    writer_for,
+)
 from napari_cryodeco.explore.labels import annotate
-from napari_cryodeco.explore.render import Style, View, framing, surface
-from napari_cryodeco.explore.trajectory import Support, Trajectory, pc_traverse, support
+from napari_cryodeco.explore.render import Style, View, framing, suggest_level, surface
+from napari_cryodeco.explore.trajectory import Trajectory, pc_traverse, support
 from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest, common_sigma
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import write_mrc
 
 __all__ = [
     "MovieFile",
     "MovieOptions",
     "Stopped",
     "draw",
+    "film",
+    "have_ffmpeg",
     "there_and_back",
     "write",
     "write_movie",
     "write_pc_movie",
     "write_series",
 ]
-
-Progress = Callable[[int, int], None]
-Thing = TypeVar("Thing")
-Loop = Literal["once", "ping-pong"]
 
 UNSUPPORTED = "few particles here"
 
@@ -46,16 +51,14 @@ class Stopped(Exception):
     """The user stopped the work; nothing was written."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MovieOptions:
     """How a movie looks.
 
     Parameters
     ----------
     level
-        Surface level in σ, the same σ for all frames.
-    fps
-        Frames per second.
+        Surface level in σ, the same for all frames; None: between solvent and molecule.
     loop
         ``"once"``, or ``"ping-pong"``: there and back.
     low_pass
@@ -66,9 +69,8 @@ class MovieOptions:
         Where maps are decoded.
     """
 
-    level: float = 3.0
-    fps: float = 10.0
-    loop: Loop = "ping-pong"
+    level: float | None = None
+    loop: Literal["once", "ping-pong"] = "ping-pong"
     low_pass: float | None = None
     view: View = field(default_factory=View)
     style: Style = field(default_factory=Style)
@@ -91,6 +93,7 @@ def write_pc_movie(
     low: float = 5.0,
     high: float = 95.0,
     frames: int = 20,
+    fps: float = 10.0,
     options: MovieOptions | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
@@ -103,13 +106,14 @@ def write_pc_movie(
     """
     epoch = run.epoch()
     walk = pc_traverse(epoch.latents(), component, low, high, frames)
-    return write_movie(epoch, path, walk, options, progress, stop, overwrite)
+    return write_movie(epoch, path, walk, fps, options, progress, stop, overwrite)
 
 
 def write_movie(
     epoch: Epoch,
     path: Path | str,
     walk: Trajectory,
+    fps: float = 10.0,
     options: MovieOptions | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
@@ -119,38 +123,70 @@ def write_movie(
     path, options = Path(path), options or MovieOptions()
     writer_for(path)  # a wrong suffix must not cost the decoding of all frames
     refuse_existing(path, overwrite)
-    tick = _Ticker(2 * len(walk), progress, stop)
+    count = len(walk)
+    tell = _stoppable(progress, stop)
     decoder = VolumeDecoder(epoch.field_path, options.device)
-    requests = [VolumeRequest(z, low_pass=options.low_pass) for z in walk.points]
-    volumes = list(tick.after_each(decoder.decode_many(requests)))
-    backing = support(walk.points, epoch.latents())
-    pictures = list(tick.after_each(draw(volumes, walk, backing, options)))
-    order = there_and_back(len(pictures)) if options.loop == "ping-pong" else range(len(pictures))
+    volumes = []
+    for z in walk.points:
+        volumes.append(decoder.decode(VolumeRequest(z, low_pass=options.low_pass)))
+        tell(len(volumes), 2 * count)
+    supported = support(walk.points, epoch.latents()).supported
+
+    def drawn(done: int, of: int) -> None:
+        tell(count + done, count + of)
+
+    film(path, volumes, walk, supported, fps, options, drawn, overwrite)
+    return MovieFile(path, count, tuple(int(i) for i in np.flatnonzero(~supported)))
+
+
+def film(
+    path: Path | str,
+    volumes: Sequence[Volume],
+    walk: Trajectory,
+    supported: np.ndarray | None = None,
+    fps: float = 10.0,
+    options: MovieOptions | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Draw decoded maps of a path, and write them as :func:`write_pc_movie` does.
+
+    `supported` ``(t,)`` bool: frames without particles are marked.
+    """
+    path, options = Path(path), options or MovieOptions()
+    pictures = []
+    for picture in draw(volumes, walk, supported, options):
+        pictures.append(picture)
+        if progress is not None:
+            progress(len(pictures), len(volumes))
     if path.suffix:
-        write(path, (pictures[i] for i in order), options.fps, overwrite)
-    else:
-        with replacing_folder(path, overwrite) as part:
-            write_pngs(part, pictures)
-            for index, volume in enumerate(volumes):
-                write_mrc(part / f"frame_{index:03d}.mrc", volume.data, volume.voxel_size)
-    bare = tuple(int(i) for i in np.flatnonzero(~backing.supported))
-    return MovieFile(path, len(pictures), bare)
+        if options.loop == "ping-pong":
+            pictures = [pictures[i] for i in there_and_back(len(pictures))]
+        write(path, pictures, fps, overwrite)
+        return
+    with replacing_folder(path, overwrite) as part:
+        write_pngs(part, pictures)
+        fill_series(part, volumes)
 
 
 def draw(
-    volumes: Sequence[Volume], walk: Trajectory, backing: Support | None, options: MovieOptions
+    volumes: Sequence[Volume],
+    walk: Trajectory,
+    supported: np.ndarray | None = None,
+    options: MovieOptions | None = None,
 ) -> Iterator[np.ndarray]:
     """Draw each map at the same σ, level and camera, with its caption and a scale bar."""
+    options = options or MovieOptions()
     sigma = common_sigma(volumes)
+    level = options.level or suggest_level(volumes, sigma)
     view = options.view
     if view.extent is None:
-        view = framing(volumes, options.level, view, sigma)
+        view = framing(volumes, level, view, sigma)
     for index, volume in enumerate(volumes):
-        picture = surface(volume, options.level, view, options.style, sigma)
+        picture = surface(volume, level, view, options.style, sigma)
         caption = walk.captions[index] if walk.captions else ""
-        bare = backing is not None and not backing.supported[index]
-        pixel = view.pixel_size(volume)
-        yield annotate(picture, caption, pixel, UNSUPPORTED if bare else "")
+        bare = supported is not None and not supported[index]
+        yield annotate(picture, caption, view.pixel_size(volume), UNSUPPORTED if bare else "")
 
 
 def there_and_back(count: int) -> list[int]:
@@ -158,21 +194,13 @@ def there_and_back(count: int) -> list[int]:
     return [*range(count), *range(count - 2, 0, -1)]
 
 
-class _Ticker:
-    """Counts steps, tells them, and ends the work when asked to."""
+def _stoppable(progress: Progress | None, stop: Callable[[], bool] | None) -> Progress:
+    """Join the two callbacks."""
 
-    def __init__(
-        self, total: int, progress: Progress | None, stop: Callable[[], bool] | None
-    ) -> None:
-        self._done, self._total = 0, total
-        self._progress, self._stop = progress, stop
+    def tell(done: int, of: int) -> None:
+        if progress is not None:
+            progress(done, of)
+        if stop is not None and stop():
+            raise Stopped("The movie was stopped; nothing was written.")
 
-    def after_each(self, things: Iterable[Thing]) -> Iterator[Thing]:
-        """Pass things on, counting."""
-        for thing in things:
-            self._done += 1
-            if self._progress is not None:
-                self._progress(self._done, self._total)
-            if self._stop is not None and self._stop():
-                raise Stopped("The movie was stopped; nothing was written.")
-            yield thing
+    return tell

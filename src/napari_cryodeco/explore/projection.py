@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,16 @@ class Projection:
     epoch: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class PrincipalAxes:
+    """Float64: `mean` ``(d,)``, unit rows ``(d, d)``, scores ``(n, d)``, variances ``(d,)``."""
+
+    mean: np.ndarray
+    directions: np.ndarray
+    scores: np.ndarray
+    variances: np.ndarray
+
+
 def checked(latents: np.ndarray) -> np.ndarray:
     """Latents as a finite float64 table ``(n, d)``.
 
@@ -69,23 +80,29 @@ def checked(latents: np.ndarray) -> np.ndarray:
     return z
 
 
-def pca(latents: np.ndarray, epoch: int | None = None) -> Projection:
-    """All principal components of latents ``(n, d)``, exactly."""
+def principal_axes(latents: np.ndarray) -> PrincipalAxes:
+    """All principal axes of latents ``(n, d)``, exactly."""
     z = checked(latents)
     mean = z.mean(0)
     centred = z - mean
     variances, vectors = np.linalg.eigh(centred.T @ centred / len(z))
-    components = vectors[:, ::-1].T
-    largest = np.abs(components).argmax(1)
-    components = components * np.sign(components[np.arange(len(components)), largest])[:, None]
+    directions = vectors[:, ::-1].T
+    largest = np.abs(directions).argmax(1)
+    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
     variances = np.clip(variances[::-1], 0, None)
-    total = variances.sum()
+    return PrincipalAxes(mean, directions, centred @ directions.T, variances)
+
+
+def pca(latents: np.ndarray, epoch: int | None = None) -> Projection:
+    """All principal components of latents ``(n, d)``, exactly."""
+    axes = principal_axes(latents)
+    total = axes.variances.sum()
     return Projection(
         method="pca",
-        coordinates=(centred @ components.T).astype(np.float32),
-        explained=(variances / total if total > 0 else variances).astype(np.float32),
-        components=components.astype(np.float32),
-        mean=mean.astype(np.float32),
+        coordinates=axes.scores.astype(np.float32),
+        explained=(axes.variances / (total if total > 0 else 1.0)).astype(np.float32),
+        components=axes.directions.astype(np.float32),
+        mean=axes.mean.astype(np.float32),
         epoch=epoch,
     )
 
@@ -133,8 +150,8 @@ def umap(
     rows = np.arange(n)
     if n > FIT_LIMIT:
         rows = np.sort(np.random.default_rng(seed).choice(n, FIT_LIMIT, replace=False))
-    start = _planar(pca(z).coordinates)[rows]
-    bar = {"disable": True}
+    start = _planar(principal_axes(z).scores)[rows].astype(np.float32)
+    bar: dict[str, Any] = {"disable": True}
     if progress is not None:
         bar = {
             "disable": False,

@@ -126,6 +126,20 @@ def maximum(
     return _bytes(torch.lerp(ends[0][:, None, None], ends[1][:, None, None], share))
 
 
+def suggest_level(volumes: Sequence[Volume], sigma: float | None = None) -> float:
+    """Level in σ between solvent and molecule, for a whole series.
+
+    Half way from the median to the mean of the brightest hundredth of a map, and at least 1;
+    averaged over at most five maps.
+    """
+    levels = []
+    for volume in volumes[:: max(1, len(volumes) // 5)][:5]:
+        values = volume.in_sigma(sigma)
+        bright = values[values >= np.quantile(values, 0.99)].mean()
+        levels.append((float(np.median(values)) + float(bright)) / 2)
+    return max(1.0, float(np.mean(levels)))
+
+
 def framing(
     volumes: Sequence[Volume], level: float, view: View | None = None, sigma: float | None = None
 ) -> View:

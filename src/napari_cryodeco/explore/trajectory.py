@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_cryodeco.explore.projection import checked, pca
+from napari_cryodeco.explore.projection import checked, principal_axes
 from napari_cryodeco.runs.store import read_json, write_json
 
 _SUPPORT_SAMPLE = 2000  # particles whose own neighbourhood says what "near" means
@@ -104,10 +104,10 @@ def pc_traverse(
         raise ValueError(f"Percentiles {low:g} and {high:g}: choose both between 0 and 100.")
     if frames < 1:
         raise ValueError(f"{frames} frames: choose at least 1.")
-    view = pca(z)
-    first, last = np.percentile(view.coordinates[:, component - 1], [low, high])
+    axes = principal_axes(z)
+    first, last = np.percentile(axes.scores[:, component - 1], [low, high])
     scores = np.linspace(first, last, frames) if frames > 1 else np.array([(first + last) / 2])
-    points = view.mean + scores[:, None] * view.components[component - 1]
+    points = axes.mean + scores[:, None] * axes.directions[component - 1]
     captions = tuple(f"PC{component} {score:+.2f}".replace("-", "−") for score in scores)
     return Trajectory(f"PC{component}, {low:g} to {high:g} %", points.astype(np.float32), captions)
 

@@ -29,7 +29,7 @@ class Decoder(Protocol):
 
     latent_dim: int
 
-    def decode_ball(self, z: Tensor, ball: Ball, radius: float | None = None) -> Tensor:
+    def decode_ball(self, z: Tensor, ball: Ball, radius: int | None = None) -> Tensor:
         """Coefficients ``(m, ball.count(radius))`` of latents ``(m, d)``."""
 
 
