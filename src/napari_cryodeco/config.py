@@ -161,6 +161,14 @@ class RefineConfig(_Part):
     epochs: int = Field(
         default=20, ge=1, le=1000, title="Epochs", description="Passes over all particles (count)."
     )
+    warmup: int = Field(
+        default=400,
+        ge=0,
+        le=100_000,
+        title="Warm-up",
+        description="Steps in which the field learns the linear model before it sees images "
+        "(count).",
+    )
     batch: int = Field(
         default=32, ge=1, le=4096, title="Batch", description="Particles per gradient step (count)."
     )

@@ -74,7 +74,7 @@ class FieldDecoder(nn.Module):
         """Coefficients ``(b, p)`` at `points` ``(b, p, 3)`` in units of k, for `z` ``(b, d)``."""
         even, odd = self._features(points)
         value = self._tail(even + odd, self._latent_part(z)[:, None])
-        return value * self._amplitude(points)
+        return value * self.amplitude(points)
 
     def forward_pairs(self, points: Tensor, z: Tensor) -> Tensor:
         """Coefficients at the points and at their opposites: ``(b, 2, p)``.
@@ -84,10 +84,10 @@ class FieldDecoder(nn.Module):
         even, odd = self._features(points)
         first = torch.stack([even + odd, even - odd], 1)
         value = self._tail(first, self._latent_part(z)[:, None, None])
-        return value * self._amplitude(points)[:, None]
+        return value * self.amplitude(points)[:, None]
 
     def decode_ball(self, z: Tensor, ball: Ball, radius: int | None = None) -> Tensor:
-        """Coefficients ``(m, count)`` of the maps at `z` ``(m, d)`` on the 3-D `ball` up to `radius`.
+        """Coefficients ``(m, count)`` of the maps at `z` ``(m, d)`` on the `ball` up to `radius`.
 
         What does not depend on z is computed once for all maps; there is no gradient.
         """
@@ -99,11 +99,11 @@ class FieldDecoder(nn.Module):
             parts = []
             for block in points.split(size):
                 even, odd = self._features(block[None])
-                parts.append(self._tail(even + odd, latent) * self._amplitude(block[None]))
+                parts.append(self._tail(even + odd, latent) * self.amplitude(block[None]))
         return torch.cat(parts, 1)
 
     def _features(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """First layer's shares of cosines and sines, ``(b, p, width)`` each; the second is odd in k."""
+        """First layer of cosines and of sines, ``(b, p, width)`` each; the second is odd."""
         phase = 0.5 * (points.float() @ self.frequencies.T)
         count = len(self.frequencies)
         weight = self.entry.weight.to(self.compute)
@@ -132,7 +132,7 @@ class FieldDecoder(nn.Module):
         weight, bias = norm.weight.to(self.compute), norm.bias.to(self.compute)
         return functional.layer_norm(state, shape, weight, bias, norm.eps)
 
-    def _amplitude(self, points: Tensor) -> Tensor:
+    def amplitude(self, points: Tensor) -> Tensor:
         """Envelope at the length of each point, linear between shells."""
         length = points.detach().norm(dim=-1).clamp(max=self.radius)
         below = length.floor().long().clamp(max=self.radius - 1)

@@ -37,7 +37,7 @@ class LatentTable:
 
 
 class PoseVisit:
-    """Poses of some rows as leaves: `turn` ``(b, 3)`` rad in the image's frame, `move` ``(b, 2)`` px.
+    """Poses of rows as leaves: `turn` ``(b, 3)`` rad in the image frame, `move` ``(b, 2)`` px.
 
     Both begin at zero: the rotation is ``exp([turn]×) R₀``, the shift ``t₀ + move``.
     """
@@ -56,7 +56,7 @@ class PoseVisit:
 
 
 class PoseTable:
-    """Rotations and shifts that are re-based at each visit, so that each step is a small tangent step."""
+    """Rotations and shifts, re-based at each visit so that each step is a small tangent step."""
 
     def __init__(self, poses: Poses, pixel_size: float) -> None:
         self.poses = Poses(poses.rotations.float().clone(), poses.shifts.float().clone())

@@ -30,7 +30,7 @@ class RowAdam:
         self.visits = torch.zeros(count, dtype=torch.int32, device=device)
 
     def step(self, rows: Tensor, gradient: Tensor, rate: float) -> Tensor:
-        """Return ``rate · m̂ / (sqrt(v̂) + ε)`` for distinct `rows` ``(b,)``; `gradient` is ``(b, d)``."""
+        """Return ``rate · m̂ / (sqrt(v̂) + ε)`` for distinct `rows` with `gradient` ``(b, d)``."""
         self.visits[rows] += 1
         self.first[rows] = _FIRST * self.first[rows] + (1 - _FIRST) * gradient
         self.second[rows] = _SECOND * self.second[rows] + (1 - _SECOND) * gradient**2

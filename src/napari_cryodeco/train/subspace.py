@@ -24,10 +24,12 @@ from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.hartley import hartley, inverse_hartley
 from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.train.stages import Reporter, generator
 
 _ITERATIONS, _GRADIENT_STEPS = 8, 2
 _MOST_ROWS = 2_000_000  # Fourier points of all fitted images: about 500 MB of interpolation weights
 _HELD_OUT = 0.15
+_MOST_RADIUS = 16  # beyond it the field learns from the images
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,19 @@ _TENSORS = ("mean", "components", "coordinates", "precision", "reliability")
 
 
 class Observations:
-    """Images at poses, cut to one Fourier radius, and what links them to a lattice of frequencies."""
+    """Images at poses, cut to one Fourier radius, and what links them to a lattice."""
 
     def __init__(
-        self, images: Tensor, ctf: Ctf, poses: Poses, geometry: Geometry, radius: int
+        self,
+        images: Tensor,
+        ctf: Ctf,
+        poses: Poses,
+        geometry: Geometry,
+        radius: int,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.disc = Ball(geometry.radius, 2, images.device)
+        self.device = torch.device(device)
+        self.disc = Ball(geometry.radius, 2, self.device)
         self.points = self.disc.count(radius)
         self.images, self.ctf, self.poses, self.geometry = images, ctf, poses, geometry
         self.radius, self.side = radius, 2 * radius + 5
@@ -93,7 +102,8 @@ class Observations:
     def data(self, rows: Tensor) -> Tensor:
         """Centred coefficients ``(b, p)`` of the images of `rows`."""
         shifts = self.poses.shifts[rows] / self.geometry.length
-        return self.disc.shift(self.images[rows].float(), shifts)[:, : self.points]
+        values = self.images[rows.to(self.images.device), : self.points].to(self.device).float()
+        return self.disc.shift(values, shifts)
 
     def operator(self, rows: Tensor) -> Tensor:
         """CTF times trilinear slicing as a sparse matrix ``(b·p, side³)``."""
@@ -162,7 +172,7 @@ def _expect(slices: Tensor, data: Tensor) -> _Posterior:
 def _maximise(
     maps: Tensor, data: Tensor, posterior: _Posterior, pair: tuple[Tensor, Tensor], ridge: Tensor
 ) -> Tensor:
-    """A few preconditioned conjugate-gradient steps on the expected error plus ``ridge · maps²``."""
+    """A few conjugate-gradient steps on the expected error plus ``ridge · maps²``."""
     slicing, inserting = pair
     n, p = data.shape
     moments = posterior.moments()
@@ -227,7 +237,7 @@ def _start(n: int, size: int, posteriors: Tensor | None, generator: torch.Genera
 
 
 def _split_half(slices: Tensor, data: Tensor, halves: Tensor) -> Tensor:
-    """Signal share ``(d,)`` of each coordinate, from two sets of Fourier points of unseen images."""
+    """Signal share ``(d,)`` of each coordinate, from two halves of the points of unseen images."""
     first, second = (
         _expect(slices[:, halves == half], data[:, halves == half]).mean for half in (0, 1)
     )
@@ -239,7 +249,7 @@ def _split_half(slices: Tensor, data: Tensor, halves: Tensor) -> Tensor:
 
 
 def _coefficients(maps: Tensor, seen: Observations) -> Tensor:
-    """Lattice values ``(side³, c)`` as ball coefficients ``(c, m)`` without the interpolation kernel."""
+    """Lattice values ``(side³, c)`` as coefficients ``(c, m)`` without the kernel."""
     side, ball = seen.side, Ball(seen.radius, 3, maps.device)
     box = side - 1
     cube = maps.T.reshape(-1, side, side, side)[:, :box, :box, :box]
@@ -272,7 +282,7 @@ def fit(
     step
         Called with (done, of) after each piece of work.
     """
-    device = seen.images.device
+    device = seen.device
     order = torch.randperm(len(seen), generator=generator)[: max(_MOST_ROWS // seen.points, 64)]
     held = order[: max(2, int(_HELD_OUT * len(order)))].to(device)
     rows = order[len(held) :].to(device)
@@ -325,3 +335,74 @@ def _coordinates(seen: Observations, maps: Tensor) -> tuple[Tensor, Tensor]:
         means.append(posterior.mean)
         precisions.append(1 / posterior.covariance.diagonal(dim1=-2, dim2=-1))
     return torch.cat(means), torch.cat(precisions)
+
+
+class SubspaceStage:
+    """The linear start of the latents, in one unit.
+
+    Parameters
+    ----------
+    images
+        ``(n, p)`` float16 working coefficients on ``Ball(geometry.radius, 2)``, noise about 1.
+    ctf, poses, geometry
+        Of the particles.
+    size
+        Length of z.
+    seed
+        Of the random start.
+    posteriors
+        ``(n, K)`` class memberships to start from, if there are classes.
+    device
+        Where to compute; "mps" has no sparse products and falls back to the CPU.
+    """
+
+    name = "subspace"
+
+    def __init__(
+        self,
+        images: Tensor,
+        ctf: Ctf,
+        poses: Poses,
+        geometry: Geometry,
+        size: int,
+        seed: int,
+        posteriors: Tensor | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        where = torch.device("cpu") if torch.device(device).type == "mps" else torch.device(device)
+        radius = min(geometry.radius, _MOST_RADIUS)
+        self._seen = Observations(images, ctf.to(where), poses.to(where), geometry, radius, where)
+        self._size, self._seed, self._posteriors = size, seed, posteriors
+        self._model: LinearModel | None = None
+
+    def units(self) -> int:
+        """Count one unit."""
+        return 1
+
+    def load(self, tensors: dict[str, Tensor] | None) -> None:
+        """Begin, or take the fitted model back."""
+        self._model = None if tensors is None else LinearModel.of_tensors(tensors)
+
+    def advance(self, unit: int, report: Reporter) -> None:
+        """Fit the model."""
+        drawn = generator(self._seed, self.name, unit)
+        model = fit(self._seen, self._size, drawn, self._posteriors, report.step)
+        report.metric("components", float((model.reliability > 0).sum()))
+        self._model = model
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give the fitted model."""
+        return self.model.tensors()
+
+    @property
+    def model(self) -> LinearModel:
+        """The fitted model.
+
+        Raises
+        ------
+        RuntimeError
+            If it is not fitted yet.
+        """
+        if self._model is None:
+            raise RuntimeError("The linear model is not fitted yet.")
+        return self._model

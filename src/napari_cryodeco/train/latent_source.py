@@ -1,0 +1,274 @@
+"""Where z comes from while the field is fitted: a table, or an encoder that sees the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_cryodeco.config import EncoderConfig
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.model.encoder import ConvEncoder, VitEncoder
+from napari_cryodeco.model.latents import LatentTable
+from napari_cryodeco.train import optimiser
+
+Views = Callable[[Tensor], Tensor]
+_READING = 64  # images encoded at once
+
+
+class LatentSource(Protocol):
+    """Gives latents that collect a gradient, and moves what they came from."""
+
+    values: Tensor
+
+    def begin(self, generator: torch.Generator, step: Callable[[int, int], None]) -> None:
+        """Get ready before the first epoch."""
+
+    def visit(self, rows: Tensor) -> Tensor:
+        """Latents ``(b, d)`` of `rows`."""
+
+    def update(self, rows: Tensor, visited: Tensor, share: float) -> None:
+        """Move by the collected gradient, at this share of the full rate."""
+
+    def settle(self) -> None:
+        """Bring `values` ``(n, d)`` up to date at the end of an epoch."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Whole state."""
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take the state back."""
+
+    def write(self, folder: Path) -> None:
+        """Write what an epoch keeps beside the latents."""
+
+
+class TableSource:
+    """One free z per particle.
+
+    Parameters
+    ----------
+    start
+        ``(n, d)`` first values.
+    rate
+        Step per visit, z units.
+    """
+
+    def __init__(self, start: Tensor, rate: float) -> None:
+        self._table, self._rate = LatentTable(start), rate
+
+    @property
+    def values(self) -> Tensor:
+        """``(n, d)`` latents."""
+        return self._table.values
+
+    def begin(self, generator: torch.Generator, step: Callable[[int, int], None]) -> None:
+        """Do nothing: the table is the start."""
+
+    def visit(self, rows: Tensor) -> Tensor:
+        """Rows of the table as a leaf."""
+        return self._table.visit(rows)
+
+    def update(self, rows: Tensor, visited: Tensor, share: float) -> None:
+        """One row-wise Adam step."""
+        self._table.update(rows, visited, share * self._rate)
+
+    def settle(self) -> None:
+        """Do nothing: the table is always up to date."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Values and moments."""
+        return self._table.tensors("latents")
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take values and moments back."""
+        self._table.load(tensors, "latents")
+
+    def write(self, folder: Path) -> None:
+        """Do nothing: the latents say it all."""
+
+
+class EncoderSource:
+    """An encoder that learns the linear start by regression and is then trained with the field.
+
+    Parameters
+    ----------
+    encoder
+        ConvEncoder or VitEncoder, on the device.
+    parameters
+        Those that are trained.
+    views
+        Rows to encoder views ``(b, 1, s, s)``.
+    start
+        ``(n, d)`` latents to begin from.
+    rate
+        Learning rate.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        parameters: list[nn.Parameter],
+        views: Views,
+        start: Tensor,
+        rate: float,
+    ) -> None:
+        self.values = start.detach().float().clone()
+        self._encoder, self._views, self._rate = encoder, views, rate
+        self._optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
+
+    def begin(self, generator: torch.Generator, step: Callable[[int, int], None]) -> None:
+        """Regress the first latents on the images for some passes, then read all latents off."""
+        n = len(self.values)
+        passes = max(4, min(40, 12_000 // n))
+        scale = self.values.std().clamp_min(1e-6)
+        for index in range(passes):
+            self._encoder.train()
+            for rows in (
+                torch.randperm(n, generator=generator).to(self.values.device).split(_READING)
+            ):
+                found = self._encoder(self._views(rows))
+                loss = ((found - self.values[rows]) / scale).square().mean()
+                self._optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.set_rate(self._optimiser, self._rate)
+                self._optimiser.step()
+            step(index + 1, passes)
+        self.settle()
+
+    def visit(self, rows: Tensor) -> Tensor:
+        """What the encoder reads off the images of `rows`."""
+        self._encoder.train()
+        self._optimiser.zero_grad(set_to_none=True)
+        return self._encoder(self._views(rows))
+
+    def update(self, rows: Tensor, visited: Tensor, share: float) -> None:
+        """One AdamW step of the encoder."""
+        optimiser.set_rate(self._optimiser, share * self._rate)
+        self._optimiser.step()
+
+    def settle(self) -> None:
+        """One clean pass over all images in evaluation mode."""
+        self._encoder.eval()
+        with torch.no_grad():
+            for rows in torch.arange(len(self.values), device=self.values.device).split(_READING):
+                self.values[rows] = self._encoder(self._views(rows)).float()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Latents, weights and moments."""
+        weights = {f"encoder.{name}": value for name, value in self._encoder.state_dict().items()}
+        moments = optimiser.tensors(self._optimiser, "encoder_optimiser")
+        return {"latents.values": self.values} | weights | moments
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take latents, weights and moments back."""
+        self.values.copy_(tensors["latents.values"])
+        weights = {
+            name.removeprefix("encoder."): value
+            for name, value in tensors.items()
+            if name.startswith("encoder.")
+        }
+        self._encoder.load_state_dict(weights)
+        optimiser.load(self._optimiser, tensors, "encoder_optimiser")
+
+    def write(self, folder: Path) -> None:
+        """Write ``encoder.safetensors``."""
+        weights = self._encoder.state_dict().items()
+        save_file(
+            {name: value.cpu().contiguous() for name, value in weights},
+            folder / "encoder.safetensors",
+        )
+
+
+class WorkingViews:
+    """Views ``(b, 1, s, s)`` of unit variance for the small encoder, from working coefficients.
+
+    Parameters
+    ----------
+    images
+        ``(n, p)`` coefficients on the 2-D `ball`.
+    ball
+        Their points.
+    box
+        Side of the working images; larger than 64 px are cropped.
+    device
+        Where the views are wanted.
+    """
+
+    def __init__(self, images: Tensor, ball: Ball, box: int, device: torch.device) -> None:
+        self._images, self._device = images, device
+        self._box = min(box, ConvEncoder.view)
+        self._ball = Ball(min(ball.radius, self._box // 2 - 1), 2, device)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Views of `rows`."""
+        h = self._images[rows.to(self._images.device), : len(self._ball)].to(self._device).float()
+        views = self._ball.to_map(h, self._box)
+        return (views / views.std((1, 2), keepdim=True).clamp_min(1e-6))[:, None]
+
+
+class CachedFeatures:
+    """Features of a frozen backbone, taken once; used as the views of the head alone."""
+
+    def __init__(self, encoder: VitEncoder, views: Views, count: int, device: torch.device) -> None:
+        encoder.eval()
+        with torch.no_grad():
+            rows = torch.arange(count, device=device).split(_READING)
+            self._features = torch.cat([encoder.features(views(part)) for part in rows])
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Features ``(b, dim)`` of `rows`."""
+        return self._features[rows]
+
+
+def make_source(
+    config: EncoderConfig,
+    start: Tensor,
+    views: Views | None,
+    working: WorkingViews,
+    rates: tuple[float, float],
+) -> LatentSource:
+    """Choose the source that the settings ask for; "auto" takes the prior where there is a GPU.
+
+    Parameters
+    ----------
+    config
+        Settings of the encoder.
+    start
+        ``(n, d)`` first latents, on the device.
+    views
+        Rows to ViT views; needed by the ViT only.
+    working
+        Views for the small encoder.
+    rates
+        Of the table and of the encoder.
+
+    Raises
+    ------
+    ValueError
+        If a ViT is asked for without views.
+    """
+    device, size = start.device, start.shape[1]
+    gpu_prior = config.prior is not None and device.type == "cuda"
+    kind = ("vit" if gpu_prior else "table") if config.kind == "auto" else config.kind
+    if kind == "table":
+        return TableSource(start, rates[0])
+    if kind == "cnn":
+        small = ConvEncoder(size).to(device)
+        return EncoderSource(small, list(small.parameters()), working, start, rates[1])
+    if views is None:
+        raise ValueError(
+            "encoder.kind 'vit' needs the images themselves: train from a stack, not from a copy."
+        )
+    vit = (
+        VitEncoder(size) if config.prior is None else VitEncoder.from_prior(config.prior, size)
+    ).to(device)
+    parameters = vit.train_parts(config.strategy, config.blocks)
+    if config.strategy == "fixed":
+        cached = CachedFeatures(vit, views, len(start), device)
+        return EncoderSource(vit.head, parameters, cached, start, rates[1])
+    return EncoderSource(vit, parameters, views, start, rates[1])
