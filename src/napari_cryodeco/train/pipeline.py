@@ -1,0 +1,137 @@
+"""Which stages a run goes through, made from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.data.stack import ParticleStack
+from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.imaging.preprocess import encoder_view
+from napari_cryodeco.model.precision import choose
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
+from napari_cryodeco.train.device import choose_box
+from napari_cryodeco.train.features import FeatureStage
+from napari_cryodeco.train.joint import JointStage
+from napari_cryodeco.train.linear_stage import SubspaceStage
+from napari_cryodeco.train.prepare import PrepareStage
+from napari_cryodeco.train.refine import RefineStage
+from napari_cryodeco.train.stages import Finished, Stage, Step
+from napari_cryodeco.train.subspace import Observations
+
+LINEAR_RADIUS = 12
+"""Fourier radius of the linear start: coarse, so that it is quick and hardly fits noise."""
+
+AnyStage = TypeVar("AnyStage")
+
+
+def steps(run: Run, device: torch.device) -> list[Step]:
+    """List the stages of a run in their order, with their expected shares of the time."""
+    return _Plan(run, device).steps()
+
+
+class _Plan:
+    """Makes the stages of one run, each when those before it are done."""
+
+    def __init__(self, run: Run, device: torch.device) -> None:
+        self._run, self._device, self._config = run, device, _reproducible(run.config)
+
+    def steps(self) -> list[Step]:
+        plan = [Step("prepare", 3.0, self._prepare)]
+        if self._config.poses == "abinitio":
+            plan += [
+                Step("features", 2.0, self._features),
+                Step("abinit", 60.0, self._abinit),
+                Step("joint", 40.0, self._joint),
+            ]
+        return [*plan, Step("subspace", 10.0, self._subspace), Step("refine", 40.0, self._refine)]
+
+    def _prepare(self, finished: Finished) -> Stage:
+        source = self._run.particles.box
+        return PrepareStage(self._run, choose_box(self._config.data.box, source, self._device))
+
+    def _features(self, finished: Finished) -> Stage:
+        run, classes = self._run, self._config.abinitio.classes
+        count = None if classes == "auto" else classes
+        return FeatureStage(run.images(), run.particles.ctf, run.geometry, count, self._config.seed)
+
+    def _looks(self) -> Looks:
+        geometry = self._run.geometry
+        radius = search_radius(geometry)
+        return Looks(self._run.images(), self._run.particles.ctf, geometry, radius, self._device)
+
+    def _abinit(self, finished: Finished) -> Stage:
+        posteriors = _get(finished, "features", FeatureStage).posteriors
+        # starts run side by side, one thread each; a GPU takes them one by one
+        threads = torch.get_num_threads() if self._device.type == "cpu" else 1
+        return AbinitStage(
+            self._looks(), posteriors, self._config.abinitio, self._config.seed, threads
+        )
+
+    def _joint(self, finished: Finished) -> Stage:
+        volumes = _get(finished, "abinit", AbinitStage).volumes
+        return JointStage(self._looks(), volumes, choose(self._config.precision, self._device))
+
+    def _subspace(self, finished: Finished) -> Stage:
+        geometry = self._run.geometry
+        seen = Observations(
+            self._images(),
+            self._run.particles.ctf.to(self._device),
+            self._poses(finished).to(self._device),
+            geometry,
+            min(LINEAR_RADIUS, geometry.radius),
+        )
+        posteriors = self._posteriors(finished)
+        return SubspaceStage(seen, self._config.latent_size, self._config.seed, posteriors)
+
+    def _refine(self, finished: Finished) -> Stage:
+        return RefineStage(
+            self._config,
+            self._images(),
+            self._run.particles.ctf,
+            self._poses(finished),
+            self._run.geometry,
+            _get(finished, "subspace", SubspaceStage).model,
+            self._views(),
+            self._posteriors(finished),
+            self._device,
+        )
+
+    def _images(self) -> Tensor:
+        images = self._run.images()
+        return images if self._device.type == "cpu" else images.to(self._device)
+
+    def _poses(self, finished: Finished) -> Poses:
+        if self._config.poses == "abinitio":
+            return _get(finished, "joint", JointStage).assignment().poses
+        poses = self._run.particles.poses
+        assert poses is not None  # Run.create made sure
+        return poses
+
+    def _posteriors(self, finished: Finished) -> Tensor | None:
+        if self._config.poses == "abinitio":
+            return _get(finished, "joint", JointStage).assignment().posteriors
+        return None
+
+    def _views(self) -> Callable[[Tensor], Tensor]:
+        """What a large encoder sees: the stored images, not the working copy."""
+        stack, device = ParticleStack(self._run.particles), self._device
+        return lambda rows: encoder_view(stack.read(rows.cpu()).to(device))
+
+
+def _reproducible(config: TrainConfig) -> TrainConfig:
+    """Choose no number type by its speed where every run must give the same bits."""
+    if config.deterministic and config.precision == "auto":
+        return config.model_copy(update={"precision": "fp32"})
+    return config
+
+
+def _get(finished: Finished, name: str, kind: type[AnyStage]) -> AnyStage:
+    stage = finished[name]
+    assert isinstance(stage, kind)
+    return stage
