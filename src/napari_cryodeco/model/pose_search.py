@@ -1,8 +1,9 @@
 """Poses by search over SO(3) and shifts, against slices of volumes (algorithm.md §8.3 S1–S4).
 
-Everything works on radius-sorted Hartley coefficients whose noise is 1. The log-likelihood of a pose, up to a constant, is
-``⟨shift(CTF·image), slice⟩ − ½⟨CTF², slice²⟩`` over ``0 < |k| <= radius``; the CTF is on the side of the data, so that the
-slices of a grid serve all images. The search knows no network: it takes a `Renderer`.
+Everything works on radius-sorted Hartley coefficients whose noise is 1. The log-likelihood of a
+pose, up to a constant, is ``⟨shift(CTF·image), slice⟩ − ½⟨CTF², slice²⟩`` within the radius; the
+CTF is on the side of the data, so that the slices of a grid serve all images. The search knows
+no network: it takes a `Renderer`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Renderer(Protocol):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the images say: `data` = CTF·image and `ctf2` = CTF², both ``(n, p)`` on the 2-D `ball`."""
+    """What the images say on the 2-D `ball`: `data` = CTF·image, `ctf2` = CTF², both ``(n, p)``."""
 
     data: Tensor
     ctf2: Tensor
@@ -49,7 +50,10 @@ class Evidence:
         return Evidence(self.data[:, :count], self.ctf2[:, :count], self.ball)
 
     def shifted(self, shifts: Tensor) -> Tensor:
-        """Data moved by each of `shifts`, ``(T, 2)`` for all or ``(n, T, 2)`` each, in box sides: ``(n, T, p)``."""
+        """Data moved by each of `shifts`, in box sides: ``(n, T, p)``.
+
+        The shifts are ``(T, 2)`` for all images or ``(n, T, 2)``, their own for each.
+        """
         count = self.data.shape[1]
         phase = 2 * torch.pi * shifts @ self.ball.points[:count].to(shifts.dtype).T
         mirrored = self.data[:, self.ball.mirror[:count]]
@@ -57,15 +61,17 @@ class Evidence:
 
 
 def shift_disc(extent: float, spacing: float) -> Tensor:
-    """Square grid of shifts within a circle of `extent`, both in box sides: ``(T, 2)``, the origin among them."""
+    """Square grid of shifts within a circle of `extent`, box sides: ``(T, 2)``, with the origin."""
     reach = int(extent / spacing + 1e-6)
     axis = torch.arange(-reach, reach + 1) * spacing
     points = torch.cartesian_prod(axis, axis)
     return points[points.norm(dim=1) <= extent * 1.0001 + 1e-9]
 
 
-def grid_scores(evidence: Evidence, slices: Tensor, shifts: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Log-likelihoods ``(n, T, Q)`` of all images at common `slices` ``(Q, p)`` and `shifts` ``(T, 2)``."""
+def grid_scores(
+    evidence: Evidence, slices: Tensor, shifts: Tensor, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Log-likelihoods ``(n, T, Q)`` at common slices ``(Q, p)`` and shifts ``(T, 2)``."""
     n, count = evidence.data.shape
     moved = evidence.shifted(shifts).reshape(-1, count).to(dtype)
     dots = (moved @ slices.to(dtype).T).float().reshape(n, len(shifts), len(slices))
@@ -75,7 +81,10 @@ def grid_scores(evidence: Evidence, slices: Tensor, shifts: Tensor, dtype: torch
 
 @dataclass(frozen=True)
 class Candidates:
-    """The best few poses of each image: `rotations` ``(n, m, 3, 3)``, `shifts` ``(n, m, 2)`` in box sides, `scores` ``(n, m)``."""
+    """The best few poses of each image, with their log-likelihoods.
+
+    `rotations` ``(n, m, 3, 3)``, `shifts` ``(n, m, 2)`` in box sides, `scores` ``(n, m)``.
+    """
 
     rotations: Tensor
     shifts: Tensor
@@ -88,16 +97,31 @@ class Candidates:
         return self.rotations[rows, pick], self.shifts[rows, pick], self.scores[rows, pick]
 
 
-def coarse(evidence: Evidence, slices: Tensor, rotations: Tensor, shifts: Tensor, keep: int, dtype: torch.dtype) -> Candidates:
-    """Keep the best grid poses of each image; `slices` ``(Q, p)`` belong to `rotations` ``(Q, 3, 3)``."""
+def coarse(
+    evidence: Evidence,
+    slices: Tensor,
+    rotations: Tensor,
+    shifts: Tensor,
+    keep: int,
+    dtype: torch.dtype,
+) -> Candidates:
+    """Keep the best grid poses of each image; slices ``(Q, p)`` at rotations ``(Q, 3, 3)``."""
     scores = grid_scores(evidence, slices, shifts, dtype)
     by_rotation, which_shift = scores.max(1)
     top, index = by_rotation.topk(keep, dim=1)
     return Candidates(rotations[index], shifts[which_shift.gather(1, index)], top)
 
 
-def refine(evidence: Evidence, render: Renderer, start: Candidates, half_step: float, offsets: Tensor, radius: float, keep: int) -> Candidates:
-    """One octree level: 8 rotations `half_step` rad around each candidate times shift `offsets` ``(T, 2)``."""
+def refine(
+    evidence: Evidence,
+    render: Renderer,
+    start: Candidates,
+    half_step: float,
+    offsets: Tensor,
+    radius: float,
+    keep: int,
+) -> Candidates:
+    """One octree level: 8 rotations `half_step` rad off each candidate, times shifts."""
     seen = evidence.prefix(radius)
     n, m = start.scores.shape
     children = so3.octree_children(start.rotations, half_step).reshape(n, m * 8, 3, 3)
@@ -106,7 +130,9 @@ def refine(evidence: Evidence, render: Renderer, start: Candidates, half_step: f
     # shifts are searched around each parent's own shift
     shifts = (start.shifts[:, :, None] + offsets).reshape(n, -1, 2)
     moved = seen.shifted(shifts).reshape(n * m, len(offsets), -1)
-    dots = torch.bmm(moved, slices.reshape(n * m, 8, -1).transpose(1, 2)).reshape(n, m, len(offsets), 8)
+    dots = torch.bmm(moved, slices.reshape(n * m, 8, -1).transpose(1, 2)).reshape(
+        n, m, len(offsets), 8
+    )
     scores, which = dots.max(2)
     scores = scores.reshape(n, m * 8) - 0.5 * norms
     top, index = scores.topk(keep, dim=1)

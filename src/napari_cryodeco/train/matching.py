@@ -1,0 +1,141 @@
+"""Particles against one volume: global search, local polish, and the volume that they give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_cryodeco.imaging import fsc, so3
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.fourier import Accumulator, Cube
+from napari_cryodeco.model.pose_search import Candidates, Evidence, coarse, refine, shift_disc
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """How poses are searched.
+
+    `coarse_radius` for the grid of `nside` (see :func:`so3.ring_grid`), `fine_radius` at the last
+    of `levels` octree levels, `extent` of shifts in box sides, `keep` candidates after the grid.
+    """
+
+    coarse_radius: int
+    fine_radius: int
+    extent: float = 0.08
+    nside: int = 4
+    levels: int = 3
+    keep: int = 8
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def spacing(self) -> float:
+        """Spacing of the coarse shifts in box sides."""
+        return 1 / (3 * self.coarse_radius)
+
+
+def volume_radius(volume: Tensor, ball: Ball) -> int:
+    """Radius up to which a prefix of coefficients reaches."""
+    return int(ball.radii[volume.shape[-1] - 1])
+
+
+class Matcher:
+    """One volume ready to be searched against."""
+
+    def __init__(self, volume: Tensor, ball3: Ball, ball2: Ball, plan: SearchPlan) -> None:
+        radius = volume_radius(volume, ball3)
+        self.plan, self.ball2 = plan, ball2
+        self.coarse_radius = min(plan.coarse_radius, radius)
+        self.fine_radius = min(plan.fine_radius, radius)
+        self._cube = Cube(volume[None], ball3, self.fine_radius)
+        self._grid = so3.ring_grid(plan.nside).to(volume.device)
+        self._slices = self.render(self._grid, self.coarse_radius)
+        self._shifts = shift_disc(plan.extent, plan.spacing).to(volume.device)
+
+    def render(self, rotations: Tensor, radius: float) -> Tensor:
+        """Slices of the volume; the `Renderer` of the search."""
+        return self._cube.slice(0, rotations, self.ball2, radius)
+
+    def coarse(self, evidence: Evidence) -> Candidates:
+        """Best grid poses of each image."""
+        seen = evidence.prefix(self.coarse_radius)
+        return coarse(seen, self._slices, self._grid, self._shifts, self.plan.keep, self.plan.dtype)
+
+    def polish(self, evidence: Evidence, start: Candidates) -> Candidates:
+        """Octree refinement of candidates down to one per image, with growing radius."""
+        plan, found = self.plan, start
+        step, spacing = so3.grid_spacing(plan.nside) / 4 * 1.3, plan.spacing / 2
+        for level in range(plan.levels):
+            growth = (self.fine_radius - self.coarse_radius) * (level + 1) / plan.levels
+            keep = max(1, plan.keep >> (level + 1)) if level < plan.levels - 1 else 1
+            offsets = shift_disc(spacing * 1.45, spacing).to(found.shifts)
+            found = refine(
+                evidence, self.render, found, step, offsets, self.coarse_radius + growth, keep
+            )
+            step, spacing = step / 2, spacing / 2
+        return found
+
+
+def search(
+    evidence: Evidence, matcher: Matcher, progress: Callable[[int], None] = lambda done: None
+) -> Candidates:
+    """Global search and polish of all images: one candidate each."""
+    parts = []
+    for start in range(0, len(evidence), BATCH):
+        part = evidence[start : start + BATCH]
+        parts.append(matcher.polish(part, matcher.coarse(part)))
+        progress(start + len(part))
+    return join(parts)
+
+
+def join(parts: list[Candidates]) -> Candidates:
+    """Candidates of consecutive batches as one."""
+    return Candidates(
+        torch.cat([p.rotations for p in parts]),
+        torch.cat([p.shifts for p in parts]),
+        torch.cat([p.scores for p in parts]),
+    )
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A map of particles: `volume` ``(p,)`` and the `fsc` of its two half-sets ``(radius,)``."""
+
+    volume: Tensor
+    fsc: Tensor
+
+
+def rebuild(
+    evidence: Evidence,
+    rotations: Tensor,
+    shifts: Tensor,
+    weights: Tensor,
+    power: Tensor,
+    radius: int,
+) -> Rebuilt:
+    """Back-project images at their poses with `weights` ``(n,)``.
+
+    Even and odd rows are half-sets.
+    """
+    halves = [Accumulator.empty(radius, evidence.data.device) for _ in range(2)]
+    used = torch.nonzero(weights > 1e-3)[:, 0]
+    for half, sums in enumerate(halves):
+        mine = used[used % 2 == half]
+        for start in range(0, len(mine), 512):
+            rows = mine[start : start + 512]
+            seen = evidence[rows].prefix(radius)
+            moved = seen.shifted(shifts[rows, None])[:, 0]
+            share = weights[rows, None]
+            sums.insert(moved * share, seen.ctf2 * share, rotations[rows], evidence.ball)
+    maps = [sums.solve(power) for sums in halves]
+    both = Accumulator(
+        halves[0].numerator + halves[1].numerator,
+        halves[0].denominator + halves[1].denominator,
+        radius,
+    )
+    ball = Ball(radius, 3, evidence.data.device)
+    return Rebuilt(both.solve(power), fsc.of_coefficients(maps[0], maps[1], ball))
