@@ -13,13 +13,9 @@ from napari_cryodeco.data.stack import ParticleStack
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.preprocess import encoder_view
 from napari_cryodeco.model.precision import choose
-from napari_cryodeco.model import precision
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
-from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
 from napari_cryodeco.train.device import choose_box
-from napari_cryodeco.train.features import FeatureStage
-from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.features import FeatureStage
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
@@ -83,28 +79,6 @@ class _Plan:
     def _joint(self, finished: Finished) -> Stage:
         volumes = _get(finished, "abinit", AbinitStage).volumes
         return JointStage(self._looks(), volumes, choose(self._config.precision, self._device))
-
-    def _features(self, finished: Finished) -> Stage:
-        classes, seed = self._config.abinitio.classes, self._config.seed
-        count = None if classes == "auto" else classes
-        run = self._run
-        return FeatureStage(run.images(), run.particles.ctf, run.geometry, count, seed)
-
-    def _abinit(self, finished: Finished) -> Stage:
-        posteriors = _get(finished, "features", FeatureStage).posteriors
-        # On a GPU the restarts would only wait for each other.
-        threads = torch.get_num_threads() if self._device.type == "cpu" else 1
-        settings, seed = self._config.abinitio, self._config.seed
-        return AbinitStage(self._looks(), posteriors, settings, seed, threads)
-
-    def _joint(self, finished: Finished) -> Stage:
-        dtype = precision.choose(self._config.precision, self._device)
-        return JointStage(self._looks(), _get(finished, "abinit", AbinitStage).volumes, dtype)
-
-    def _looks(self) -> Looks:
-        run, geometry = self._run, self._run.geometry
-        radius = search_radius(geometry)
-        return Looks(run.images(), run.particles.ctf, geometry, radius, self._device)
 
     def _subspace(self, finished: Finished) -> Stage:
         geometry = self._run.geometry
