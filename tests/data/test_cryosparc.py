@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_cryodeco.data import cryosparc, star_export, table
 from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.explore import subset
 
 
 def test_a_refinement_is_read_in_our_units(cs_job: Path) -> None:
@@ -168,3 +169,23 @@ def test_a_number_that_is_none_names_its_row(cs_job: Path, cs_saver) -> None:
     rows["ctf/df1_A"][2] = np.nan
     with pytest.raises(ValueError, match=r"row 3: ctf/df1_A is no finite number"):
         read_particles(cs_saver(cs_job, rows))
+
+
+def test_a_subset_is_read_back_and_stays_out_of_the_job(cs_job: Path, tmp_path: Path) -> None:
+    particles = read_particles(cs_job)
+    written = subset.write(np.array([5, 1]), particles, tmp_path / "subset.cs")
+    assert written.count == 2
+    assert np.load(written.path)["uid"].tolist() == np.load(cs_job)["uid"][[1, 5]].tolist()
+    again = read_particles(written.path, datadir=tmp_path / "P1")
+    assert again.slice_of.tolist() == particles.slice_of[[1, 5]].tolist()
+    star = subset.write(np.array([5, 1]), particles, tmp_path / "subset.star")
+    assert read_particles(star.path).slice_of.tolist() == again.slice_of.tolist()
+    (cs_job.parent / "job.json").touch()
+    with pytest.raises(ValueError, match=r"the folder of a job"):
+        subset.write(np.array([1]), particles, cs_job.parent / "subset.cs")
+
+
+def test_a_cs_takes_no_relion_columns(cs_job: Path, tmp_path: Path) -> None:
+    columns = {"rlnClassNumber": np.array([1])}
+    with pytest.raises(ValueError, match=r"written to .star files only"):
+        subset.write(np.array([1]), read_particles(cs_job), tmp_path / "subset.cs", columns)

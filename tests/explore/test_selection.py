@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import mrcfile
@@ -282,3 +285,27 @@ def test_a_failed_read_back_leaves_nothing(
     with pytest.raises(OSError, match="does not read back"):
         selection.write(np.array([1]), chosen, tmp_path / "a.star")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(shutil.which("relion_star_handler") is None, reason="RELION is not installed")
+def test_relion_reads_and_counts_the_subset(chosen: Particles, tmp_path: Path) -> None:
+    """More, with maps, is measured in benchmarks/relion_roundtrip.py."""
+    rows = np.arange(1, 60, 4)
+    columns = {"rlnClassNumber": rows % 3 + 1}
+    written = selection.write(rows, chosen, tmp_path / "subset.star", columns)
+    command = ["relion_star_handler", "--i", written.path.name, "--o", "relion.star"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    theirs, ours = (
+        starfile.read(path)["particles"] for path in (tmp_path / "relion.star", written.path)
+    )
+    assert len(theirs) == len(rows)
+    assert theirs["rlnImageName"].tolist() == ours["rlnImageName"].tolist()
+    assert theirs["rlnClassNumber"].tolist() == (rows % 3 + 1).tolist()
+
+
+def test_a_read_only_folder_is_told(chosen: Particles, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root writes everywhere")
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="read-only; choose one you may write to"):
+        selection.write(np.array([1]), chosen, tmp_path / "subset.star")

@@ -77,7 +77,7 @@ class Block:
         return replace(self, rows=[self.rows[row] for row in some], row_lines=lines)
 
     def _flat(self, start: int, path: Path) -> list[str]:
-        """Values of a chunk of rows one after the other, each row ended by a mark that no value is."""
+        """Values of a chunk of rows one after the other; a mark that no value is ends each row."""
         rows = self.rows[start : start + _CHUNK]
         width = len(self.labels)
         text = _MARK.join(rows)
