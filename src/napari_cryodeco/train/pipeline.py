@@ -12,7 +12,6 @@ from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.stack import ParticleStack
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.preprocess import encoder_view
-from napari_cryodeco.model.precision import choose
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
 from napari_cryodeco.train.device import choose_box
