@@ -12,6 +12,7 @@ from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.stack import ParticleStack
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.preprocess import encoder_view
+from napari_cryodeco.model import precision
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
 from napari_cryodeco.train.device import choose_box
@@ -77,7 +78,9 @@ class _Plan:
 
     def _joint(self, finished: Finished) -> Stage:
         volumes = _get(finished, "abinit", AbinitStage).volumes
-        return JointStage(self._looks(), volumes, choose(self._config.precision, self._device))
+        return JointStage(
+            self._looks(), volumes, precision.choose(self._config.precision, self._device)
+        )
 
     def _subspace(self, finished: Finished) -> Stage:
         geometry = self._run.geometry
