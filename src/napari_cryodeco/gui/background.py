@@ -76,22 +76,21 @@ class Task(QObject):
             try:
                 answer = function(self._report)
             except EXPECTED as error:
-                self._tell(self.failed, _sentence(error))
+                self._tell("failed", _sentence(error))
             else:
-                self._tell(self.returned, answer)
+                self._tell("returned", answer)
             finally:
                 self._thread = None
-                self._tell(self.ended)
+                self._tell("ended")
 
     def _report(self, done: int, of: int) -> None:
         if self._cancel.is_set():
             raise Cancelled
-        self._tell(self.progressed, done, of)
+        self._tell("progressed", done, of)
 
-    @staticmethod
-    def _tell(signal: Any, *values: Any) -> None:
+    def _tell(self, signal: str, *values: Any) -> None:
         with suppress(RuntimeError):  # Qt: the C++ object behind the signal is gone
-            signal.emit(*values)
+            getattr(self, signal).emit(*values)
 
 
 def _sentence(error: BaseException) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import napari
 
+from napari_cryodeco.gui.docking import tabbed
+
 if TYPE_CHECKING:
     from napari import Viewer
     from qtpy.QtWidgets import QWidget
@@ -23,28 +25,28 @@ def reconstruct_widget() -> QWidget:
 
     panel = ReconstructPanel()
     panel.explore_requested.connect(open_explorer)
-    return panel
+    return tabbed(panel)
 
 
 def explorer_widget() -> QWidget:
     """Make the Explorer panel: scatter, lasso, live map."""
     from napari_cryodeco.gui.explorer_panel import ExplorerPanel
 
-    return ExplorerPanel(_viewer())
+    return tabbed(ExplorerPanel(_viewer()))
 
 
 def movie_widget() -> QWidget:
     """Make the Movie panel: a path through z as moving map and as files."""
     from napari_cryodeco.gui.movie_panel import MoviePanel
 
-    return MoviePanel(_viewer())
+    return tabbed(MoviePanel(_viewer()))
 
 
 def export_widget() -> QWidget:
     """Make the Export panel: particles, maps, whole runs."""
     from napari_cryodeco.gui.export_panel import ExportPanel
 
-    return ExportPanel(_viewer())
+    return tabbed(ExportPanel(_viewer()))
 
 
 def open_explorer(run: Path) -> None:

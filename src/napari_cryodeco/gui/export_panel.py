@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.docking import scrolled
 from napari_cryodeco.gui.editors import PathEditor
 from napari_cryodeco.gui.export_choice import (
     CRYOSPARC,
@@ -94,7 +95,8 @@ class ExportPanel(QWidget):
         )
         for widget, hint in hints:
             widget.setToolTip(f"<qt>{hint}</qt>")
-        column = QVBoxLayout(self)
+        page = QWidget()
+        column = QVBoxLayout(page)
         column.setContentsMargins(8, 8, 8, 8)
         column.addWidget(self._particles_box())
         column.addWidget(_box("Maps of the clusters", self.maps_folder, self.write_maps))
@@ -105,6 +107,9 @@ class ExportPanel(QWidget):
         column.addLayout(row)
         column.addWidget(self.result)
         column.addStretch()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scrolled(page))
         self.setMinimumWidth(320)
 
     def _particles_box(self) -> QGroupBox:

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 NAME = "decoded map"
 LEVELS = (0.5, 12.0)  # σ; vispy's iso shader is ten times slower below 0.2
+# napari draws z, y, x as a right-handed system, so x, y, z as a left-handed one: a molecule is
+# its own mirror image there. With z pointing away the hand is the one that ChimeraX and RELION show.
+RIGHT_HANDED = ("away", "down", "right")
+# Seen so, the triangles turn the other way and napari lights them from behind. Vertices mirrored in
+# z, and mirrored back by the layer's transform, are where they were and lit from the front.
+_MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 _SOFTWARE = ("llvmpipe", "softpipe", "swiftshader", "software")
 _GREY_BLUE = Colormap([[0.30, 0.40, 0.52], [0.62, 0.74, 0.86], [0.93, 0.96, 0.99]], name="cryodeco")
 
@@ -127,9 +133,10 @@ class MapView:
         viewer.dims.ndisplay = 3
         layer = self._new_mesh() if self._mesh else self._new_volume()
         viewer.add_layer(layer)
+        camera = getattr(viewer, "scene", viewer).camera  # napari ≥ 0.9 has it on the scene
+        camera.orientation = RIGHT_HANDED
         if first:
             viewer.reset_view()
-            camera = getattr(viewer, "scene", viewer).camera  # napari ≥ 0.9 has it on the scene
             camera.angles = (10.0, -25.0, 65.0)
         return layer
 
@@ -150,15 +157,15 @@ class MapView:
 
     def _new_mesh(self) -> Surface:
         data, voxel = self._map()
-        vertices, faces = isosurface(data, self.level, most_faces=None)
         return Surface(
-            (vertices, faces, np.ones(len(vertices), np.float32)),
+            _triangles(data, self.level, None),
             name=NAME,
             colormap=_GREY_BLUE,
             contrast_limits=(0.0, 2.0),
             shading="smooth",
             scale=(voxel,) * 3,
-            translate=_corner(data, voxel),
+            translate=_corner(data, voxel) * _MIRROR,
+            affine=np.diag([*_MIRROR, 1.0]),
             units=("angstrom",) * 3,
         )
 
@@ -169,10 +176,9 @@ class MapView:
 
     def _show_mesh(self, layer: Surface) -> None:
         data, voxel = self._map()
-        vertices, faces = isosurface(data, self.level, None if self._smooth else COARSE_FACES)
         layer.shading = "smooth" if self._smooth else "flat"
-        layer.data = (vertices, faces, np.ones(len(vertices), np.float32))
-        layer.scale, layer.translate = (voxel,) * 3, _corner(data, voxel)
+        layer.data = _triangles(data, self.level, None if self._smooth else COARSE_FACES)
+        layer.scale, layer.translate = (voxel,) * 3, _corner(data, voxel) * _MIRROR
 
     def _map(self) -> tuple[NDArray[np.float32], float]:
         if self._shown is None:
@@ -180,9 +186,17 @@ class MapView:
         return self._shown
 
 
-def _corner(data: NDArray[Any], voxel: float) -> tuple[float, ...]:
+def _corner(data: NDArray[Any], voxel: float) -> NDArray[np.floating[Any]]:
     """World position of voxel 0: the centre of a map is voxel ``b // 2``, at any box size."""
-    return tuple(-(side // 2) * voxel for side in data.shape)
+    return np.array([-(side // 2) * voxel for side in data.shape])
+
+
+def _triangles(
+    data: NDArray[np.float32], level: float, most_faces: int | None
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """What a Surface layer wants: vertices, faces, values; z mirrored (see `_MIRROR`)."""
+    vertices, faces = isosurface(data, level, most_faces)
+    return vertices * _MIRROR, faces, np.ones(len(vertices), np.float32)
 
 
 _views: dict[int, MapView] = {}

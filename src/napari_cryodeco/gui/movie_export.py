@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryodeco.atomic import refuse_existing
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.camera import camera_rotation
 from napari_cryodeco.gui.editors import PathEditor
@@ -48,9 +49,10 @@ class Kind:
 KINDS = (
     Kind("MP4 movie", ".mp4"),
     Kind("GIF movie", ".gif"),
-    Kind("PNG pictures", ""),
+    Kind("PNG pictures and maps", ""),
     Kind("MRC maps", "", is_maps=True),
 )
+PAPERS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,7 @@ class Look:
     side: int
     fps: int
     to_and_fro: bool
+    background: tuple[int, int, int]
 
 
 class MovieExport(QWidget):
@@ -78,6 +81,7 @@ class MovieExport(QWidget):
         self.side = QSpinBox()
         self.fps = QSpinBox()
         self.to_and_fro = QCheckBox("to and fro")
+        self.paper = QComboBox()
         self.target = PathEditor(False, "file or folder to write", save=True)
         self.write = QPushButton("Export movie")
         self.cancel = QPushButton("Cancel")
@@ -104,17 +108,23 @@ class MovieExport(QWidget):
         self.fps.setSuffix(" fps")
         self.fps.setToolTip("Frames per second of the movie")
         self.to_and_fro.setToolTip("The movie runs back to its beginning")
+        self.paper.addItems(list(PAPERS))
+        self.paper.setToolTip("Background of the pictures")
         self.write.setToolTip("Draw every frame from where the camera of the window stands")
         self.bar.hide()
         self.cancel.hide()
         self.result.setWordWrap(True)
         self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         sizes = QHBoxLayout()
-        for widget in (self.side, self.fps, self.to_and_fro):
+        for widget in (self.side, self.fps):
             sizes.addWidget(widget)
+        looks = QHBoxLayout()
+        for widget in (self.paper, self.to_and_fro):
+            looks.addWidget(widget)
         rows = QFormLayout()
         rows.addRow("Format", self.kind)
         rows.addRow("Pictures", sizes)
+        rows.addRow("Paper", looks)
         rows.addRow("File", self.target)
         buttons = QHBoxLayout()
         buttons.addWidget(self.write, 1)
@@ -151,14 +161,18 @@ class MovieExport(QWidget):
     def _refresh(self, *_: object) -> None:
         there = self._clip is not None and self.target.value() is not None
         self.write.setEnabled(there and not self._task.busy)
-        for widget in (self.side, self.fps, self.to_and_fro):
+        for widget in (self.side, self.fps, self.to_and_fro, self.paper):
             widget.setEnabled(not self._kind.is_maps)
 
     def _export(self) -> None:
         self.result.setText("")
+        if self.target.value().suffix.lower() != self._kind.suffix:
+            ending = f"ends in {self._kind.suffix}" if self._kind.suffix else "is a folder"
+            self._failed(f"{self.target.value().name}: {self._kind.name} {ending}.")
+            return
         rotation = camera_rotation(self._viewer)
         numbers = (self.side.value(), self.fps.value(), self.to_and_fro.isChecked())
-        look = Look(rotation, self._map.level, *numbers)
+        look = Look(rotation, self._map.level, *numbers, PAPERS[self.paper.currentText()])
         work = _write_maps if self._kind.is_maps else _write_pictures
         self._task.start(partial(work, self._clip, self.target.value(), look))
         self.bar.setRange(0, 0)
@@ -198,5 +212,15 @@ def _write_maps(clip: Clip, target: Path, look: Look, report: Report) -> str:
 
 
 def _write_pictures(clip: Clip, target: Path, look: Look, report: Report) -> str:
+    refuse_existing(target, overwrite=False)  # now, and not after all frames are drawn
+    from napari_cryodeco.explore.movie import MovieOptions, film
+    from napari_cryodeco.explore.render import Style, View
 
-    return f"{target} written."
+    options = MovieOptions(
+        level=look.level,
+        loop="ping-pong" if look.to_and_fro else "once",
+        view=View(rotation=look.rotation, size=(look.side, look.side)),
+        style=Style(background=look.background),
+    )
+    film(target, clip.volumes, clip.path, clip.supported, look.fps, options, report)
+    return f"{target}: {len(clip.volumes)} frames written."

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
+from napari_cryodeco.gui.docking import scrolled
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.movie_export import MovieExport
 from napari_cryodeco.gui.path_chooser import Anchor, PathChooser
@@ -76,7 +77,8 @@ class MoviePanel(QWidget):
         buttons.addWidget(self.detail)
         buttons.addWidget(self.decode, 1)
         buttons.addWidget(self.cancel)
-        column = QVBoxLayout(self)
+        page = QWidget()
+        column = QVBoxLayout(page)
         column.setContentsMargins(8, 8, 8, 8)
         column.addWidget(self.chooser)
         column.addLayout(buttons)
@@ -87,6 +89,9 @@ class MoviePanel(QWidget):
         column.addWidget(_line())
         column.addWidget(self.export)
         column.addStretch()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scrolled(page))
         self.setMinimumWidth(320)
 
     def _connect(self) -> None:

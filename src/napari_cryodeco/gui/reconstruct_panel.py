@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QSettings, Qt, Signal
 from qtpy.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QSplitter,
     QVBoxLayout,
     QWidget,
@@ -28,6 +26,7 @@ from qtpy.QtWidgets import (
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.devices import Device, list_devices
+from napari_cryodeco.gui.docking import scrolled
 from napari_cryodeco.gui.editors import ChoiceEditor, PathEditor
 from napari_cryodeco.gui.form import ModelForm
 from napari_cryodeco.gui.progress_view import LogDialog, ProgressView
@@ -155,17 +154,11 @@ class ReconstructPanel(QWidget):
             show_error(sentence)
 
     def _lay_out(self) -> None:
-        settings = QScrollArea()
-        settings.setWidgetResizable(True)
-        settings.setFrameShape(QFrame.Shape.NoFrame)
-        settings.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         page = QWidget()
         rows = QVBoxLayout(page)
         rows.setContentsMargins(0, 0, 6, 0)
         rows.addWidget(self.form)
         rows.addStretch()
-        settings.setWidget(page)
-
         below = QWidget()
         column = QVBoxLayout(below)
         column.setContentsMargins(0, 4, 0, 0)
@@ -194,7 +187,7 @@ class ReconstructPanel(QWidget):
         column.addWidget(self.explore)
 
         parts = QSplitter(Qt.Orientation.Vertical)
-        parts.addWidget(settings)
+        parts.addWidget(scrolled(page))
         parts.addWidget(below)
         parts.setChildrenCollapsible(False)
         parts.setStretchFactor(0, 1)
