@@ -209,6 +209,10 @@ def test_a_missing_stack_is_named(relion: Path) -> None:
         (("0.070000     2.000000", "0.070000     2.100000"), "row 3 has a pixel size of 2.1 Å"),
         (("2.000000           16 ", "2.000000           32 "), "row 1 says a box of 32 px"),
         (("_rlnImagePixelSize", "_rlnNo"), "gives no pixel size"),
+        (
+            ("_rlnImageDimensionality", "_rlnCtfDataAreCtfPremultiplied"),
+            "row 1: rlnCtfDataAreCtfPremultiplied says that the images are CTF-corrected",
+        ),
         (("_rlnImageName", "_rlnNo"), "has no column rlnImageName"),
         (("_rlnCoordinateX", "_rlnTomoName"), "lists subtomograms"),
     ],

@@ -28,7 +28,9 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS_ANGST = ("rlnOriginXAngst", "rlnOriginYAngst")
 ORIGINS_PIXELS = ("rlnOriginX", "rlnOriginY")
 PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize", "rlnDetectorPixelSize", "rlnMagnification")
+CORRECTED = ("rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped")
 _OPTIONAL = (
+    *CORRECTED,
     *("rlnPhaseShift", "rlnImageSize"),
     *(*PIXEL_SIZES, *ANGLES, *ORIGINS_ANGST, *ORIGINS_PIXELS),
 )
@@ -51,6 +53,7 @@ def read(path: Path, datadir: Path | None = None) -> Particles:
             f"{path} has no column {', '.join(missing)}: estimate the CTF and extract the "
             "particles again with it."
         )
+    _refuse_corrected(path, numbers)
     images = index_images(path, names, slices, datadir)
     pixel_size = common_pixel_size(path, _pixel_sizes(path, numbers))
     if "rlnImageSize" in numbers:
@@ -65,6 +68,15 @@ def read(path: Path, datadir: Path | None = None) -> Particles:
         box=images.box,
         pixel_size=pixel_size,
     )
+
+
+def _refuse_corrected(path: Path, numbers: Mapping[str, np.ndarray]) -> None:
+    for label in CORRECTED:
+        if label in numbers and numbers[label].any():
+            raise ValueError(
+                f"{path}, row {int(numbers[label].argmax()) + 1}: {label} says that the images are "
+                "CTF-corrected already; extract the particles again without that."
+            )
 
 
 def _pixel_sizes(path: Path, numbers: Mapping[str, np.ndarray]) -> np.ndarray:
