@@ -24,12 +24,10 @@ from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.hartley import hartley, inverse_hartley
 from napari_cryodeco.imaging.poses import Poses
-from napari_cryodeco.train.stages import Reporter, generator
 
 _ITERATIONS, _GRADIENT_STEPS = 8, 2
 _MOST_ROWS = 2_000_000  # Fourier points of all fitted images: about 500 MB of interpolation weights
 _HELD_OUT = 0.15
-_MOST_RADIUS = 16  # beyond it the field learns from the images
 
 
 @dataclass(frozen=True)
@@ -88,9 +86,10 @@ class Observations:
         poses: Poses,
         geometry: Geometry,
         radius: int,
-        device: torch.device | str = "cpu",
     ) -> None:
-        self.device = torch.device(device)
+        device = poses.shifts.device  # of the computation; "mps" has no sparse products
+        self.device = torch.device("cpu") if device.type == "mps" else device
+        ctf, poses = ctf.to(self.device), poses.to(self.device)
         self.disc = Ball(geometry.radius, 2, self.device)
         self.points = self.disc.count(radius)
         self.images, self.ctf, self.poses, self.geometry = images, ctf, poses, geometry
@@ -335,74 +334,3 @@ def _coordinates(seen: Observations, maps: Tensor) -> tuple[Tensor, Tensor]:
         means.append(posterior.mean)
         precisions.append(1 / posterior.covariance.diagonal(dim1=-2, dim2=-1))
     return torch.cat(means), torch.cat(precisions)
-
-
-class SubspaceStage:
-    """The linear start of the latents, in one unit.
-
-    Parameters
-    ----------
-    images
-        ``(n, p)`` float16 working coefficients on ``Ball(geometry.radius, 2)``, noise about 1.
-    ctf, poses, geometry
-        Of the particles.
-    size
-        Length of z.
-    seed
-        Of the random start.
-    posteriors
-        ``(n, K)`` class memberships to start from, if there are classes.
-    device
-        Where to compute; "mps" has no sparse products and falls back to the CPU.
-    """
-
-    name = "subspace"
-
-    def __init__(
-        self,
-        images: Tensor,
-        ctf: Ctf,
-        poses: Poses,
-        geometry: Geometry,
-        size: int,
-        seed: int,
-        posteriors: Tensor | None = None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        where = torch.device("cpu") if torch.device(device).type == "mps" else torch.device(device)
-        radius = min(geometry.radius, _MOST_RADIUS)
-        self._seen = Observations(images, ctf.to(where), poses.to(where), geometry, radius, where)
-        self._size, self._seed, self._posteriors = size, seed, posteriors
-        self._model: LinearModel | None = None
-
-    def units(self) -> int:
-        """Count one unit."""
-        return 1
-
-    def load(self, tensors: dict[str, Tensor] | None) -> None:
-        """Begin, or take the fitted model back."""
-        self._model = None if tensors is None else LinearModel.of_tensors(tensors)
-
-    def advance(self, unit: int, report: Reporter) -> None:
-        """Fit the model."""
-        drawn = generator(self._seed, self.name, unit)
-        model = fit(self._seen, self._size, drawn, self._posteriors, report.step)
-        report.metric("components", float((model.reliability > 0).sum()))
-        self._model = model
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Give the fitted model."""
-        return self.model.tensors()
-
-    @property
-    def model(self) -> LinearModel:
-        """The fitted model.
-
-        Raises
-        ------
-        RuntimeError
-            If it is not fitted yet.
-        """
-        if self._model is None:
-            raise RuntimeError("The linear model is not fitted yet.")
-        return self._model
