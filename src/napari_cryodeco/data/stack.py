@@ -139,7 +139,7 @@ def write_working_copy(
             file, {"descr": "<f2", "fortran_order": False, "shape": shape}
         )
         for rows, images in stack.batches():
-            _write_half(file, observe(fourier_crop(images, box), ball, sigma), particles, rows)
+            _write_half(file, observe(_cropped(images, box), ball, sigma), particles, rows)
             if progress is not None:
                 progress(int(rows[-1]) + 1, len(particles))
     pixel_size = particles.pixel_size * particles.box / box
@@ -150,7 +150,7 @@ def write_working_copy(
 def _sample_noise(stack: ParticleStack, box: int) -> float:
     rows = torch.linspace(0, len(stack) - 1, min(_NOISE_SAMPLE, len(stack))).long()
     size = max(1, _BATCH_PIXELS // stack.particles.box**2)
-    cropped = torch.cat([fourier_crop(stack.read(part), box) for part in rows.split(size)])
+    cropped = torch.cat([_cropped(stack.read(part), box) for part in rows.split(size)])
     sigma = noise_level(cropped)
     if box < stack.particles.box:
         sigma *= box / (box - 1)  # cropping emptied the Nyquist row and column of their noise
@@ -161,6 +161,10 @@ def _sample_noise(stack: ParticleStack, box: int) -> float:
             "extract the particles without a mask."
         )
     return sigma
+
+
+def _cropped(images: Tensor, box: int) -> Tensor:
+    return images if images.shape[-1] == box else fourier_crop(images, box)
 
 
 def _write_half(file: BinaryIO, coefficients: Tensor, particles: Particles, rows: Tensor) -> None:
