@@ -184,9 +184,12 @@ class RefineStage:
         return torch.stack([here * cosine + there * sine, there * cosine - here * sine], 1)
 
     def _variance(self) -> Tensor:
-        """Prior variance of each latent; a tenth of the widest for those the start leaves empty."""
+        """Prior variance of each latent; a tenth of the widest for those the start leaves empty.
+
+        A start that found nothing that varies leaves all empty: the widest is then 1.
+        """
         spread = self._start.coordinates.std(0)
-        return spread.clamp_min(0.1 * float(spread.max())) ** 2
+        return spread.clamp_min(0.1 * (float(spread.max()) or 1.0)) ** 2
 
     @property
     def latents(self) -> Tensor:
