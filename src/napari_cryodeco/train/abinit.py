@@ -44,7 +44,7 @@ class Looks:
         """Evidence of some particles, float32, on the device."""
         ball = Ball(self.radius, 2)
         ctf = self.ctf[rows].at(ball.frequencies(self.geometry.box, self.geometry.pixel_size))
-        images = self.images[rows, : len(ball)].float()
+        images = self.images[:, : len(ball)][rows].float()
         return Evidence.of(images.to(self.device), ctf.to(self.device), ball.to(self.device))
 
     def power(self) -> Tensor:
@@ -53,7 +53,7 @@ class Looks:
         rows = torch.linspace(0, n - 1, min(n, 4000)).long()
         ball = Ball(self.radius, 2)
         ctf = self.ctf[rows].at(ball.frequencies(self.geometry.box, self.geometry.pixel_size))
-        images = self.images[rows, : len(ball)].float()
+        images = self.images[:, : len(ball)][rows].float()
         return signal_power(images, ctf, ball, self.radius).to(self.device)
 
 

@@ -89,7 +89,7 @@ def mix(features: Tensor, classes: int | None, seed: int, most: int = 8) -> Mixt
     counts = range(1, min(most, len(points) // 10 or 1) + 1) if classes is None else [classes]
     fits, criterion = [], []
     for count in counts:
-        model = GaussianMixture(count, n_init=4, random_state=seed, reg_covar=1e-3).fit(sample)
+        model = GaussianMixture(count, n_init=2, random_state=seed, reg_covar=1e-3).fit(sample)
         posterior = model.predict_proba(sample)
         entropy = -(posterior * np.log(posterior + 1e-12)).sum()
         fits.append(model)

@@ -17,6 +17,7 @@ from napari_cryodeco.train.stages import Reporter
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
 PLANS = ((9, 12), (10, 14), (11, 16), (11, 16))
+"""Coarse and fine radius of each pass."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class JointStage:
     def __init__(self, looks: Looks, volumes: Tensor, dtype: torch.dtype = torch.float32) -> None:
         self._looks, self._dtype = looks, dtype
         self._start = volumes
+        # one species was sharpened on its own already: the last passes are enough
+        self._plans = PLANS if len(volumes) > 1 else PLANS[2:]
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
         """Count the passes."""
-        return len(PLANS)
+        return len(self._plans)
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
         """Take up the volumes and poses after the last pass."""
@@ -88,7 +91,7 @@ class JointStage:
     def advance(self, unit: int, report: Reporter) -> None:
         """Match every particle with every volume, then rebuild the volumes."""
         looks = self._looks
-        coarse_radius, fine_radius = (min(radius, looks.radius) for radius in PLANS[unit])
+        coarse_radius, fine_radius = (min(radius, looks.radius) for radius in self._plans[unit])
         plan = SearchPlan(coarse_radius, fine_radius, keep=4, dtype=self._dtype)
         ball3 = Ball(looks.radius, 3, looks.device)
         evidence = looks.evidence(torch.arange(len(looks.images)))

@@ -1,0 +1,128 @@
+"""Ab initio on images of two very different bodies: clusters, volumes and classes from nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from napari_cryodeco.config import AbinitioConfig
+from napari_cryodeco.imaging import so3
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.ctf import Ctf
+from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.imaging.spectrum import signal_power
+from napari_cryodeco.train.abinit import AbinitStage, Looks, side_by_side
+from napari_cryodeco.train.features import FeatureStage, without_defocus
+from napari_cryodeco.train.joint import JointStage
+from napari_cryodeco.train.single import StartPlan
+from napari_cryodeco.train.stages import Silent
+
+BOX, PIXEL, RADIUS, COUNT = 28, 8.0, 9, 120
+
+
+def bodies() -> list[torch.Tensor]:
+    """A long bent rod and a small ball, in pixels."""
+    t = torch.linspace(-1, 1, 30)
+    rod = torch.stack([6 * t, 2.5 * t**2, torch.zeros_like(t)], 1)
+    ball = torch.randn(30, 3, generator=torch.Generator().manual_seed(3)) * 1.2
+    return [rod - rod.mean(0), ball - ball.mean(0)]
+
+
+@pytest.fixture(scope="module")
+def mixture() -> tuple[Looks, np.ndarray]:
+    """Images of both, half each, with CTF, small shifts and noise 1."""
+    generator = torch.Generator().manual_seed(1)
+    labels = np.arange(COUNT) % 2
+    rotations = so3.random_rotations(COUNT, generator)
+    ball = Ball(RADIUS, 2)
+    column = torch.ones(COUNT, dtype=torch.float64)
+    defocus = 8000 + 12000 * torch.rand(COUNT, generator=generator).double()
+    ctf = Ctf(defocus, defocus, 0 * column, 300 * column, 2.7 * column, 0.1 * column, 0 * column)
+    k = ball.points.float()
+    width = torch.exp(-2 * (torch.pi * k.norm(dim=1) / BOX) ** 2)
+    clean = torch.empty(COUNT, len(ball))
+    for i in range(COUNT):
+        where = (bodies()[labels[i]] @ rotations[i].T)[:, :2]
+        phase = 2 * torch.pi * k @ where.T / BOX
+        clean[i] = (phase.cos() + phase.sin()).sum(1) * width
+    shifts = (torch.rand(COUNT, 2, generator=generator) - 0.5) * 0.04
+    images = ball.shift(clean * ctf.at(ball.frequencies(BOX, PIXEL)), shifts)
+    images = images * 1.5 + torch.randn(images.shape, generator=generator)
+    geometry = Geometry(BOX, PIXEL, RADIUS, float(BOX), BOX, PIXEL)
+    return Looks(images, ctf, geometry, RADIUS, torch.device("cpu")), labels
+
+
+def feature_stage(looks: Looks, classes: int | None) -> FeatureStage:
+    stage = FeatureStage(looks.images, looks.ctf, looks.geometry, classes, seed=0)
+    stage.load(None)
+    stage.advance(0, Silent())
+    return stage
+
+
+def test_features_separate_a_rod_from_a_ball(mixture):
+    looks, labels = mixture
+    posteriors = feature_stage(looks, 2).posteriors
+    assert adjusted_rand_score(labels, posteriors.argmax(1)) > 0.8
+
+
+def test_the_number_of_species_is_found_and_one_is_one(mixture):
+    looks, labels = mixture
+    assert feature_stage(looks, None).posteriors.shape[1] == 2
+    assert feature_stage(looks, 1).posteriors.shape == (COUNT, 1)
+
+
+def test_too_many_species_for_the_particles_is_a_sentence(mixture):
+    looks, _ = mixture
+    with pytest.raises(ValueError, match="too few for 60 species"):
+        feature_stage(looks, 60)
+
+
+def test_what_the_defocus_predicts_is_taken_out(mixture):
+    looks, _ = mixture
+    defocus = looks.ctf.defocus_u
+    wave = torch.stack([(defocus / 1e4) ** 2, torch.randn(COUNT).double()], 1)
+    rest = without_defocus(wave.float(), looks.ctf)
+    correlation = np.corrcoef(rest[:, 1].numpy(), ((defocus / 1e4) ** 2).numpy())[0, 1]
+    assert abs(correlation) < 0.05
+
+
+def test_signal_power_is_that_of_the_clean_slices(mixture):
+    looks, _ = mixture
+    ball = Ball(RADIUS, 2)
+    ctf = torch.full((400, len(ball)), 0.7)
+    clean = torch.randn(400, len(ball)) * 3
+    noisy = clean * ctf + torch.randn(400, len(ball))
+    power = signal_power(noisy, ctf, ball, RADIUS)[1:]
+    assert torch.allclose(power, torch.full_like(power, 9.0), rtol=0.2)
+
+
+def test_classes_from_nothing_and_the_same_after_a_restart(mixture, monkeypatch):
+    looks, labels = mixture
+    short = StartPlan(steps=60, batch=24, last=6)
+    monkeypatch.setattr("napari_cryodeco.train.abinit.StartPlan", lambda last: short)
+    posteriors = feature_stage(looks, 2).posteriors
+    config = AbinitioConfig(classes=2, restarts=2)
+    whole = AbinitStage(looks, posteriors, config, seed=4, threads=2)
+    whole.load(None)
+    whole.advance(0, Silent())
+    saved = {name: value.clone() for name, value in whole.tensors().items()}
+    whole.advance(1, Silent())
+    resumed = AbinitStage(looks, posteriors, config, seed=4, threads=1)
+    resumed.load(saved)
+    resumed.advance(1, Silent())
+    assert torch.equal(resumed.volumes, whole.volumes)
+    joint = JointStage(looks, whole.volumes)
+    joint.load(None)
+    joint.advance(0, Silent())
+    assignment = joint.assignment()
+    assert adjusted_rand_score(labels, assignment.posteriors.argmax(1)) > 0.9
+    assert torch.allclose(assignment.posteriors.sum(1), torch.ones(COUNT), atol=1e-5)
+    assert assignment.poses.shifts.abs().max() < 0.2 * looks.geometry.length
+
+
+def test_work_side_by_side_keeps_its_order_and_the_threads():
+    before = torch.get_num_threads()
+    assert side_by_side(lambda i: i * i, 5, 2) == [0, 1, 4, 9, 16]
+    assert torch.get_num_threads() == before
