@@ -112,6 +112,26 @@ def test_old_points_are_forgotten(
     assert len(blob.evaluated) == 4
 
 
+def test_maps_decoded_together_are_those_decoded_alone(blob: Blob, decoder: VolumeDecoder) -> None:
+    requests = [
+        VolumeRequest(np.array([float(z)]), box=box, low_pass=filtered)
+        for z, box, filtered in [
+            (0, 32, None),
+            (3, 24, None),
+            (6, 64, 20.0),
+            (9, 32, None),
+            (1, 32, 9),
+        ]
+    ]
+    together = list(decoder.decode_many(requests))
+    assert len(blob.evaluated) == 2  # four in one pass, one in the next
+    for request, volume in zip(requests, together, strict=True):
+        alone = VolumeDecoder((Blob(), GEOMETRY)).decode(request)
+        assert volume.voxel_size == alone.voxel_size
+        np.testing.assert_allclose(volume.data, alone.data, atol=1e-6)
+    assert list(decoder.decode_many([])) == []
+
+
 def test_many_threads_get_their_own_answers(decoder: VolumeDecoder) -> None:
     answers: dict[int, np.ndarray] = {}
 

@@ -17,6 +17,24 @@ def scale_bar_length(width: float) -> float:
     return max(step * decade for step in (1, 2, 5) if step * decade <= quarter)
 
 
+def _write_angstroms(
+    pen: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    length: float,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    ink: tuple[int, int, int],
+) -> None:
+    """Write a length in Å at `at`; the font that ships with Pillow has no ring: draw it."""
+    text = f"{length:g} A"
+    pen.text(at, text, fill=ink, font=font, anchor="ms")
+    left, top, right, _ = pen.textbbox(at, text, font=font, anchor="ms")
+    half = pen.textlength("A", font=font) / 2
+    radius = max(1.5, (right - left) / len(text) / 4)
+    middle = right - half
+    ring = (middle - radius, top - 2 * radius - 1, middle + radius, top - 1)
+    pen.ellipse(ring, outline=ink, width=max(1, round(radius / 2.5)))
+
+
 def annotate(
     frame: np.ndarray, caption: str = "", pixel_size: float | None = None, warning: str = ""
 ) -> np.ndarray:
@@ -46,6 +64,5 @@ def annotate(
         end = margin + round(length / pixel_size)
         top = height - margin - max(3, height // 120)
         pen.rectangle((margin, top, end, height - margin), fill=ink)
-        label = f"{length:g} Å"
-        pen.text(((margin + end) / 2, top - size // 3), label, fill=ink, font=font, anchor="ms")
+        _write_angstroms(pen, ((margin + end) / 2, top - size / 3), length, font, ink)
     return np.asarray(picture)

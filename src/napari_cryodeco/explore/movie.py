@@ -125,10 +125,11 @@ def write_movie(
     refuse_existing(path, overwrite)
     count = len(walk)
     tell = _stoppable(progress, stop)
-    decoder = VolumeDecoder(epoch.field_path, options.device)
+    decoder = VolumeDecoder(epoch.field_path, options.device, "auto")
     volumes = []
-    for z in walk.points:
-        volumes.append(decoder.decode(VolumeRequest(z, low_pass=options.low_pass)))
+    requests = [VolumeRequest(z, low_pass=options.low_pass) for z in walk.points]
+    for volume in decoder.decode_many(requests):
+        volumes.append(volume)
         tell(len(volumes), 2 * count)
     supported = support(walk.points, epoch.latents()).supported
 

@@ -111,9 +111,9 @@ def maximum(
     Returns ``(h, w, 3)`` uint8; parameters as in :func:`surface`.
     """
     view, style = view or View(), style or Style()
-    values = torch.from_numpy(volume.in_sigma(sigma))
-    seen = _placed(values, torch.zeros(3), volume, volume.voxel_size, view)
-    right, up = _axes(view, 2 * view.pixel_size(volume) / volume.voxel_size, 0.5)
+    values, voxel = _fine(volume, sigma)
+    seen = _placed(values, torch.zeros(3), volume, voxel, view)
+    right, up = _axes(view, 2 * view.pixel_size(volume) / voxel, 0.5)
     flat_up, flat_right = (axis.reshape(-1) for axis in torch.meshgrid(up, right, indexing="ij"))
     brightest = torch.zeros_like(flat_right)
     reach = int(np.ceil(len(values) * 0.87))  # half the diagonal of a cube
@@ -171,10 +171,7 @@ def _seen(
     volume: Volume, level: float, view: View, sigma: float | None
 ) -> tuple[Field | None, float]:
     """The part of the map above the level, sampled finely, in σ; and its voxel size in Å."""
-    values = torch.from_numpy(volume.in_sigma(sigma))
-    factor = max(1, round(_FINE_SIDE / len(values)))
-    values = _finer(values, factor)
-    voxel = volume.voxel_size / factor
+    values, voxel = _fine(volume, sigma)
     filled = torch.nonzero(values >= level)
     if not len(filled):
         return None, voxel
@@ -190,6 +187,13 @@ def _placed(values: Tensor, corner: Tensor, volume: Volume, voxel: float, view: 
     origin = torch.from_numpy(np.asarray(view.centre, dtype=np.float32) + np.float32(middle))
     rotation = torch.from_numpy(np.asarray(view.rotation, dtype=np.float32))
     return Field(values, rotation, origin / voxel - corner)
+
+
+def _fine(volume: Volume, sigma: float | None) -> tuple[Tensor, float]:
+    """The map in σ with at least some :data:`_FINE_SIDE` voxels a side, and its voxel size in Å."""
+    values = torch.from_numpy(volume.in_sigma(sigma))
+    factor = max(1, round(_FINE_SIDE / len(values)))
+    return _finer(values, factor), volume.voxel_size / factor
 
 
 def _finer(values: Tensor, factor: int) -> Tensor:
@@ -237,7 +241,9 @@ def _painted(
     )
     across = float(right[-1] - right[0])
     far = (0.5 - points[:, 2] / across).clamp(0, 1) * style.fading
-    paint = torch.lerp((colour * light + gloss).clamp(0, 1), paper, far)
+    # What is brighter than the colour itself turns white, all channels alike.
+    white = (0.7 * (light - 1).clamp(min=0) + gloss).clamp(max=1)
+    paint = torch.lerp(torch.lerp(colour * light.clamp(max=1), torch.ones(()), white), paper, far)
     for y in range(n):
         for x in range(n):
             picture[:, tile_row * n + y, tile_column * n + x] = paint[:, : len(tile_row)]

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,8 +18,10 @@ from torch import Tensor
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.model.field import FieldDecoder
+from napari_cryodeco.model.precision import choose
 
 _CACHE_BYTES = 256 * 2**20
+_TOGETHER = 4  # maps in one pass through the network; more saves little and answers later
 _PROBE_POINTS = 2000  # enough that the time per point is that of a long evaluation
 _SMALLEST_PREVIEW = 6  # cycles per box below which every protein is a ball
 
@@ -98,10 +100,15 @@ class VolumeDecoder:
         A ``field.safetensors``, or a decoder with its geometry.
     device
         ``"cpu"``, ``"cuda:0"``, …; ``"auto"`` takes the first GPU if there is one.
+    precision
+        Of the matrix products: ``"auto"`` takes bf16 where it is faster, for 0.4 % of error.
     """
 
     def __init__(
-        self, source: Path | str | tuple[Decoder, Geometry], device: torch.device | str = "cpu"
+        self,
+        source: Path | str | tuple[Decoder, Geometry],
+        device: torch.device | str = "cpu",
+        precision: Literal["auto", "bf16", "fp32"] = "fp32",
     ) -> None:
         if device == "auto":
             device = "cuda:0" if torch.cuda.is_available() else "cpu"
@@ -110,6 +117,7 @@ class VolumeDecoder:
             self._decoder, self.geometry = source
         else:
             field, self.geometry = FieldDecoder.load(source)
+            field.compute = choose(precision, self.device)
             self._decoder = field.to(self.device).eval()
         self._ball = Ball(self.geometry.radius, 3, self.device)
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
@@ -129,12 +137,8 @@ class VolumeDecoder:
         ValueError
             When z has the wrong length or a number is missing, or the box is odd or too small.
         """
-        box = self.geometry.box if request.box is None else request.box
-        if box % 2 or box < 4:
-            raise ValueError(f"Map box {box} voxels: it must be even and at least 4.")
-        z = self._checked(request.z)
-        radius = min(self._radius(request), box // 2 - 1)
-        h = self._coefficients(z, radius)
+        z, box = self._checked(request.z), self._box(request)
+        h = self._coefficients(z, self._radius(request))
         if request.low_pass is not None:
             h = h * self._soft_edge(request.low_pass, h.shape[-1])
         # The transform back divides by box³; the same map sampled finer needs the ratio.
@@ -143,9 +147,14 @@ class VolumeDecoder:
         return Volume(data, self.geometry.length / box, request)
 
     def decode_many(self, requests: Sequence[VolumeRequest]) -> Iterator[Volume]:
-        """Decode one map after another; other threads get their turn between two."""
-        for request in requests:
-            yield self.decode(request)
+        """Decode maps in turn; some share a pass through the network, which costs less."""
+        for begin in range(0, len(requests), _TOGETHER):
+            group = requests[begin : begin + _TOGETHER]
+            points = torch.stack([self._checked(request.z) for request in group])
+            radius = max(self._radius(request) for request in group)
+            for point, h in zip(points, self._evaluate(points, radius), strict=True):
+                self._keep(point, h)
+            yield from map(self.decode, group)
 
     def preview(self, z: np.ndarray, budget_s: float = 0.08) -> VolumeRequest:
         """Ask for the finest map that this machine decodes within `budget_s` seconds.
@@ -178,6 +187,12 @@ class VolumeDecoder:
             raise ValueError("z has numbers that are not finite; choose a particle or a point.")
         return point
 
+    def _box(self, request: VolumeRequest) -> int:
+        box = self.geometry.box if request.box is None else request.box
+        if box % 2 or box < 4:
+            raise ValueError(f"Map box {box} voxels: it must be even and at least 4.")
+        return box
+
     def _radius(self, request: VolumeRequest) -> int:
         radius = self.geometry.radius if request.radius is None else request.radius
         if radius < 1:
@@ -186,7 +201,7 @@ class VolumeDecoder:
             if request.low_pass <= 0:
                 raise ValueError(f"Low-pass {request.low_pass} Å: it must be positive.")
             radius = min(radius, math.ceil(self.geometry.length / request.low_pass + 1))
-        return min(radius, self.geometry.radius)
+        return min(radius, self.geometry.radius, self._box(request) // 2 - 1)
 
     def _soft_edge(self, low_pass: float, count: int) -> Tensor:
         """Raised cosine, two shells wide about the resolution: a hard edge would ring."""
@@ -204,12 +219,17 @@ class VolumeDecoder:
                 return known[:count]
         # Outside the lock: a coarse request must not wait for the frames of a movie.
         h = self._evaluate(z[None], radius)[0]
+        self._keep(z, h)
+        return h
+
+    def _keep(self, z: Tensor, h: Tensor) -> None:
+        key = z.cpu().numpy().tobytes()
         with self._lock:
-            self._kept[key] = h
+            if len(self._kept.get(key, h)) <= len(h):
+                self._kept[key] = h
             self._kept.move_to_end(key)
             while sum(kept.nbytes for kept in self._kept.values()) > _CACHE_BYTES:
                 self._kept.popitem(last=False)
-        return h
 
     def _evaluate(self, z: Tensor, radius: int) -> Tensor:
         """Run the decoder and take its time."""
@@ -219,6 +239,6 @@ class VolumeDecoder:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         taken = (time.perf_counter() - begin) / max(1, h.numel())
-        if h.numel() >= min(_PROBE_POINTS, len(self._ball)):
+        if len(z) == 1 and h.numel() >= min(_PROBE_POINTS, len(self._ball)):
             self._seconds_per_point = taken
         return h
