@@ -95,6 +95,7 @@ def distil(
         optimiser.zero_grad(set_to_none=True)
         error.backward()
         optimiser.step()
-        recent = 0.9 * recent + 0.1 * float(error) if index else float(error)
+        found = float(error.detach())
+        recent = 0.9 * recent + 0.1 * found if index else found
         step(index + 1, steps)
     return recent

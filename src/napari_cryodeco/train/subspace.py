@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import warnings
 import torch
 from torch import Tensor
 
@@ -123,9 +124,7 @@ class Observations:
         values = torch.stack(weight, 1) * gain
         starts = torch.arange(0, values.numel() + 1, 8, device=values.device)
         shape = (len(values), self.side**3)
-        return torch.sparse_csr_tensor(
-            starts, torch.stack(index, 1).reshape(-1), values.reshape(-1), shape
-        )
+        return _csr(starts, torch.stack(index, 1).reshape(-1), values.reshape(-1), shape)
 
 
 def _transpose(matrix: Tensor) -> Tensor:
@@ -136,7 +135,14 @@ def _transpose(matrix: Tensor) -> Tensor:
     order = matrix.col_indices().argsort(stable=True)
     starts = torch.zeros(columns + 1, dtype=torch.long, device=counts.device)
     starts[1:] = torch.bincount(matrix.col_indices(), minlength=columns).cumsum(0)
-    return torch.sparse_csr_tensor(starts, row_of[order], matrix.values()[order], (columns, rows))
+    return _csr(starts, row_of[order], matrix.values()[order], (columns, rows))
+
+
+def _csr(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Make a CSR matrix without torch's remark that these are in beta."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
 
 
 def _shells(side: int, device: torch.device) -> Tensor:
