@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.watching import remaining
@@ -55,11 +55,13 @@ class Analysis(QWidget):
         self._what = ""
         self._begun = 0.0
         self._answer: Any = self.projected
+        self._words = QLabel()  # a bar without an end shows no text of its own
         self._bar = QProgressBar()
-        self._bar.setTextVisible(True)
+        self._bar.setTextVisible(False)
         self._cancel = QPushButton("Cancel")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._words)
         row.addWidget(self._bar, 1)
         row.addWidget(self._cancel)
         self.setVisible(False)
@@ -92,7 +94,7 @@ class Analysis(QWidget):
             return
         self._what, self._begun, self._answer = what, time.monotonic(), answer
         self._bar.setRange(0, 0)
-        self._bar.setFormat(f"{what}…")
+        self._words.setText(f"{what}…")
         self._cancel.setEnabled(True)
         self.setVisible(True)
         self._task.start(work)
@@ -101,10 +103,10 @@ class Analysis(QWidget):
         self._bar.setRange(0, of)
         self._bar.setValue(done)
         passed = time.monotonic() - self._begun
-        left = remaining(passed / done * (of - done)) if done else "estimating"
-        self._bar.setFormat(f"{self._what}: %p %, {left} left" if done else f"{self._what}…")
+        left = remaining(passed / done * (of - done)) if done else ""
+        self._words.setText(f"{self._what}: {left} left" if done else f"{self._what}…")
 
     def _give_up(self) -> None:
         self._task.cancel()
         self._cancel.setEnabled(False)
-        self._bar.setFormat(f"{self._what}: ending…")
+        self._words.setText(f"{self._what}: ending…")

@@ -72,7 +72,7 @@ class ExplorerPanel(QWidget):
         self.scatter.empty_text = WELCOME
         self.message.setWordWrap(True)
         self.message.setVisible(False)
-        lists = QCollapsible("Named selections")
+        lists = QCollapsible("Named selections", expandedIcon="▾", collapsedIcon="▸")
         lists.layout().setContentsMargins(0, 0, 0, 0)
         lists.setDuration(0)
         lists.setContent(self.named)

@@ -66,6 +66,11 @@ class RunLoader(QObject):
         self.waiting.emit(path)
         self._watcher.watch(path)
 
+    def close(self) -> None:
+        """Follow nothing any more; what is being loaded is loaded."""
+        self._watcher.stop()
+        self._next = None
+
     def choose_epoch(self, number: int | None) -> None:
         """Show one epoch and stay there; None follows the newest."""
         self._chosen = number

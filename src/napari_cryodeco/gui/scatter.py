@@ -96,7 +96,7 @@ class ScatterWidget(QWidget):
 
     def sizeHint(self) -> QSize:
         """About square, with room for the legend."""
-        return QSize(560, 440)
+        return QSize(460, 400)
 
     # ---- what is shown
 

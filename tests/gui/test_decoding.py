@@ -1,0 +1,207 @@
+"""Live decoding: the newest wins, the window never waits; and the layer that shows the map."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Surface
+
+from napari_cryodeco.explore.volumes import Volume, VolumeRequest
+from napari_cryodeco.gui.decoding import DecodeThread
+from napari_cryodeco.gui.layers import LEVELS, MapView, map_view_of, suggest_level
+from napari_cryodeco.gui.surface import isosurface
+
+
+class SlowDecoder:
+    """Coarse maps at once, full ones when `gate` opens; the map holds the first number of z."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.gate.set()
+        self.asked = []
+
+    def preview(self, z, budget_s):
+        return VolumeRequest(z, radius=6, box=14)
+
+    def decode(self, request):
+        self.asked.append(request)
+        if request.radius is None:
+            self.gate.wait(10)
+        if not np.isfinite(request.z).all():
+            raise ValueError("z has numbers that are not finite; choose a particle or a point.")
+        return Volume(np.full((4, 4, 4), request.z[0], np.float32), 2.0, request)
+
+
+@pytest.fixture
+def decoder():
+    return SlowDecoder()
+
+
+@pytest.fixture
+def thread(qtbot, decoder):
+    thread = DecodeThread()
+    thread.use(lambda: decoder)
+    yield thread
+    decoder.gate.set()
+    thread.stop()
+
+
+def first_number(answer):
+    return float(answer.volume.data[0, 0, 0])
+
+
+def test_a_storm_of_requests_ends_with_the_newest_full_map(qtbot, thread, decoder):
+    answers = []
+    thread.decoded.connect(answers.append)
+    for i in range(50):
+        thread.request(np.array([i], np.float32), f"point {i}")
+    qtbot.waitUntil(lambda: any(a.full and first_number(a) == 49 for a in answers), timeout=5000)
+    qtbot.wait(100)
+    assert answers[-1].full and answers[-1].caption == "point 49"
+    assert [first_number(a) for a in answers] == sorted(first_number(a) for a in answers)
+    assert len(decoder.asked) < 100
+
+
+def test_coarse_comes_at_once_while_the_full_map_takes_its_time(qtbot, thread, decoder):
+    decoder.gate.clear()
+    answers = []
+    thread.decoded.connect(answers.append)
+    thread.request(np.array([1.0]), "one")
+    qtbot.waitUntil(lambda: len(answers) == 1, timeout=2000)
+    assert not answers[0].full and answers[0].radius == 6
+    thread.request(np.array([2.0]), "two", full=False)  # not held up by the full map of one
+    qtbot.waitUntil(lambda: len(answers) == 2, timeout=2000)
+    decoder.gate.set()
+    qtbot.wait(150)
+    assert [a.caption for a in answers] == ["one", "two"]  # the full map of one was overtaken
+
+
+def test_asking_never_waits_for_the_decoder(qtbot, thread, decoder):
+    decoder.gate.clear()
+    begun = time.perf_counter()
+    for i in range(200):
+        thread.request(np.array([i]), "x")
+    assert time.perf_counter() - begun < 5  # it would be hours if one waited
+    assert not decoder.gate.is_set()
+
+
+def test_an_error_is_one_sentence_and_the_next_request_works(qtbot, thread):
+    with qtbot.waitSignal(thread.failed, timeout=3000) as caught:
+        thread.request(np.array([np.nan]), "bad")
+    assert caught.args == ["z has numbers that are not finite; choose a particle or a point."]
+    with qtbot.waitSignal(thread.decoded, timeout=3000):
+        thread.request(np.array([1.0]), "good")
+
+
+def test_a_decoder_that_cannot_be_opened_is_told(qtbot, thread):
+    def fail():
+        raise FileNotFoundError("epochs/0001/field.safetensors is missing.")
+
+    thread.use(fail)
+    with qtbot.waitSignal(thread.failed, timeout=3000) as caught:
+        thread.request(np.array([1.0]), "x")
+    assert "is missing" in caught.args[0]
+
+
+def test_the_next_epoch_brings_its_own_decoder(qtbot, thread):
+    other = SlowDecoder()
+    thread.use(lambda: other)
+    with qtbot.waitSignal(thread.decoded, timeout=3000):
+        thread.request(np.array([1.0]), "x")
+    assert other.asked
+
+
+def ball_map(side, radius=0.25):
+    """A ball about voxel ``side // 2`` in noise, in σ units."""
+    grid = np.indices((side,) * 3) - side // 2
+    inside = np.sqrt((grid**2).sum(0)) < radius * side
+    data = inside + 0.05 * np.random.default_rng(0).normal(size=inside.shape)
+    return ((data - data.mean()) / data.std()).astype(np.float32)
+
+
+@pytest.mark.parametrize("mesh", [False, True])
+def test_one_layer_for_all_maps_keeps_level_and_camera(mesh):
+    viewer = ViewerModel()
+    view = MapView(viewer, mesh=mesh)
+    view.show_data(ball_map(24), 3.0)
+    (layer,) = viewer.layers
+    assert isinstance(layer, Surface if mesh else Image)
+    view.set_level(2.0)
+    viewer.scene.camera.zoom = 3.3
+    for side in (12, 16, 24):
+        view.show_data(ball_map(side), 72 / side, full=side == 24)
+        assert list(viewer.layers) == [layer]
+        assert view.level == 2.0 and viewer.scene.camera.zoom == 3.3
+        # The box is 72 Å wide and its centre is at the origin, at any sampling.
+        assert np.allclose(layer.scale, 72 / side)
+        assert np.abs(layer.extent.world.mean(0)).max() <= 72 / side
+
+
+def test_the_level_of_a_volume_is_its_threshold_in_sigma():
+    viewer = ViewerModel()
+    view = MapView(viewer, mesh=False)
+    view.show_data(ball_map(16), 3.0)
+    view.set_level(2.5)
+    assert viewer.layers[0].iso_threshold == 2.5 and viewer.layers[0].rendering == "iso"
+    view.set_level(0.01)  # vispy crawls below 0.2
+    assert viewer.layers[0].iso_threshold == LEVELS[0]
+
+
+def test_a_mesh_has_the_radius_of_its_ball_in_angstrom():
+    viewer = ViewerModel()
+    view = MapView(viewer, mesh=True)
+    view.show_data(ball_map(32), 2.0)
+    layer = viewer.layers[0]
+    places = np.array([layer.data_to_world(vertex) for vertex in layer.data[0][::20]])
+    assert np.allclose(np.linalg.norm(places, axis=1), 16.0, atol=2.5)
+
+
+def test_a_deleted_layer_comes_back():
+    viewer = ViewerModel()
+    view = MapView(viewer, mesh=True)
+    view.show_data(ball_map(12), 3.0)
+    viewer.layers.clear()
+    assert view.layer is None
+    view.show_data(ball_map(12), 3.0)
+    assert len(viewer.layers) == 1
+
+
+def test_the_suggested_level_parts_molecule_from_solvent():
+    data = ball_map(24)
+    above = data > suggest_level(data)
+    grid = np.indices(data.shape) - 12
+    inside = np.sqrt((grid**2).sum(0)) < 6
+    assert (above == inside).mean() > 0.999
+
+
+def test_a_level_above_all_gives_an_empty_mesh_and_faces_are_bounded():
+    data = ball_map(48, 0.4)
+    vertices, faces = isosurface(data, 1e6)
+    assert len(vertices) == 3 and np.ptp(vertices, axis=0).max() == 0 and len(faces) == 1
+    _, fine = isosurface(data, 0.5)
+    _, coarse = isosurface(data, 0.5, most_faces=len(fine) // 3)
+    assert len(coarse) < 0.5 * len(fine)
+
+
+def test_one_map_view_a_viewer():
+    first, second = ViewerModel(), ViewerModel()
+    assert map_view_of(first) is map_view_of(first)
+    assert map_view_of(first) is not map_view_of(second)
+
+
+def test_what_the_window_loads_never_imports_triton():
+    # triton brings an LLVM of its own; beside the one of Mesa's software OpenGL the process dies.
+    code = (
+        "import sys\n"
+        "from napari_cryodeco.explore import landscape, render, selection, shelf, volumes\n"
+        "from napari_cryodeco.data import read, simulate, table\n"
+        "from napari_cryodeco.runs import run\n"
+        "assert 'triton' not in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
