@@ -14,10 +14,15 @@ from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.spectrum import signal_power
 from napari_cryodeco.train.abinit import AbinitStage, Looks, side_by_side
-from napari_cryodeco.train.features import FeatureStage, without_defocus
+from napari_cryodeco.train.features import (
+    FeatureStage,
+    classical_features,
+    prior_features,
+    without_defocus,
+)
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.single import StartPlan
-from napari_cryodeco.train.stages import Silent
+from napari_cryodeco.train.stages import Reporter, Silent
 
 BOX, PIXEL, RADIUS, COUNT = 28, 8.0, 9, 120
 
@@ -55,7 +60,10 @@ def mixture() -> tuple[Looks, np.ndarray]:
 
 
 def feature_stage(looks: Looks, classes: int | None) -> FeatureStage:
-    stage = FeatureStage(looks.images, looks.ctf, looks.geometry, classes, seed=0)
+    def compute(report: Reporter) -> torch.Tensor:
+        return classical_features(looks.images, looks.ctf, looks.geometry, report)
+
+    stage = FeatureStage(compute, COUNT, classes, seed=0)
     stage.load(None)
     stage.advance(0, Silent())
     return stage
@@ -77,6 +85,19 @@ def test_too_many_species_for_the_particles_is_a_sentence(mixture):
     looks, _ = mixture
     with pytest.raises(ValueError, match="too few for 60 species"):
         feature_stage(looks, 60)
+
+
+def test_features_of_a_prior_are_clustered_too(mixture):
+    _, labels = mixture
+    centres = torch.randn(2, 24, generator=torch.Generator().manual_seed(0)) * 3
+
+    def embed(rows: torch.Tensor) -> torch.Tensor:
+        return centres[torch.from_numpy(labels)[rows]] + torch.randn(len(rows), 24)
+
+    stage = FeatureStage(lambda report: prior_features(embed, COUNT, report), COUNT, 2, seed=0)
+    stage.load(None)
+    stage.advance(0, Silent())
+    assert adjusted_rand_score(labels, stage.posteriors.argmax(1)) > 0.95
 
 
 def test_what_the_defocus_predicts_is_taken_out(mixture):

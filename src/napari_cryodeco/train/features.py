@@ -7,6 +7,7 @@ the defocus predicts is taken out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -98,15 +99,42 @@ def mix(features: Tensor, classes: int | None, seed: int, most: int = 8) -> Mixt
     return Mixture(torch.as_tensor(best.predict_proba(points)).float(), torch.tensor(criterion))
 
 
+def classical_features(images: Tensor, ctf: Ctf, geometry: Geometry, report: Reporter) -> Tensor:
+    """Features ``(n, f)`` of working coefficients ``(n, p)``, free of the defocus."""
+    n = len(images)
+    ball = Ball(min(RADIUS, geometry.radius), 2)
+    frequencies = ball.frequencies(geometry.box, geometry.pixel_size)
+    seen, passed = [], []
+    for start in range(0, n, 2048):
+        rows = slice(start, start + 2048)
+        seen.append(images[rows, : len(ball)].float())
+        passed.append(ctf[rows].at(frequencies))
+        report.step(min(start + 2048, n), n, "image features")
+    return without_defocus(power_features(torch.cat(seen), torch.cat(passed), ball), ctf)
+
+
+def prior_features(embed: Callable[[Tensor], Tensor], n: int, report: Reporter) -> Tensor:
+    """Features ``(n, f)`` of a pretrained encoder, of unit length, standardised.
+
+    `embed` takes row numbers ``(b,)`` and gives class tokens ``(b, f)``.
+    """
+    parts = []
+    for rows in torch.arange(n).split(32):
+        parts.append(torch.nn.functional.normalize(embed(rows).float().cpu(), dim=1))
+        report.step(int(rows[-1]) + 1, n, "features of the prior")
+    features = torch.cat(parts)
+    return (features - features.mean(0)) / features.std()
+
+
 class FeatureStage:
     """Stage: features of all images and K soft clusters of them.
 
     Parameters
     ----------
-    images
-        ``(n, p)`` working coefficients.
-    ctf, geometry
-        Of the same particles.
+    compute
+        Gives the features ``(n, f)``: :func:`classical_features` or :func:`prior_features`.
+    count
+        Number of particles.
     classes
         Number of species; None: estimated.
     seed
@@ -116,9 +144,9 @@ class FeatureStage:
     name = "features"
 
     def __init__(
-        self, images: Tensor, ctf: Ctf, geometry: Geometry, classes: int | None, seed: int
+        self, compute: Callable[[Reporter], Tensor], count: int, classes: int | None, seed: int
     ) -> None:
-        self._images, self._ctf, self._geometry = images, ctf, geometry
+        self._compute, self._count = compute, count
         self._classes, self._seed = classes, seed
         self._state: dict[str, Tensor] = {}
 
@@ -127,35 +155,27 @@ class FeatureStage:
         return 1
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
-        """Take up what is known."""
+        """Take up what is known.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than ten particles for each species.
+        """
+        if self._classes is not None and self._count < 10 * self._classes:
+            raise ValueError(
+                f"{self._count} particles are too few for {self._classes} species: at least ten "
+                "per species are needed; lower the number of species."
+            )
         self._state = dict(tensors or {})
 
     def advance(self, unit: int, report: Reporter) -> None:
         """Compute the features and their mixture."""
-        n = len(self._images)
-        if self._classes is not None and n < 10 * self._classes:
-            raise ValueError(
-                f"{n} particles are too few for {self._classes} species: at least ten per species "
-                "are needed; lower the number of species."
-            )
-        ball = Ball(min(RADIUS, self._geometry.radius), 2)
-        frequencies = ball.frequencies(self._geometry.box, self._geometry.pixel_size)
-        parts = []
-        for start in range(0, n, 2048):
-            rows = slice(start, start + 2048)
-            images = self._images[rows, : len(ball)].float()
-            parts.append((images, self._ctf[rows].at(frequencies)))
-            report.step(min(start + 2048, n), n, "image features")
-        features = power_features(
-            torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), ball
-        )
-        features = without_defocus(features, self._ctf)
-        one = self._classes == 1
-        mixture = (
-            Mixture(torch.ones(n, 1), torch.zeros(1))
-            if one
-            else mix(features, self._classes, self._seed)
-        )
+        features = self._compute(report)
+        if self._classes == 1:
+            mixture = Mixture(torch.ones(self._count, 1), torch.zeros(1))
+        else:
+            mixture = mix(features, self._classes, self._seed)
         report.metric("species", mixture.posteriors.shape[1])
         self._state = {
             "features": features,

@@ -13,15 +13,16 @@ from napari_cryodeco.data.stack import ParticleStack
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.preprocess import encoder_view
 from napari_cryodeco.model import precision
+from napari_cryodeco.model.encoder import VitEncoder
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
 from napari_cryodeco.train.device import choose_box
-from napari_cryodeco.train.features import FeatureStage
+from napari_cryodeco.train.features import FeatureStage, classical_features, prior_features
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.refine import RefineStage
-from napari_cryodeco.train.stages import Finished, Stage, Step
+from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
 from napari_cryodeco.train.subspace import Observations
 
 LINEAR_RADIUS = 12
@@ -59,9 +60,19 @@ class _Plan:
         return PrepareStage(self._run, choose_box(self._config.data.box, source, self._device))
 
     def _features(self, finished: Finished) -> Stage:
-        run, classes = self._run, self._config.abinitio.classes
-        count = None if classes == "auto" else classes
-        return FeatureStage(run.images(), run.particles.ctf, run.geometry, count, self._config.seed)
+        classes, seed = self._config.abinitio.classes, self._config.seed
+        run, prior = self._run, self._config.encoder.prior
+        count = len(run.particles)
+
+        def classical(report: Reporter) -> Tensor:
+            return classical_features(run.images(), run.particles.ctf, run.geometry, report)
+
+        def pretrained(report: Reporter) -> Tensor:
+            assert prior is not None
+            return prior_features(embedding(prior, self._views(), self._device), count, report)
+
+        compute = classical if prior is None else pretrained
+        return FeatureStage(compute, count, None if classes == "auto" else classes, seed)
 
     def _looks(self) -> Looks:
         geometry = self._run.geometry
@@ -127,6 +138,19 @@ class _Plan:
         """What a large encoder sees: the stored images, not the working copy."""
         stack, device = ParticleStack(self._run.particles), self._device
         return lambda rows: encoder_view(stack.read(rows.cpu()).to(device))
+
+
+def embedding(
+    prior: str, views: Callable[[Tensor], Tensor], device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    """Give class tokens of rows, by a pretrained encoder that is not changed."""
+    encoder = VitEncoder.from_prior(prior, 1).to(device).eval()
+
+    def embed(rows: Tensor) -> Tensor:
+        with torch.no_grad():
+            return encoder.features(views(rows))
+
+    return embed
 
 
 def _reproducible(config: TrainConfig) -> TrainConfig:
