@@ -105,6 +105,17 @@ def test_basic_fields_show_and_others_wait_under_advanced(form, qtbot):
     assert form.editor("seed").isVisible()
 
 
+@pytest.mark.parametrize("value", [None, 0.1 + 0.2])
+def test_a_number_that_may_be_left_to_the_program(qtbot, value):
+    class Cut(BaseModel):
+        low_pass: float | None = None
+
+    form = ModelForm(Cut)
+    qtbot.addWidget(form)
+    form.write(Cut(low_pass=value))
+    assert form.read() == Cut(low_pass=value)
+
+
 def test_a_misspelt_name_is_refused(qtbot):
     with pytest.raises(ValueError, match=r"no field data.sauce"):
         ModelForm(TrainConfig, basic=["data.sauce"])

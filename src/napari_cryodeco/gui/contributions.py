@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import napari
 
-from napari_cryodeco.gui.docking import tabbed
+from napari_cryodeco.gui.docking import Berth
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -25,34 +25,40 @@ def reconstruct_widget() -> QWidget:
 
     panel = ReconstructPanel()
     panel.explore_requested.connect(open_explorer)
-    return tabbed(panel)
+    return _docked(panel, "right")
 
 
 def explorer_widget() -> QWidget:
     """Make the Explorer panel: scatter, lasso, live map."""
     from napari_cryodeco.gui.explorer_panel import ExplorerPanel
 
-    return tabbed(ExplorerPanel(_viewer()))
+    return _docked(ExplorerPanel(_viewer()), "right")
 
 
 def movie_widget() -> QWidget:
     """Make the Movie panel: a path through z as moving map and as files."""
     from napari_cryodeco.gui.movie_panel import MoviePanel
 
-    return tabbed(MoviePanel(_viewer()))
+    return _docked(MoviePanel(_viewer()), "left")
 
 
 def export_widget() -> QWidget:
     """Make the Export panel: particles, maps, whole runs."""
     from napari_cryodeco.gui.export_panel import ExportPanel
 
-    return tabbed(ExportPanel(_viewer()))
+    return _docked(ExportPanel(_viewer()), "left")
 
 
 def open_explorer(run: Path) -> None:
     """Show the Explorer of the front viewer on a run."""
     _, panel = _viewer().window.add_plugin_dock_widget(PLUGIN, "Explorer")
     panel.open_run(run)
+
+
+def _docked(panel: QWidget, area: str) -> QWidget:
+    _, _, width, height = _viewer().window.geometry()
+    Berth(panel, area, (width, height))
+    return panel
 
 
 def _viewer() -> Viewer:

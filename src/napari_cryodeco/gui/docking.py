@@ -5,48 +5,78 @@ napari stacks docks, so a second panel would push the window off a laptop's scre
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, QTimer
+from functools import partial
+
+from qtpy.QtCore import QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
 
-
-def scrolled(content: QWidget) -> QScrollArea:
-    """The content, scrolled up and down where the window is lower than it."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(content)
-    return area
+_AREAS = {
+    "left": Qt.DockWidgetArea.LeftDockWidgetArea,
+    "right": Qt.DockWidgetArea.RightDockWidgetArea,
+}
 
 
-def tabbed(panel: QWidget) -> QWidget:
-    """Put a panel, once it has its dock, into a tab with the dock that is last in its area."""
-    # napari docks the panel after it was made; the timer dies with the panel.
-    timer = QTimer(panel)
-    timer.setSingleShot(True)
-    timer.timeout.connect(lambda: _join_neighbours(panel))
-    timer.start(0)
-    return panel
+class Scrolled(QScrollArea):
+    """A panel's content, scrolled up and down where the window is lower than it; never sideways."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the content needs; low."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self.widget().minimumSizeHint().width() + bar, 120)
 
 
-def _join_neighbours(panel: QWidget) -> None:
-    dock = _dock_of(panel)
-    window = dock.window() if dock is not None else None
-    if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
-        return
-    area = window.dockWidgetArea(dock)
-    neighbours = [
-        other
-        for other in window.findChildren(QDockWidget)
-        if other is not dock
-        and window.dockWidgetArea(other) == area
-        and not other.isFloating()
-        and not other.isHidden()
-    ]
-    if neighbours and not window.tabifiedDockWidgets(dock):
-        window.tabifyDockWidget(neighbours[-1], dock)
-        dock.show()
-        dock.raise_()
+class Berth(QObject):
+    """Puts a panel, once napari has docked it, into an area as a tab with what is there.
+
+    The window keeps its size: stacked for a moment, two panels may have pushed it off the screen.
+
+    Parameters
+    ----------
+    panel
+        The panel; it may not be docked yet.
+    area
+        ``"left"`` or ``"right"``. (napari reads the area of the manifest in its own menus only.)
+    size
+        Width and height of the window before the panel came, pixels.
+    """
+
+    def __init__(self, panel: QWidget, area: str, size: tuple[int, int]) -> None:
+        super().__init__(panel)  # lives and dies with it
+        self._panel, self._area, self._size = panel, _AREAS[area], size
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._take)
+        self._timer.start(0)
+
+    def _take(self) -> None:
+        dock = _dock_of(self._panel)
+        window = dock.window() if dock is not None else None
+        if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
+            return
+        if window.dockWidgetArea(dock) != self._area:
+            window.addDockWidget(self._area, dock)
+        neighbours = [
+            other
+            for other in window.findChildren(QDockWidget)
+            if other is not dock
+            and window.dockWidgetArea(other) == self._area
+            and not other.isFloating()
+            and not other.isHidden()
+        ]
+        if neighbours and not window.tabifiedDockWidgets(dock):
+            lowest = max(neighbours, key=lambda other: other.y())
+            window.tabifyDockWidget(lowest, dock)
+            dock.show()
+            dock.raise_()
+        if not window.isMaximized():
+            QTimer.singleShot(0, partial(window.resize, *self._size))
 
 
 def _dock_of(widget: QWidget) -> QDockWidget | None:

@@ -104,6 +104,9 @@ class ChoiceEditor(Editor):
         self._box.blockSignals(False)
 
 
+_ONLY_NUMBERS = object()
+
+
 class IntegerEditor(Editor):
     """A whole number, or the one word (or None) that stands for "choose for me".
 
@@ -115,8 +118,6 @@ class IntegerEditor(Editor):
         ``None`` or a word such as ``"auto"``, shown below the lowest number; leave it out where
         only numbers are allowed.
     """
-
-    _ONLY_NUMBERS = object()
 
     def __init__(self, low: int, high: int, automatic: Any = _ONLY_NUMBERS) -> None:
         super().__init__()
@@ -133,7 +134,7 @@ class IntegerEditor(Editor):
 
     @property
     def _has_automatic(self) -> bool:
-        return self._automatic is not self._ONLY_NUMBERS
+        return self._automatic is not _ONLY_NUMBERS
 
     def value(self) -> Any:
         """The number, or what stands for "auto"."""
@@ -148,25 +149,37 @@ class IntegerEditor(Editor):
 
 
 class DecimalEditor(Editor):
-    """A real number as typed text: learning rates span decades, which a spin box cannot."""
+    """A real number as typed text: learning rates span decades, which a spin box cannot.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    automatic
+        What an empty line stands for (``None`` or a word); leave it out where a number is needed.
+    """
+
+    def __init__(self, automatic: Any = _ONLY_NUMBERS) -> None:
         super().__init__()
+        self._automatic = automatic
         self._line = QLineEdit()
+        if automatic is not _ONLY_NUMBERS:
+            self._line.setPlaceholderText("auto")
         self._line.textEdited.connect(self.changed)
         self._hold(self._line)
 
-    def value(self) -> float:
-        """The number; ValueError if the text is none."""
+    def value(self) -> Any:
+        """The number, or what an empty line stands for; ValueError if the text is neither."""
         text = self._line.text().strip()
+        if not text and self._automatic is not _ONLY_NUMBERS:
+            return self._automatic
         try:
             return float(text)
         except ValueError:
             raise ValueError(f"'{text}' is not a number") from None
 
-    def show_value(self, value: float) -> None:
-        """Show the shortest text that reads back as this number."""
-        self._line.setText(repr(float(value)))
+    def show_value(self, value: Any) -> None:
+        """Show the shortest text that reads back as this number, or nothing for "auto"."""
+        automatic = self._automatic is not _ONLY_NUMBERS and value == self._automatic
+        self._line.setText("" if automatic else repr(float(value)))
         self._line.setCursorPosition(0)
 
 
@@ -304,7 +317,7 @@ def make_editor(field: FieldInfo) -> Editor:
             *automatic,
         )
     if kind is float:
-        return DecimalEditor()
+        return DecimalEditor(*automatic)
     if kind is Path:
         return PathEditor(folder="folder" in (field.title or "").lower())
     if kind is str:

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryodeco.gui.background import Report, Task
-from napari_cryodeco.gui.docking import scrolled
+from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.editors import PathEditor
 from napari_cryodeco.gui.export_choice import (
     CRYOSPARC,
@@ -59,7 +59,7 @@ class ExportPanel(QWidget):
         self.labels = QLineEdit()
         self.kind = QComboBox()
         self.target = PathEditor(False, "file to write", "Particles (*.star *.cs *.txt)", save=True)
-        self.copy_images = QCheckBox("with a float32 copy of the images")
+        self.copy_images = QCheckBox("and a float32 image copy")
         self.sentence = QLabel(NO_RUN)
         self.write_particles = QPushButton("Export particles")
         self.maps_folder = PathEditor(True, "new folder for the maps", save=True)
@@ -109,8 +109,7 @@ class ExportPanel(QWidget):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scrolled(page))
-        self.setMinimumWidth(320)
+        whole.addWidget(Scrolled(page))
 
     def _particles_box(self) -> QGroupBox:
         box = QGroupBox("Particles")

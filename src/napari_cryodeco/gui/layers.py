@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "decoded map"
 LEVELS = (0.5, 12.0)  # σ; vispy's iso shader is ten times slower below 0.2
 # napari draws z, y, x as a right-handed system, so x, y, z as a left-handed one: a molecule is
-# its own mirror image there. With z pointing away the hand is the one that ChimeraX and RELION show.
+# its own mirror image. With z pointing away the hand is the one that ChimeraX and RELION show.
 RIGHT_HANDED = ("away", "down", "right")
 # Seen so, the triangles turn the other way and napari lights them from behind. Vertices mirrored in
 # z, and mirrored back by the layer's transform, are where they were and lit from the front.

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
-from napari_cryodeco.gui.docking import scrolled
+from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.movie_export import MovieExport
 from napari_cryodeco.gui.path_chooser import Anchor, PathChooser
@@ -91,8 +91,7 @@ class MoviePanel(QWidget):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scrolled(page))
-        self.setMinimumWidth(320)
+        whole.addWidget(Scrolled(page))
 
     def _connect(self) -> None:
         self._session.opened.connect(self._run_opened)

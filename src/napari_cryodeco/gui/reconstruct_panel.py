@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.devices import Device, list_devices
-from napari_cryodeco.gui.docking import scrolled
+from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.editors import ChoiceEditor, PathEditor
 from napari_cryodeco.gui.form import ModelForm
 from napari_cryodeco.gui.progress_view import LogDialog, ProgressView
@@ -187,7 +187,7 @@ class ReconstructPanel(QWidget):
         column.addWidget(self.explore)
 
         parts = QSplitter(Qt.Orientation.Vertical)
-        parts.addWidget(scrolled(page))
+        parts.addWidget(Scrolled(page))
         parts.addWidget(below)
         parts.setChildrenCollapsible(False)
         parts.setStretchFactor(0, 1)
@@ -195,7 +195,6 @@ class ReconstructPanel(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(8, 8, 8, 8)
         whole.addWidget(parts)
-        self.setMinimumWidth(340)
 
     def _connect(self) -> None:
         self.start.clicked.connect(self._start)
