@@ -76,7 +76,7 @@ def test_features_separate_a_rod_from_a_ball(mixture):
 
 
 def test_the_number_of_species_is_found_and_one_is_one(mixture):
-    looks, labels = mixture
+    looks, _ = mixture
     assert feature_stage(looks, None).posteriors.shape[1] == 2
     assert feature_stage(looks, 1).posteriors.shape == (COUNT, 1)
 
@@ -109,8 +109,7 @@ def test_what_the_defocus_predicts_is_taken_out(mixture):
     assert abs(correlation) < 0.05
 
 
-def test_signal_power_is_that_of_the_clean_slices(mixture):
-    looks, _ = mixture
+def test_signal_power_is_that_of_the_clean_slices():
     ball = Ball(RADIUS, 2)
     ctf = torch.full((400, len(ball)), 0.7)
     clean = torch.randn(400, len(ball)) * 3
