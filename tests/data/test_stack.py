@@ -134,7 +134,7 @@ def test_a_full_disk_is_told_at_once(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 0))
-    with pytest.raises(OSError, match=r"images.npy: 0.00 GB are needed and 0.00 GB are left"):
+    with pytest.raises(OSError, match=r"images.npy: 0.6 MB are needed and 0.0 MB are left"):
         write_working_copy(noise, 32, tmp_path / "images.npy")
     assert not list(tmp_path.glob("*.npy"))
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_cryodeco.atomic import replacing
 from napari_cryodeco.data.images import check_box, common_pixel_size, index_images
 from napari_cryodeco.data.particles import Contrast, Particles
 from napari_cryodeco.data.star_export import check_rows
@@ -208,7 +207,7 @@ def write_rows(particles: Particles, rows: np.ndarray, out: Path) -> None:
             "restore the original file."
         )
     check_rows(particles, rows)
-    with replacing(out) as part, part.open("wb") as file:
+    with out.open("wb") as file:
         np.save(file, table[rows], allow_pickle=False)
 
 

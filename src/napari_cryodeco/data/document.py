@@ -124,9 +124,7 @@ class StarDocument:
             lines = file.read().split("\n")
         starts = [number for number, line in enumerate(lines) if line.startswith("data_")]
         if not starts:
-            raise ValueError(
-                f"{path} holds no STAR block (data_…): choose a STAR file of particles."
-            )
+            raise ValueError(f"{path} is empty or no STAR file: choose a STAR file of particles.")
         ends = [*starts[1:], len(lines)]
         return cls(
             path, lines, tuple(_parse(lines, *bounds) for bounds in zip(starts, ends, strict=True))

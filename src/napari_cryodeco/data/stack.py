@@ -185,9 +185,8 @@ def _reserve(path: Path, size: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < size:
         raise OSError(
-            f"{path}: {size / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are left on this "
-            "disk; free some or "
-            "choose another folder."
+            f"{path}: {size / 1e6:,.1f} MB are needed and {free / 1e6:,.1f} MB are left on this "
+            "disk; free some or choose another folder."
         )
 
 

@@ -1,4 +1,7 @@
-"""Write STAR files: the user's own rows of one, or a new one for particles of another format."""
+"""Write STAR files: the user's own rows of one, or a new one for particles of another format.
+
+Files are written as they come; `explore.subset` gives them their name when they read back right.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_cryodeco.atomic import replacing
 from napari_cryodeco.data.document import Block, StarDocument
 from napari_cryodeco.data.locate import find_real
 from napari_cryodeco.data.particles import Particles
@@ -70,7 +72,7 @@ def write_rows(
     moved = _moved_names(particles, rows, document, block, out)
     if moved is not None and IMAGE not in values:
         values[IMAGE] = moved
-    write_lines(out, document.with_rows(block, rows, values))
+    _write_lines(out, document.with_rows(block, rows, values))
 
 
 def check_rows(particles: Particles, rows: np.ndarray) -> None:
@@ -147,7 +149,7 @@ def write_particles(
     }
     if particles.poses is not None:
         table |= pose_columns(particles.poses[index])
-    write_lines(out, _new_file(_optics(optics, particles), table | dict(columns or {})))
+    _write_lines(out, _new_file(_optics(optics, particles), table | dict(columns or {})))
 
 
 def _optics(optics: np.ndarray, particles: Particles) -> dict[str, np.ndarray]:
@@ -187,12 +189,8 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if not text or any(character.isspace() for character in text) else text
 
 
-def write_lines(out: Path, lines: Iterable[str]) -> None:
-    """Write text lines as a whole file or not at all."""
-    with (
-        replacing(out) as part,
-        part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
-    ):
+def _write_lines(out: Path, lines: Iterable[str]) -> None:
+    with out.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         text = iter(lines)
         file.write(next(text))
         file.writelines("\n" + line for line in text)
