@@ -1,0 +1,210 @@
+"""The Movie panel decodes a path, plays it in the one map layer, and writes what was decoded."""
+
+from __future__ import annotations
+
+import itertools
+
+import imageio.v3 as imageio
+import mrcfile
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_cryodeco.explore.landscape import cluster
+from napari_cryodeco.gui.camera import camera_rotation
+from napari_cryodeco.gui.clip import spread_order
+from napari_cryodeco.gui.layers import map_view_of
+from napari_cryodeco.gui.movie_panel import FAST, MoviePanel
+from napari_cryodeco.gui.playback import Playhead, Repeat
+from napari_cryodeco.gui.session import session_of
+
+# ---- logic without a window
+
+
+def played(count, repeat, steps):
+    head, seen = Playhead(), [0]
+    for _ in range(steps):
+        head = head.next(count, repeat)
+        if head is None:
+            break
+        seen.append(head.frame)
+    return seen
+
+
+def test_the_three_ways_to_repeat():
+    assert played(4, Repeat.LOOP, 6) == [0, 1, 2, 3, 0, 1, 2]
+    assert played(4, Repeat.PING_PONG, 7) == [0, 1, 2, 3, 2, 1, 0, 1]
+    assert played(4, Repeat.ONCE, 9) == [0, 1, 2, 3]
+    assert played(1, Repeat.LOOP, 3) == [0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 64])
+def test_frames_are_decoded_once_each_and_the_ends_first(count):
+    order = spread_order(count)
+    assert sorted(order) == list(range(count))
+    assert set(order[:2]) == {0, count - 1}
+
+
+@pytest.mark.parametrize("angles", list(itertools.product((0, 35), (0, -80), (10, 170))))
+def test_the_camera_is_a_rotation_whatever_the_angles(angles):
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.angles = angles
+    rotation = camera_rotation(viewer)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+# ---- the window
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def panel(qtbot, viewer, trained_run):
+    session_of(viewer).open(trained_run.path)
+    widget = MoviePanel(viewer)
+    viewer.window.add_dock_widget(widget, name="Movie")
+    widget.chooser.frames.setValue(5)
+    widget.detail.setCurrentText(FAST)
+    return widget
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def decode(qtbot, panel):
+    with qtbot.waitSignal(panel._task.ended, timeout=60_000):
+        click(qtbot, panel.decode)
+    qtbot.waitUntil(lambda: panel._clip.complete, timeout=5000)
+
+
+def export(qtbot, panel, kind, target):
+    panel.export.kind.setCurrentText(kind)
+    panel.export.side.setValue(160)
+    panel.export.target.show_value(target)
+    with qtbot.waitSignal(panel.export._task.ended, timeout=60_000):
+        click(qtbot, panel.export.write)
+
+
+def test_without_a_run_it_says_what_to_do(qtbot, viewer):
+    panel = MoviePanel(viewer)
+    qtbot.addWidget(panel)
+    assert "Open a run" in panel.message.text()
+    assert not panel.decode.isEnabled()
+
+
+def test_the_path_is_drawn_over_the_scatter_plot(panel, viewer):
+    session = session_of(viewer)
+    panel.chooser.frames.setValue(7)
+    assert session.path.shape == (7, session.loaded().latents.shape[1])
+    panel.chooser.component_page.component.setValue(2)
+    scores = session.project(session.path)
+    assert np.ptp(scores[:, 1]) > 10 * np.ptp(scores[:, 0])  # along PC2, PC1 stays
+
+
+def test_frames_are_decoded_scrubbed_and_played_in_one_layer(qtbot, panel, viewer):
+    decode(qtbot, panel)
+    session, view = session_of(viewer), map_view_of(viewer)
+    assert panel.player._ready.all()
+    layer = view.layer
+    shown = []
+    for frame in range(5):
+        panel.player.slider.setValue(frame)
+        shown.append(np.array(view._shown[0]))
+        assert session.path_position == frame
+    assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(shown))
+    panel.player.repeat.setCurrentText(Repeat.ONCE.value)
+    panel.player.slider.setValue(0)
+    panel.player.fps.setValue(30)
+    click(qtbot, panel.player.play)
+    qtbot.waitUntil(lambda: not panel.player.playing, timeout=20_000)
+    assert panel.player.frame == 4
+    assert view.layer is layer and len(viewer.layers) == 1
+
+
+def test_frames_share_one_sigma(qtbot, panel):
+    decode(qtbot, panel)
+    clip = panel._clip
+    spread = [np.std(volume.data / clip.sigma) for volume in clip.volumes]
+    assert np.sqrt(np.mean(np.square(spread))) == pytest.approx(1, rel=1e-5)
+
+
+def test_the_gap_between_two_clusters_is_marked(qtbot, panel):
+    decode(qtbot, panel)
+    supported = panel._clip.supported
+    assert supported[0] and supported[-1] and not supported[2]
+    panel.player.slider.setValue(2)
+    assert "no particles near" in panel.player.caption.text()
+
+
+def test_picked_points_make_a_path(qtbot, panel, viewer):
+    session = session_of(viewer)
+    panel.chooser.tabs.setCurrentIndex(1)
+    assert "at least two" in panel.message.text()
+    session.move_cursor_to(3)
+    click(qtbot, panel.chooser.anchor_page.add_cursor)
+    session.set_clustering(cluster(session.loaded().latents, 2))
+    click(qtbot, panel.chooser.anchor_page.add_clusters)
+    anchors = panel.chooser.anchor_page.anchors()
+    assert len(anchors) == 3
+    np.testing.assert_allclose(session.path[0], anchors[0].z, rtol=1e-5)
+    np.testing.assert_allclose(session.path[-1], session.clustering.centres[1], rtol=1e-5)
+
+
+def test_a_gif_has_the_frames_and_the_size_asked(qtbot, panel, tmp_path):
+    decode(qtbot, panel)
+    export(qtbot, panel, "GIF movie", tmp_path / "pc1.gif")
+    assert imageio.imread(tmp_path / "pc1.gif").shape[:3] == (5, 160, 160)
+    assert "5 frames written" in panel.export.result.text()
+
+
+def test_an_mp4_can_be_played(qtbot, panel, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    decode(qtbot, panel)
+    panel.export.to_and_fro.setChecked(True)
+    export(qtbot, panel, "MP4 movie", tmp_path / "pc1.mp4")
+    assert len(imageio.imread(tmp_path / "pc1.mp4", plugin="FFMPEG")) == 8  # 0 1 2 3 4 3 2 1
+
+
+def test_maps_have_their_voxel_size(qtbot, panel, trained_run, tmp_path):
+    decode(qtbot, panel)
+    export(qtbot, panel, "MRC maps", tmp_path / "maps")
+    files = sorted((tmp_path / "maps").glob("*.mrc"))
+    assert len(files) == 5
+    with mrcfile.open(files[0]) as mrc:
+        side = mrc.data.shape[0] * float(mrc.voxel_size.x)
+    assert side == pytest.approx(trained_run.geometry.length, rel=1e-5)
+
+
+def test_what_is_there_is_not_overwritten(qtbot, panel, tmp_path):
+    decode(qtbot, panel)
+    (tmp_path / "mine.gif").write_bytes(b"mine")
+    export(qtbot, panel, "GIF movie", tmp_path / "mine.gif")
+    assert "exists already" in panel.export.result.text()
+    assert (tmp_path / "mine.gif").read_bytes() == b"mine"
+
+
+def test_a_suffix_of_another_kind_is_said(qtbot, panel, tmp_path):
+    decode(qtbot, panel)
+    panel.export.kind.setCurrentText("MP4 movie")
+    panel.export.target.show_value(tmp_path / "movie.avi")
+    click(qtbot, panel.export.write)
+    assert "ends in .mp4" in panel.export.result.text()
+
+
+def test_cancelling_leaves_nothing_behind(qtbot, panel, tmp_path):
+    decode(qtbot, panel)
+    panel.export.kind.setCurrentText("GIF movie")
+    panel.export.side.setValue(480)
+    panel.export.target.show_value(tmp_path / "pc1.gif")
+    with qtbot.waitSignal(panel.export._task.ended, timeout=60_000):
+        click(qtbot, panel.export.write)
+        click(qtbot, panel.export.cancel)
+    assert list(tmp_path.iterdir()) == []
