@@ -13,10 +13,10 @@ model: Tipping & Bishop (1999), Journal of the Royal Statistical Society B 61, 6
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import warnings
 import torch
 from torch import Tensor
 
