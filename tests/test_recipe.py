@@ -77,7 +77,9 @@ def test_the_recipe_leads_to_a_map(
     assert chosen["rlnDefocusU"].tolist() == original["rlnDefocusU"][::2].tolist()
 
     # 4. downsample: the working box; 5. run
-    small = ["--box", "16", "--set", "refine.epochs=2", "--set", "field.width=32", "--seed", "1"]
+    small = ["--box", "16", "--seed", "1"]
+    for setting in ("refine.epochs=2", "refine.warmup=50", "field.width=32"):
+        small += ["--set", setting]
     assert main(["new", str(subset), str(first), *known, *small]) == 0
     assert main(["train", str(first)]) == 0
     run = Run.open(first)
