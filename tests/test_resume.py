@@ -1,0 +1,101 @@
+"""A reconstruction that is killed in every stage and trained again equals one that was not."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from napari_cryodeco.config import (
+    AbinitioConfig,
+    DataConfig,
+    FieldConfig,
+    RefineConfig,
+    TrainConfig,
+)
+from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.progress import Progress, read_status
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.store import read_tensors
+from napari_cryodeco.train import abinit
+from napari_cryodeco.train.reconstruct import reconstruct
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
+PLACES = (("prepare", 0), ("features", 0), ("abinit", 0), ("abinit", 1), ("joint", 2))
+PLACES += (("subspace", 0), ("refine", 0), ("refine", 1))
+
+
+def make_run(path: Path, particle_set: Any) -> Run:
+    """All stages, few steps, to the bit the same every time."""
+    config = TrainConfig(
+        data=DataConfig(source=particle_set.star),
+        poses="abinitio",
+        latent_dim=3,
+        abinitio=AbinitioConfig(classes=2, restarts=1),
+        field=FieldConfig(width=16, layers=1, frequencies=16),
+        refine=RefineConfig(epochs=2, batch=20, warmup=10),
+        deterministic=True,
+        device="cpu",
+        seed=5,
+    )
+    return Run.create(path, read_particles(particle_set.star), config)
+
+
+def train_until(run: Run, stage: str, unit: int) -> None:
+    """Train in a child process that kills itself in a unit of a stage."""
+    child = os.fork()
+    if child == 0:
+        try:
+            step = Progress.step
+
+            def fatal(self: Progress, *words: Any) -> None:
+                step(self, *words)
+                if (self.status.stage, self.status.unit) == (stage, unit):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            Progress.step = fatal  # type: ignore[method-assign]
+            reconstruct(run)
+        finally:
+            os._exit(1)  # it should have been killed
+    _, code = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(code), f"{stage} {unit} was never reached"
+
+
+def tensors(run: Path) -> dict[str, torch.Tensor]:
+    found = {}
+    for file in sorted(run.rglob("*.safetensors")):
+        for name, tensor in read_tensors(file)[0].items():
+            found[f"{file.relative_to(run)}/{name}"] = tensor
+    return found
+
+
+def test_killed_in_every_stage_equals_unkilled(
+    tmp_path: Path, particle_set: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abinit, "StartPlan", functools.partial(abinit.StartPlan, steps=12))
+    whole = make_run(tmp_path / "whole", particle_set)
+    assert reconstruct(whole).state == "done"
+    killed = make_run(tmp_path / "killed", particle_set)
+    for stage, unit in PLACES:
+        train_until(killed, stage, unit)
+        assert read_status(killed.path).state == "lost"
+    assert reconstruct(Run.open(killed.path)).state == "done"
+
+    expected, found = tensors(whole.path), tensors(killed.path)
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    paths, other = RunPaths(killed.path), RunPaths(whole.path)
+    assert paths.images.read_bytes() == other.images.read_bytes()
+    assert paths.epoch_numbers() == [1, 2]
+    for number in paths.epoch_numbers():
+        consensus = "consensus.mrc"
+        a, b = paths.epoch(number) / consensus, other.epoch(number) / consensus
+        assert a.read_bytes()[1024:] == b.read_bytes()[1024:]  # the header holds the time
+    assert not list(killed.path.rglob("*.tmp*"))
