@@ -312,3 +312,16 @@ def test_outliers_do_not_flatten_the_colours():
     assert flat.high > flat.low
     nothing = colouring.by_value("x", np.full(5, np.nan))
     assert nothing.high > nothing.low
+
+
+def test_later_dots_lie_over_earlier_ones_and_edges_cut_them():
+    colours = np.array([[255, 0, 0, 255], [0, 255, 0, 255], [0, 0, 255, 255]], np.uint8)
+    rows, columns = np.array([10, 10, 0]), np.array([10, 13, 19])
+    picture = aggregate.stamp_dots(rows, columns, colours, (20, 20), 4.0)
+    assert picture.shape == (20, 20, 4)
+    assert picture[10, 12].tolist() == [0, 255, 0, 255]  # within both: the second is on top
+    assert picture[10, 7].tolist() == [255, 0, 0, 255]
+    assert picture[0, 19].tolist() == [0, 0, 255, 255]
+    rows, columns = np.mgrid[:20, :20]
+    covered = [(rows - r) ** 2 + (columns - c) ** 2 <= 16 for r, c in ((10, 10), (10, 13), (0, 19))]
+    assert np.array_equal(picture[..., 3] > 0, np.any(covered, axis=0))

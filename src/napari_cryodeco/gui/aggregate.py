@@ -226,19 +226,16 @@ def stamp_dots(
         Of a dot, pixels.
     """
     height, width = shape
-    picture = np.zeros((height, width, 4), np.uint8)
-    rim = colours.copy()
-    rim[:, :3] = rim[:, :3] * 0.6
-    winner = np.full((height, width), -1, np.int64)
-    on_rim = np.zeros((height, width), bool)
-    order = np.arange(len(rows))
-    for down, right, edge in zip(*disc(radius), strict=True):
-        r, c = rows + down, columns + right
-        ok = (r >= 0) & (r < height) & (c >= 0) & (c < width)
-        r, c, mine = r[ok], c[ok], order[ok]
-        wins = mine >= winner[r, c]
-        winner[r[wins], c[wins]] = mine[wins]
-        on_rim[r[wins], c[wins]] = edge
-    inked = winner >= 0
-    picture[inked] = np.where(on_rim[inked, None], rim[winner[inked]], colours[winner[inked]])
-    return picture
+    down, right, edge = disc(radius)
+    reach = int(np.max(down, initial=0))
+    wide = width + 2 * reach  # a margin, so that no dot has to be cut
+    centres = (rows + reach) * wide + columns + reach
+    winner = np.zeros((height + 2 * reach) * wide, np.int64)
+    # Of several values for one pixel numpy keeps the last: dot by dot, later ones lie on top.
+    ink = 2 * np.arange(1, len(rows) + 1)[:, None] + edge
+    winner[(centres[:, None] + (down * wide + right)).ravel()] = ink.ravel()
+    inner = winner.reshape(-1, wide)[reach : reach + height, reach : reach + width]
+    table = np.zeros((2 * len(rows) + 2, 4), np.uint8)
+    table[2::2] = table[3::2] = colours
+    table[3::2, :3] = colours[:, :3] * 0.6
+    return table[inner]
