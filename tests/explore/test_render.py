@@ -188,6 +188,13 @@ def test_the_scale_bar_is_as_long_as_it_says() -> None:
     assert [scale_bar_length(w) for w in (40, 79, 100, 399)] == [10, 10, 20, 50]
 
 
+def test_captions_use_letters_that_the_shipped_font_has() -> None:
+    paper = np.full((60, 200, 3), 255, np.uint8)
+    minus, box = (annotate(paper, text) for text in ("PC1 −1.2", "PC1 \uffff1.2"))
+    np.testing.assert_array_equal(minus, annotate(paper, "PC1 -1.2"))
+    assert (minus != box).any()
+
+
 def test_labels_do_not_touch_the_picture_they_are_written_on() -> None:
     plain = np.zeros((100, 100, 3), np.uint8)
     annotate(plain, "caption")

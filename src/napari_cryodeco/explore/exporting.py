@@ -50,7 +50,7 @@ def export_run(
         written = _write_particles(run, epoch, classes, part / "particles.star")
         tell(2, steps)
         (part / "maps").mkdir()
-        decoder = VolumeDecoder(epoch.field_path)
+        decoder = VolumeDecoder(epoch.field_path, "auto")
         _fill_maps(decoder, classes.centres, part / "maps", lambda i, _: tell(2 + i, steps))
         write_text(part / "README.txt", _describe(run, epoch, classes, decoder, written.warnings))
     return out
@@ -65,7 +65,7 @@ def export_maps(
 ) -> list[Path]:
     """Write the maps at `centres` ``(k, d)`` as ``class_001.mrc``, … into the new folder `out`."""
     out = Path(out)
-    decoder = VolumeDecoder(run.epoch().field_path)
+    decoder = VolumeDecoder(run.epoch().field_path, "auto")
     with replacing_folder(out, overwrite) as part:
         names = _fill_maps(decoder, centres, part, progress or (lambda done, of: None))
     return [out / name for name in names]
@@ -118,11 +118,11 @@ def _describe(
         f"latents.npy        ({count}, {decoder.latent_dim}) float32, row i is particle i",
         "particles.star     all columns of the input; orientations, origins, rlnClassNumber and",
         "                   rlnMaxValueProbDistribution (posterior of the class) set",
-        f"maps/class_NNN.mrc {geometry.box}³ voxels of {geometry.pixel_size:.6g} Å, decoded at the",
-        f"                   mean z of the class, to {geometry.resolution(geometry.radius):.3g} Å",
+        f"maps/class_NNN.mrc decoded at the mean z of the class: {geometry.box}³ voxels of",
+        f"                   {geometry.pixel_size:.6g} Å, Fourier radius {geometry.radius}"
+        f" ({geometry.resolution(geometry.radius):.3g} Å)",
         "",
-        f"Classes: {classes.method}, seed {classes.seed}, numbered along the first principal",
-        "component of z.",
+        f"Classes: {classes.method}, seed {classes.seed}, numbered along PC1 of z.",
     ]
     for number, members in enumerate(classes.counts, 1):
         lines.append(f"  class {number:3d}: {members:8d} particles ({members / count:.1%})")

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _WARNING = (196, 78, 24)
+_MISSING = str.maketrans({"−": "-", "Å": "A"})  # no glyphs in the font that ships with Pillow
 
 
 def scale_bar_length(width: float) -> float:
@@ -56,7 +57,7 @@ def annotate(
     margin, size = max(6, width // 30), max(11, height // 26)
     font = ImageFont.load_default(size)
     if caption:
-        pen.text((margin, margin), caption, fill=ink, font=font)
+        pen.text((margin, margin), caption.translate(_MISSING), fill=ink, font=font)
     if warning:
         pen.text((width - margin, height - margin), warning, fill=_WARNING, font=font, anchor="rs")
     if pixel_size is not None:

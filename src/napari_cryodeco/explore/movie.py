@@ -74,7 +74,7 @@ class MovieOptions:
     low_pass: float | None = None
     view: View = field(default_factory=View)
     style: Style = field(default_factory=Style)
-    device: str = "cpu"
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
