@@ -1,0 +1,1 @@
+"""Projections, clusters, selections, paths, maps and movies of a run."""
