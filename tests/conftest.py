@@ -22,6 +22,7 @@ from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import write_json, write_tensors
 from napari_cryodeco.train.prepare import PrepareStage
+from napari_cryodeco.train.reconstruct import reconstruct
 from napari_cryodeco.train.stages import Silent
 
 torch.set_num_threads(1)
@@ -65,7 +66,7 @@ def make_molecule(name: str, extent: tuple[float, float, float], seed: int) -> M
 
 def make_particle_set(folder: Path, count: int = PER_SPECIES, seed: int = 5) -> ParticleSet:
     """Simulate `count` images of each of two species: a rod and a disc, at a friendly SNR."""
-    molecules = [make_molecule("rod", (10, 10, 26), 1), make_molecule("disc", (24, 24, 8), 2)]
+    molecules = [make_molecule("rod", (6, 6, 20), 1), make_molecule("disc", (15, 15, 5), 2)]
     recipe = Recipe(
         box=BOX, pixel_size=PIXEL_SIZE, count=count, snr=1.0, shift=0.05, seed=seed, b_factor=0.0
     )
@@ -96,7 +97,7 @@ def file_config(particle_set: ParticleSet) -> TrainConfig:
         poses="file",
         latent_dim=4,
         field=FieldConfig(width=32, layers=2, frequencies=32),
-        refine=RefineConfig(epochs=2, batch=16),
+        refine=RefineConfig(epochs=2, batch=16, warmup=100),
         precision="fp32",
         device="cpu",
         threads=1,
@@ -138,6 +139,16 @@ def planted_run(tmp_path_factory: pytest.TempPathFactory, particle_set: Particle
 
 
 @pytest.fixture(scope="session")
-def trained_run(planted_run: Run) -> Run:
-    """A run trained with the poses of the file. Do not change it; copy the folder to do so."""
-    return planted_run
+def training_set(tmp_path_factory: pytest.TempPathFactory) -> ParticleSet:
+    """240 images of the same two species: enough to learn from. Do not change its files."""
+    return make_particle_set(tmp_path_factory.mktemp("set") / "mix2-large", 120)
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory, training_set: ParticleSet) -> Run:
+    """A run trained on `training_set` with the poses of the file; copy it to change it."""
+    path = tmp_path_factory.mktemp("trained") / "run"
+    config = file_config(training_set)
+    run = Run.create(path, read_particles(training_set.star_with_poses), config)
+    reconstruct(run)
+    return Run.open(path)

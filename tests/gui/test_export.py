@@ -25,9 +25,9 @@ def viewer():
 
 
 @pytest.fixture
-def session(viewer, trained_run):
+def session(viewer, planted_run):
     session = session_of(viewer)
-    session.open(trained_run.path)
+    session.open(planted_run.path)
     return session
 
 

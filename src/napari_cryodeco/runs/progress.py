@@ -209,7 +209,8 @@ class Progress:
         now = self._status
         done = now.unit + (now.step / now.steps if now.steps else 0.0)
         self._estimate.observe(now.stage, done / max(now.units, 1), self.seconds())
-        self._set(eta_s=self._estimate.remaining(), share=self._estimate.share())
+        share = max(self._estimate.share(), now.share)  # a bar that goes back looks broken
+        self._set(eta_s=self._estimate.remaining(), share=share)
 
     def _set(self, **changes: Any) -> None:
         with self._guard:
