@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from napari_cryodeco.imaging.poses import Poses
 
 _ITERATIONS, _GRADIENT_STEPS = 8, 2
 _MOST_ROWS = 2_000_000  # Fourier points of all fitted images: about 500 MB of interpolation weights
-_HELD_OUT = 0.15
+_HELD_OUT, _HELD_OUT_LEAST = 0.15, 60  # share, and the count below which chance looks like signal
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,10 @@ class LinearModel:
         """Everything as tensors, for a stage file."""
         kept = {name: getattr(self, name) for name in _TENSORS}
         return kept | {"radius": torch.tensor(self.radius)}
+
+    def to(self, device: torch.device | str) -> LinearModel:
+        """Return the same model on another device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in _TENSORS})
 
     @classmethod
     def of_tensors(cls, tensors: dict[str, Tensor]) -> LinearModel:
@@ -289,7 +293,8 @@ def fit(
     """
     device = seen.device
     order = torch.randperm(len(seen), generator=generator)[: max(_MOST_ROWS // seen.points, 64)]
-    held = order[: max(2, int(_HELD_OUT * len(order)))].to(device)
+    held_out = min(max(int(_HELD_OUT * len(order)), _HELD_OUT_LEAST), len(order) // 3)
+    held = order[: max(2, held_out)].to(device)
     rows = order[len(held) :].to(device)
     data, slicing = seen.data(rows), seen.operator(rows)
     pair = (slicing, _transpose(slicing))
