@@ -7,6 +7,7 @@ kernel is divided out in real space. Insertion is the adjoint of slicing.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -88,14 +89,17 @@ class Cube:
     ) -> Tensor:
         """Slices ``(m, count)`` of volume `index` at `rotations` ``(m, 3, 3)`` on a 2-D `ball`."""
         count = ball.count(self.radius if radius is None else radius)
-        where = slice_points(ball, rotations, count)
-        return self.sample(index, where)
+        # the scale from k to grid_sample's units goes into the small matrices, not the many points
+        where = slice_points(ball, rotations * (4 / (self.side - 1)), count)
+        return self._look_up(index, where.add_(1 / (self.side - 1)))
 
     def sample(self, index: int, points: Tensor) -> Tensor:
         """Values of volume `index` at `points` ``(m, p, 3)`` in units of k: ``(m, p)``."""
-        normal = (2 * points + self.side // 2) * (2 / (self.side - 1)) - 1
+        return self._look_up(index, points * (4 / (self.side - 1)) + 1 / (self.side - 1))
+
+    def _look_up(self, index: int, where: Tensor) -> Tensor:
         return torch.nn.functional.grid_sample(
-            self.grid[index : index + 1], normal[None, None], mode="bilinear", align_corners=True
+            self.grid[index : index + 1], where[None, None], mode="bilinear", align_corners=True
         )[0, 0, 0]
 
 
@@ -118,29 +122,27 @@ class Accumulator:
 
         `values` ``(m, p)`` = Σ CTF·image, `weights` ``(m, p)`` = Σ CTF².
         """
-        side = 2 * _tight_box(self.radius)
         chunk = max(1, 400_000 // values.shape[1])
         for start in range(0, len(values), chunk):
             rows = slice(start, start + chunk)
-            where = (
-                2 * slice_points(ball, rotations[rows], values.shape[1]).reshape(-1, 3) + side // 2
-            )
-            corner = where.floor()
-            fraction = where - corner
-            base = corner.long()
-            flat_values, flat_weights = values[rows].reshape(-1), weights[rows].reshape(-1)
-            for offset in range(8):
-                step = [(offset >> axis) & 1 for axis in range(3)]
-                share = torch.ones_like(flat_values)
-                for axis in range(3):
-                    share = share * (fraction[:, axis] if step[axis] else 1 - fraction[:, axis])
-                index = (
-                    ((base[:, 2] + step[2]) * side + base[:, 1] + step[1]) * side
-                    + base[:, 0]
-                    + step[0]
-                )
-                self.numerator.index_add_(0, index, share * flat_values)
-                self.denominator.index_add_(0, index, share * flat_weights)
+            points = slice_points(ball, 2 * rotations[rows], values.shape[1]).reshape(-1, 3)
+            self._scatter(points, values[rows].reshape(-1), weights[rows].reshape(-1))
+
+    def _scatter(self, points: Tensor, values: Tensor, weights: Tensor) -> None:
+        """Share ``(q,)`` values and weights among the eight corners around points ``(q, 3)``."""
+        side = 2 * _tight_box(self.radius)
+        corner = points.floor()
+        upper = (points - corner).unbind(1)
+        lower = [1 - part for part in upper]
+        x0, y0, z0 = (corner.long() + side // 2).unbind(1)
+        base = (z0 * side + y0) * side + x0
+        for z, y in itertools.product((0, 1), repeat=2):
+            plane = (upper if z else lower)[2] * (upper if y else lower)[1]
+            for x in (0, 1):
+                share = plane * (upper if x else lower)[0]
+                index = base + (z * side * side + y * side + x)
+                self.numerator.index_add_(0, index, share * values)
+                self.denominator.index_add_(0, index, share * weights)
 
     def decay(self, keep: float) -> None:
         """Forget a part: multiply both sums by `keep`."""
