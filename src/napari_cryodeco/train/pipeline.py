@@ -20,6 +20,7 @@ from napari_cryodeco.train.device import choose_box
 from napari_cryodeco.train.features import FeatureStage, classical_features, prior_features
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
+from napari_cryodeco.train.parity import ParityStage
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
@@ -43,13 +44,16 @@ class _Plan:
         self._run, self._device, self._config = run, device, _reproducible(run.config)
 
     def steps(self) -> list[Step]:
+        prepare = Step("prepare", 3.0, self._prepare)
+        if self._config.loop == "parity":
+            return [prepare, Step("parity", 1000.0, self._parity)]
         found = [
             Step("features", 3.0, self._features),
             Step("abinit", 60.0, self._abinit),
             Step("joint", 40.0, self._joint),
         ]
         return [
-            Step("prepare", 3.0, self._prepare),
+            prepare,
             *(found if self._config.poses == "abinitio" else ()),
             Step("subspace", 10.0, self._subspace),
             Step("refine", 60.0, self._refine),
@@ -115,6 +119,18 @@ class _Plan:
             _get(finished, "subspace", SubspaceStage).model,
             self._views(),
             self._posteriors(finished),
+            self._device,
+        )
+
+    def _parity(self, finished: Finished) -> Stage:
+        particles, given = self._run.particles, self._config.poses == "file"
+        return ParityStage(
+            self._config,
+            self._images(),
+            particles.ctf,
+            self._run.geometry,
+            particles.poses if given else None,
+            self._views(),
             self._device,
         )
 
