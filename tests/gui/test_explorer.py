@@ -242,3 +242,13 @@ def test_a_trajectory_is_drawn_where_its_points_are(opened):
     opened.scatter.grab()
     opened.session.set_path(None)
     assert opened.scatter._path is None
+
+
+@pytest.mark.slow
+def test_a_umap_that_fails_says_why_in_one_sentence(opened, run_path, qtbot):
+    (run_path / "epochs" / "0001" / "latents.safetensors").unlink()
+    opened.view_bar.view_chosen.emit("umap")
+    qtbot.waitUntil(
+        lambda: "latents.safetensors is missing" in opened.message.text(), timeout=60_000
+    )
+    assert opened.session.view == "pca" and "\n" not in opened.message.text()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from napari_cryodeco.runs.run import Run
 
 
-def project(run: Path, /, *, seed: int = 0) -> None:
-    """Project the latents of the newest epoch by PCA and UMAP into RUN/views.
+def project(run: Path, /, *, seed: int = 0, epoch: int | None = None) -> None:
+    """Project the latents by PCA and UMAP into RUN/views.
 
     Parameters
     ----------
@@ -27,16 +27,18 @@ def project(run: Path, /, *, seed: int = 0) -> None:
         Run directory.
     seed
         Of UMAP.
+    epoch
+        Number of an epoch; the newest where not given.
     """
     opened = open_run(run)
     from napari_cryodeco.explore import landscape
 
-    epoch = opened.epoch()
-    latents = epoch.latents()
-    pca = landscape.pca(latents, epoch.number)
+    found = opened.epoch(epoch)
+    latents = found.latents()
+    pca = landscape.pca(latents, found.number)
     say(str(landscape.save(pca, opened.paths.views)))
     with Bar("UMAP") as bar:
-        view = landscape.umap(latents, seed, bar.count, epoch=epoch.number)
+        view = landscape.umap(latents, seed, bar.count, epoch=found.number)
     say(str(landscape.save(view, opened.paths.views)))
 
 

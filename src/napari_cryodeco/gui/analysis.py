@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -16,13 +21,43 @@ if TYPE_CHECKING:
     from napari_cryodeco.gui.snapshot import Snapshot
 
 
-def make_umap(snapshot: Snapshot, report: Report, seed: int = 0) -> Projection:
-    """Compute the UMAP of an epoch and keep it with the run."""
-    from napari_cryodeco.explore import landscape  # torch and umap: on this thread only
+def make_umap(snapshot: Snapshot, report: Report) -> Projection:
+    """Compute the UMAP of an epoch and keep it with the run.
 
-    made = landscape.umap(snapshot.latents, seed, report, epoch=snapshot.epoch)
-    landscape.save(made, snapshot.run.paths.views)
+    In a process of its own: UMAP's compiled code holds Python's lock for seconds at a time, in
+    which the window would stand still.
+    """
+    from napari_cryodeco.explore import landscape  # torch: on this thread only
+
+    run, epoch = snapshot.run.path, snapshot.epoch
+    command = [sys.executable, "-m", "napari_cryodeco", "project", str(run), "--epoch", str(epoch)]
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "said.txt"
+        with said.open("wb") as file:
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
+        try:
+            while child.poll() is None:
+                report(_percent(_last_line(said)), 100)
+                time.sleep(0.2)
+        finally:
+            child.kill()  # after a cancel; it has ended otherwise
+            child.wait()
+        if child.returncode:
+            raise ValueError(_last_line(said) or f"{' '.join(command)} ended without a word.")
+    made = landscape.load(snapshot.run.paths.views / f"{epoch:04d}-umap.safetensors")
+    if not isinstance(made, landscape.Projection):
+        raise ValueError(f"{run}: the UMAP that was written is no projection.")
     return made
+
+
+def _last_line(said: Path) -> str:
+    return (said.read_text(encoding="utf-8").strip().splitlines() or [""])[-1]
+
+
+def _percent(line: str) -> int:
+    """What the command line's progress line says, e.g. ``UMAP, 34%, 12 s left``."""
+    found = re.search(r"(\d+)%", line)
+    return int(found[1]) if found else 0
 
 
 def make_clusters(snapshot: Snapshot, k: int, method: Any, seed: int = 0) -> Clustering:
@@ -100,7 +135,7 @@ class Analysis(QWidget):
         self._task.start(work)
 
     def _show_progress(self, done: int, of: int) -> None:
-        self._bar.setRange(0, of)
+        self._bar.setRange(0, of if done else 0)
         self._bar.setValue(done)
         passed = time.monotonic() - self._begun
         left = remaining(passed / done * (of - done)) if done else ""
