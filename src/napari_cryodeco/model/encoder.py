@@ -236,7 +236,9 @@ class ConvEncoder(nn.Module):
         for level in range(4):
             grown = width * 2**level
             layers += [
-                nn.Conv2d(channels, grown, 3, stride=1 if level == 0 else 2, padding=1),
+                nn.Conv2d(
+                    channels, grown, 5 if level == 0 else 3, stride=2, padding=2 - (level > 0)
+                ),
                 nn.GroupNorm(8, grown),
                 nn.GELU(),
             ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -118,16 +119,19 @@ class FieldDecoder(nn.Module):
     def _tail(self, features: Tensor, latent: Tensor) -> Tensor:
         state = functional.relu(self._norm(0, features + latent))
         for index, layer in enumerate(self.hidden):
-            weight, bias = layer.weight.to(self.compute), layer.bias.to(self.compute)
-            branch = self._norm(index + 1, functional.linear(state, weight, bias))
+            branch = self._norm(index + 1, self._linear(layer, state))
             state = functional.relu(branch + state)
-        weight, bias = self.exit.weight.to(self.compute), self.exit.bias.to(self.compute)
-        return functional.linear(state, weight, bias)[..., 0].float()
+        return self._linear(self.exit, state)[..., 0].float()
+
+    def _linear(self, layer: nn.Module, state: Tensor) -> Tensor:
+        assert isinstance(layer, nn.Linear)
+        return functional.linear(state, layer.weight.to(self.compute), layer.bias.to(self.compute))
 
     def _norm(self, index: int, state: Tensor) -> Tensor:
         if not self.config.layer_norm:
             return state
         norm = self.norms[index]
+        assert isinstance(norm, nn.LayerNorm)
         shape = (self.config.width,)
         weight, bias = norm.weight.to(self.compute), norm.bias.to(self.compute)
         return functional.layer_norm(state, shape, weight, bias, norm.eps)
@@ -178,7 +182,7 @@ class FieldDecoder(nn.Module):
         return field.eval(), Geometry(**header["geometry"])
 
 
-def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: there is no field to decode.")
     try:

@@ -15,7 +15,7 @@ class LatentTable:
 
     def __init__(self, values: Tensor) -> None:
         self.values = values.detach().float().clone()
-        self._adam = RowAdam(*self.values.shape, device=self.values.device)
+        self._adam = RowAdam(len(values), values.shape[1], self.values.device)
 
     def visit(self, rows: Tensor) -> Tensor:
         """Latents of `rows` ``(b, d)`` as a leaf that collects a gradient."""
@@ -68,6 +68,11 @@ class PoseTable:
     def visit(self, rows: Tensor) -> PoseVisit:
         """Poses of `rows` as leaves that collect a gradient."""
         return PoseVisit(self.poses[rows], self._pixel_size)
+
+    def set(self, rows: Tensor, rotations: Tensor, shifts: Tensor) -> None:
+        """Put the poses of `rows` where a search found them; shifts in Å."""
+        self.poses.rotations[rows] = rotations
+        self.poses.shifts[rows] = shifts
 
     def update(self, rows: Tensor, visited: PoseVisit, turn_rate: float, move_rate: float) -> None:
         """Move `rows` against their gradient; rates in radians and in working pixels."""

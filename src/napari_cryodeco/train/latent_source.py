@@ -12,18 +12,22 @@ from torch import Tensor, nn
 
 from napari_cryodeco.config import EncoderConfig
 from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.model.encoder import ConvEncoder, VitEncoder
 from napari_cryodeco.model.latents import LatentTable
 from napari_cryodeco.train import optimiser
 
 Views = Callable[[Tensor], Tensor]
 _READING = 64  # images encoded at once
+_REGRESSED = 20_000  # images seen while an encoder learns the first latents
 
 
 class LatentSource(Protocol):
     """Gives latents that collect a gradient, and moves what they came from."""
 
-    values: Tensor
+    @property
+    def values(self) -> Tensor:
+        """``(n, d)`` latents of all particles."""
 
     def begin(self, generator: torch.Generator, step: Callable[[int, int], None]) -> None:
         """Get ready before the first epoch."""
@@ -124,7 +128,7 @@ class EncoderSource:
     def begin(self, generator: torch.Generator, step: Callable[[int, int], None]) -> None:
         """Regress the first latents on the images for some passes, then read all latents off."""
         n = len(self.values)
-        passes = max(4, min(40, 12_000 // n))
+        passes = max(3, min(16, _REGRESSED // n))
         scale = self.values.std().clamp_min(1e-6)
         for index in range(passes):
             self._encoder.train()
@@ -190,19 +194,17 @@ class WorkingViews:
     Parameters
     ----------
     images
-        ``(n, p)`` coefficients on the 2-D `ball`.
-    ball
-        Their points.
-    box
-        Side of the working images; larger than 64 px are cropped.
+        ``(n, p)`` coefficients on ``Ball(geometry.radius, 2)``.
+    geometry
+        Sizes; boxes larger than 64 px are cropped.
     device
         Where the views are wanted.
     """
 
-    def __init__(self, images: Tensor, ball: Ball, box: int, device: torch.device) -> None:
+    def __init__(self, images: Tensor, geometry: Geometry, device: torch.device) -> None:
         self._images, self._device = images, device
-        self._box = min(box, ConvEncoder.view)
-        self._ball = Ball(min(ball.radius, self._box // 2 - 1), 2, device)
+        self._box = min(geometry.box, ConvEncoder.view)
+        self._ball = Ball(min(geometry.radius, self._box // 2 - 1), 2, device)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Views of `rows`."""

@@ -28,6 +28,7 @@ from napari_cryodeco.imaging.poses import Poses
 
 _ITERATIONS, _GRADIENT_STEPS = 8, 2
 _MOST_ROWS = 2_000_000  # Fourier points of all fitted images: about 500 MB of interpolation weights
+_LEAST_RELIABILITY = 0.05
 _HELD_OUT, _HELD_OUT_LEAST = 0.15, 60  # share, and the count below which chance looks like signal
 
 
@@ -254,7 +255,10 @@ def _split_half(slices: Tensor, data: Tensor, halves: Tensor) -> Tensor:
     norm = (first.pow(2).sum(0) * second.pow(2).sum(0)).sqrt().clamp_min(1e-12)
     agreement = ((first * second).sum(0) / norm).clamp(0, 1)
     certain = agreement > 3 / len(first) ** 0.5  # three standard errors of a chance correlation
-    return torch.where(certain, 2 * agreement / (1 + agreement), torch.zeros_like(agreement))
+    share = torch.where(certain, 2 * agreement / (1 + agreement), torch.zeros_like(agreement))
+    best = int(agreement.argmax())  # stays in any case: latents that are all zero order nothing
+    share[best] = share[best].clamp_min(_LEAST_RELIABILITY)
+    return share
 
 
 def _coefficients(maps: Tensor, seen: Observations) -> Tensor:

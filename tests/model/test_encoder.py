@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from napari_cryodeco.model.encoder import (
+    ConvEncoder,
+    TokenBatchNorm,
+    VitEncoder,
+    read_prior,
+    sincos_positions,
+)
+
+
+@pytest.fixture(scope="module")
+def small() -> VitEncoder:
+    """Two blocks of the real width: the same key names, a sixth of the work."""
+    torch.manual_seed(0)
+    return VitEncoder(5, depth=2).eval()
+
+
+def _weights(encoder: VitEncoder) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in encoder.backbone.state_dict().items()}
+
+
+def test_state_dict_is_that_of_cryo_ief() -> None:
+    """Algorithm.md §2.6 and §10: 186 tensors, 21 469 056 parameters."""
+    backbone = VitEncoder(8).backbone
+    shapes = {name: tuple(value.shape) for name, value in backbone.state_dict().items()}
+    assert len(shapes) == 186
+    assert sum(p.numel() for p in backbone.parameters()) == 21_469_056
+    assert shapes["cls_token"] == (1, 1, 384)
+    assert shapes["pos_embed"] == (1, 257, 384)
+    assert shapes["patch_embed.proj.weight"] == (384, 1, 14, 14)
+    assert shapes["blocks.11.attn.qkv.weight"] == (1152, 384)
+    assert shapes["blocks.11.norm2.running_var"] == (384,)
+    assert shapes["blocks.11.norm2.num_batches_tracked"] == ()
+    assert shapes["blocks.11.mlp.fc2.weight"] == (384, 1536)
+
+
+def test_positions_follow_the_formula() -> None:
+    found, token = sincos_positions(16, 384)[0], 37
+    row, column, j = token // 16, token % 16, 5
+    rate = 10_000 ** (-j / 96)
+    expected = [math.sin(row * rate), math.cos(row * rate)]
+    expected += [math.sin(column * rate), math.cos(column * rate)]
+    assert found[1 + token, [j, 96 + j, 192 + j, 288 + j]].tolist() == pytest.approx(
+        expected, abs=1e-5
+    )
+    assert not found[0].any()
+
+
+@pytest.mark.parametrize("prefix", ["base_encoder.", ""])
+def test_prior_gives_the_same_features(small: VitEncoder, tmp_path: Path, prefix: str) -> None:
+    weights = {prefix + name: value for name, value in _weights(small).items()}
+    weights |= {
+        f"{prefix}head.0.weight": torch.zeros(4, 384),
+        "momentum_encoder.cls_token": torch.zeros(1),
+        "predictor.0.weight": torch.zeros(2),
+    }
+    save_file(weights, tmp_path / "model.safetensors")
+    loaded = VitEncoder.from_prior(tmp_path, 7).eval()
+    views = torch.randn(2, 1, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.features(views), small.features(views))
+        assert loaded(views).shape == (2, 7)
+
+
+def test_wrong_weights_are_named_one_by_one(small: VitEncoder, tmp_path: Path) -> None:
+    weights = _weights(small)
+    del weights["blocks.1.norm1.bias"]
+    weights["norm.weight"] = torch.zeros(3)
+    weights["stranger"] = torch.zeros(1)
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"blocks\.1\.norm1\.bias is missing") as caught:
+        VitEncoder.from_prior(tmp_path, 4)
+    assert "norm.weight is (3,), not (384,)" in str(caught.value)
+    assert "stranger is unknown" in str(caught.value)
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no \.safetensors file of encoder weights"):
+        read_prior(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match=r"model\.safetensors is no readable"):
+        read_prior(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "trained"),
+    [
+        ("full", {"blocks.0", "blocks.1", "norm", "head", "cls_token"}),
+        ("blocks", {"blocks.1", "norm", "head"}),
+        ("head", {"norm", "head"}),
+        ("fixed", {"head"}),
+    ],
+)
+def test_strategies_train_their_parts_only(
+    small: VitEncoder, strategy: str, trained: set[str]
+) -> None:
+    small.train_parts(strategy, 1)  # type: ignore[arg-type]
+    names = {
+        name.removeprefix("backbone.") for name, p in small.named_parameters() if p.requires_grad
+    }
+    found = {".".join(name.split(".")[: 2 if name.startswith("blocks") else 1]) for name in names}
+    assert found == trained
+
+
+def test_frozen_batch_norms_do_not_drift(small: VitEncoder) -> None:
+    small.train_parts("blocks", 1)
+    small.train()
+    norms = [m for m in small.modules() if isinstance(m, TokenBatchNorm)]
+    before = [norm.running_mean.clone() for norm in norms]
+    small(torch.randn(2, 1, 224, 224))
+    small.train_parts("full", 0)
+    small.eval()
+    assert torch.equal(norms[0].running_mean, before[0])
+    assert not torch.equal(norms[1].running_mean, before[1])
+
+
+@pytest.mark.parametrize("side", [20, 64])
+def test_small_encoder_learns_a_label(side: int) -> None:
+    torch.manual_seed(0)
+    label = torch.arange(16) % 2
+    axis = torch.linspace(-1, 1, side)
+    blob = torch.exp(-8 * (axis[:, None] ** 2 + axis**2))
+    bar = torch.exp(-30 * axis[:, None] ** 2).expand(side, side)
+    views = torch.where(label[:, None, None] == 0, blob, bar)[:, None]
+    views = views + 0.1 * torch.randn(16, 1, side, side)
+    encoder = ConvEncoder(1)
+    optimiser = torch.optim.Adam(encoder.parameters(), lr=3e-3)
+    for _ in range(60):
+        loss = (encoder(views)[:, 0] - label.float()).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert ((encoder(views)[:, 0] > 0.5).long() == label).all()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from napari_cryodeco.imaging import fsc
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.train import subspace
+from napari_cryodeco.train.subspace import LinearModel, Observations, fit
+
+if TYPE_CHECKING:
+    from conftest import Scene
+
+
+@pytest.fixture(scope="module")
+def model(scene: Scene) -> LinearModel:
+    return fit(scene.seen, 3, torch.Generator().manual_seed(0))
+
+
+def test_coordinates_tell_the_states_apart(model: LinearModel, scene: Scene) -> None:
+    states = scene.states
+    z = model.coordinates[:, 0]
+    gap = (z[states == 0].mean() - z[states == 1].mean()).abs()
+    assert gap > 5 * z[states == 0].std()
+
+
+def test_maps_are_those_that_made_the_images(model: LinearModel, scene: Scene) -> None:
+    """The oracle is the analytic molecule."""
+    states = scene.states
+    ball = Ball(model.radius, 3)
+    for state in (0, 1):
+        z = model.coordinates[states == state].mean(0, keepdim=True)
+        truth = scene.molecule(state)
+        curve = fsc.of_coefficients(model.volumes(z)[0], truth, ball)
+        assert curve.mean() > 0.9 and curve.min() > 0.7
+
+
+def test_held_out_images_confirm_one_component_only(model: LinearModel) -> None:
+    assert model.reliability[0] > 0.8
+    assert (model.reliability[1:] < 0.5).all()
+    empty = model.reliability == 0
+    assert not model.components[empty].any() and not model.coordinates[:, empty].any()
+
+
+def test_distances_in_z_are_distances_between_maps(model: LinearModel) -> None:
+    kept = model.reliability > 0.8
+    strength = model.components[kept].norm(dim=1)
+    torch.testing.assert_close(strength, strength[:1].expand_as(strength), rtol=0.1, atol=0)
+
+
+def test_nothing_is_found_in_one_rigid_state(scene: Scene) -> None:
+    seen, generator = scene.seen, torch.Generator().manual_seed(1)
+    rigid = Observations(
+        seen.images[::2], seen.ctf[::2], seen.poses[::2], seen.geometry, seen.radius
+    )  # every second image: one state
+    model = fit(rigid, 2, generator)
+    assert (model.reliability < 0.6).all()
+
+
+def test_class_memberships_are_a_start(noisy_scene: Scene) -> None:
+    seen, states = noisy_scene.seen, noisy_scene.states
+    posteriors = torch.nn.functional.one_hot(states, 2).float()
+    model = fit(seen, 2, torch.Generator().manual_seed(0), posteriors)
+    guess = (model.coordinates[:, 0] > 0).long()
+    share = (guess == states).float().mean()
+    assert max(share, 1 - share) > 0.9
+
+
+def test_operator_is_ctf_times_slicing(scene: Scene) -> None:
+    """A lattice that is linear in k is interpolated without error."""
+    seen = scene.seen
+    rows = torch.tensor([3, 8])
+    side = seen.side
+    axis = torch.arange(side).float() - side // 2
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    lattice = (0.3 * x - 0.7 * y + 0.2 * z).reshape(-1, 1)
+    found = (seen.operator(rows) @ lattice).reshape(2, -1)
+    points = seen.disc.points[: seen.points].float()
+    where = points @ seen.poses.rotations[rows][:, :2]
+    exact = where @ torch.tensor([0.3, -0.7, 0.2])
+    gain = seen.ctf[rows].at(points / seen.geometry.length)
+    torch.testing.assert_close(found, exact * gain, atol=1e-4, rtol=1e-4)
+
+
+def test_transpose_is_the_adjoint(scene: Scene) -> None:
+    seen = scene.seen
+    matrix = seen.operator(torch.tensor([1, 2]))
+    left, right = torch.randn(matrix.shape[0], 1), torch.randn(matrix.shape[1], 1)
+    forward = (left * (matrix @ right)).sum()
+    backward = (right * (subspace._transpose(matrix) @ left)).sum()
+    torch.testing.assert_close(forward, backward, rtol=1e-4, atol=1e-4)
+
+
+def test_state_round_trip(model: LinearModel) -> None:
+    again = LinearModel.of_tensors(model.tensors())
+    assert again.radius == model.radius
+    assert torch.equal(again.coordinates, model.coordinates)
+    assert torch.equal(again.components, model.components)
