@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import imageio.v2 as imageio
 import mrcfile
 import numpy as np
 import pytest
@@ -235,3 +236,39 @@ def test_simulate_makes_a_set(tmp_path: Path) -> None:
         assert mrc.data.shape == (6, 16, 16)
         assert float(mrc.voxel_size.x) == 16
     assert (tmp_path / "set" / "gt" / "particles_gt.star").is_file()
+
+
+@pytest.mark.slow
+def test_export_has_row_i_as_row_i(run: Path, particle_set: Any, tmp_path: Path) -> None:
+    assert call("cluster", run, "-k", 2, "--method", "kmeans") == 0
+    assert call("export", run, tmp_path / "out") == 0
+    table = starfile.read(tmp_path / "out" / "particles.star")["particles"]
+    assert [int(name.split("@")[0]) for name in table["rlnImageName"]] == list(range(1, 61))
+    classes = table["rlnClassNumber"].to_numpy()
+    assert set(classes) == {1, 2}
+    swapped = classes[0] - 1 != particle_set.labels[0]
+    assert ((classes - 1) ^ swapped == particle_set.labels).all()
+    assert (table["rlnMaxValueProbDistribution"] > 0.99).all()
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "out" / "latents.npy"), Run.open(run).epoch().latents()
+    )
+    maps = sorted((tmp_path / "out" / "maps").iterdir())
+    assert [path.name for path in maps] == ["class_001.mrc", "class_002.mrc"]
+    for path in maps:
+        with mrcfile.open(path) as mrc:
+            assert float(mrc.voxel_size.x) == pytest.approx(particle_set.pixel_size)
+    assert call("export", run, tmp_path / "out") == 1
+    assert call("export", run, tmp_path / "out", "--overwrite") == 0
+
+
+@pytest.mark.slow
+def test_movie_writes_gif_and_maps(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    words = ("movie", run, "--pc", 1, "--from", 10, "--to", 90, "--frames", 3)
+    assert call(*words, "-o", tmp_path / "pc1.gif") == 0
+    with imageio.get_reader(tmp_path / "pc1.gif") as reader:
+        assert len(list(reader)) == 3
+    assert call(*words, "-o", tmp_path / "maps") == 0
+    with mrcfile.open(tmp_path / "maps" / "frame_000.mrc") as mrc:
+        assert float(mrc.voxel_size.x) == pytest.approx(8.0)
+    assert "exists already" in fails(capsys, *words, "-o", tmp_path / "maps")
+    assert "components 1 to 4" in fails(capsys, "movie", run, "--pc", 9, "-o", tmp_path / "pc9.gif")

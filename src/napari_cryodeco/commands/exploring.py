@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from napari_cryodeco.atomic import refuse_existing
 from napari_cryodeco.commands.common import Output, clusters_of, open_run
 from napari_cryodeco.runs.progress import one_line
-from napari_cryodeco.terminal import Bar, say
+from napari_cryodeco.terminal import Bar, complain, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,6 +160,7 @@ def movie(
     to: float = 95.0,
     frames: int = 20,
     fps: float = 10.0,
+    ping_pong: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Film the motion along one principal component of z.
@@ -180,15 +181,17 @@ def movie(
         Number of maps.
     fps
         Frames per second.
+    ping_pong
+        Go there and back.
     overwrite
         Replace a file or folder of this name.
     """
     refuse_existing(output, overwrite)
     opened = open_run(run)
-    from napari_cryodeco.explore.movie import write_pc_movie
+    from napari_cryodeco.explore.movie import MovieOptions, write_pc_movie
 
     with Bar("movie") as bar:
-        write_pc_movie(
+        written = write_pc_movie(
             opened,
             output,
             component=pc,
@@ -196,7 +199,11 @@ def movie(
             high=to,
             frames=frames,
             fps=fps,
+            options=MovieOptions(loop="ping-pong" if ping_pong else "once"),
             progress=bar.count,
             overwrite=overwrite,
         )
-    say(str(output))
+    say(f"{output}: {written.frames} frames")
+    if written.unsupported:
+        numbers = ", ".join(str(frame) for frame in written.unsupported)
+        complain(f"Hardly any particles support frames {numbers}: do not interpret these.")
