@@ -208,3 +208,47 @@ def test_cancelling_leaves_nothing_behind(qtbot, panel, tmp_path):
         click(qtbot, panel.export.write)
         click(qtbot, panel.export.cancel)
     assert list(tmp_path.iterdir()) == []
+
+
+def silhouette(picture, background):
+    """Outline of what is drawn, cut to its box, ``(64, 64)`` bool."""
+    mask = np.abs(picture.astype(int) - background).max(-1) > 12
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    cut = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    pick = [np.linspace(0, side - 1, 64).astype(int) for side in cut.shape]
+    return cut[np.ix_(*pick)]
+
+
+def test_the_window_shows_the_hand_that_the_movie_shows(qtbot, make_napari_viewer):
+    """The renderer's hand is proven in tests/explore; napari by itself would mirror the map."""
+    from napari_cryodeco.explore.render import View, surface
+    from napari_cryodeco.explore.volumes import Volume
+
+    axis = np.arange(24) - 12
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    places = [
+        ((0, 0, 0), 3),
+        ((7, 0, 0), 2.2),
+        ((0, 7, 0), 1.6),
+        ((0, 0, 7), 1.2),
+        ((0, 0, 4), 1.2),
+    ]
+    values = sum(
+        np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) / 2 / s**2) for (a, b, c), s in places
+    )
+    viewer = make_napari_viewer(show=True)
+    volume = Volume(values.astype(np.float32), 4.0)
+    view = map_view_of(viewer)
+    view.show(volume)
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.angles = (20, -35, 50)
+    camera.zoom *= 0.5
+    qtbot.wait(50)
+    window = viewer.screenshot(flash=False)[..., :3]
+    seen = silhouette(window, window[0, 0])
+    drawn = surface(volume, view.level, View(rotation=camera_rotation(viewer), size=(240, 240)))
+    same = (silhouette(drawn, 255) == seen).mean()
+    mirrored = (silhouette(drawn[:, ::-1], 255) == seen).mean()
+    assert same > 0.95 > mirrored
+    lit = window[np.abs(window.astype(int) - window[0, 0]).max(-1) > 12]
+    assert lit.max(-1).mean() > 90  # from the front

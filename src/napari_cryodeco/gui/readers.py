@@ -58,18 +58,20 @@ def read_mrc_files(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def read_run(path: str | Sequence[str]) -> list[LayerData]:
-    """Maps of a run as layers, while the Explorer opens on it.
+    """Maps of a run's newest epoch as layers, while the Explorer opens on it.
 
-    The newest epoch's consensus map comes as a layer; a run that has none yet makes no layer.
+    They stand where the Explorer's decoded map stands (centre at the origin), hidden behind it. A
+    run that has no map yet makes no layer.
     """
     from napari_cryodeco.gui.contributions import open_explorer
 
     folder = run_folder(path if isinstance(path, str) else path[0])
     open_explorer(folder)
-    maps = newest_maps(folder)
-    layers = [_read_mrc(one, name=f"{folder.name} {one.stem}") for one in maps]
-    for number, (_, options, _) in enumerate(layers):
-        options["visible"] = number == 0
+    layers = [_read_mrc(one, name=f"{folder.name} {one.stem}") for one in newest_maps(folder)]
+    for data, options, _ in layers:
+        steps = zip(data.shape, options["scale"], strict=True)
+        options["translate"] = tuple(-(side // 2) * step for side, step in steps)
+        options["visible"] = False
     return layers or NOTHING_TO_SHOW
 
 
