@@ -159,7 +159,7 @@ class RefineConfig(_Part):
     """The fit of the field to the images."""
 
     epochs: int = Field(
-        default=20, ge=1, le=1000, title="Epochs", description="Passes over all particles (count)."
+        default=8, ge=1, le=1000, title="Epochs", description="Passes over all particles (count)."
     )
     warmup: int = Field(
         default=400,
@@ -173,7 +173,7 @@ class RefineConfig(_Part):
         default=32, ge=1, le=4096, title="Batch", description="Particles per gradient step (count)."
     )
     point_fraction: float = Field(
-        default=1.0,
+        default=0.5,
         gt=0,
         le=1,
         title="Points per step",
@@ -216,7 +216,7 @@ class RefineConfig(_Part):
         description="Learning rate of the encoder (per step).",
     )
     rotation_rate: float = Field(
-        default=1e-3,
+        default=3e-3,
         ge=0,
         le=0.1,
         title="Rotation rate",

@@ -26,8 +26,8 @@ from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
 from napari_cryodeco.train.subspace import Observations
 
-LINEAR_RADIUS = 12
-"""Fourier radius of the linear start: coarse, so that it is quick and hardly fits noise."""
+LINEAR_RADIUS = 16
+"""Fourier radius of the linear start: the field takes all shells up to here from noise-free maps."""
 
 AnyStage = TypeVar("AnyStage")
 
