@@ -27,7 +27,7 @@ from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
 from napari_cryodeco.train.subspace import Observations
 
 LINEAR_RADIUS = 16
-"""Fourier radius of the linear start: the field takes all shells up to here from noise-free maps."""
+"""Fourier radius of the linear start: up to here the field begins from noise-free maps."""
 
 AnyStage = TypeVar("AnyStage")
 
