@@ -225,7 +225,7 @@ def test_keys_undo_and_choose_the_tool(opened, qtbot):
 @pytest.mark.slow
 def test_umap_is_computed_when_first_chosen_and_kept(opened, qtbot):
     opened.view_bar.view_chosen.emit("umap")
-    qtbot.waitUntil(lambda: opened.session.view == "umap", timeout=120_000)
+    qtbot.waitUntil(lambda: opened.session.view == "umap", timeout=400_000)
     assert opened.session.axis_names() == ["UMAP 1", "UMAP 2"]
     assert list(opened.session.run.paths.views.glob("*-umap.safetensors"))
     opened.view_bar.view_chosen.emit("pca")

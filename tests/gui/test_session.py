@@ -112,6 +112,29 @@ def test_a_new_epoch_keeps_selection_and_cursor(session, snapshot):
     assert session.epoch == snapshot.epoch + 1
     assert session.selected.tolist() == [1, 2]
     assert session.cursor.row == 5
+    session.set_target(Target.MEAN)
+    session.adopt(snapshot)
+    assert session.target is Target.MEAN  # nobody chose another
+    assert np.allclose(session.wanted().z, snapshot.latents[[1, 2]].mean(0))
+
+
+def test_other_axes_keep_the_cursor_on_its_particle_and_its_map(session):
+    session.move_cursor_to(5)
+    z = session.wanted().z
+    session.set_view("pca", (2, 3))
+    x, y = session.coordinates()
+    assert (session.cursor.x, session.cursor.y) == (x[5], y[5])
+    assert np.array_equal(session.wanted().z, z)
+
+
+def test_a_run_made_anew_with_other_particles_forgets_the_selection(session, snapshot):
+    session.select_all()
+    fewer = {
+        name: replace(view, coordinates=view.coordinates[:-3])
+        for name, view in snapshot.projections.items()
+    }
+    session.adopt(replace(snapshot, latents=snapshot.latents[:-3], projections=fewer))
+    assert len(session.selected) == 0 and len(session.history) == len(snapshot.latents) - 3
 
 
 def test_another_run_forgets_the_selection(session, snapshot, tmp_path):

@@ -39,6 +39,11 @@ class Extent:
         """Length of the y axis."""
         return self.top - self.bottom
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The place in the middle."""
+        return self.left + self.width / 2, self.bottom + self.height / 2
+
     def moved(self, dx: float, dy: float) -> Extent:
         """The extent shifted by data units."""
         return Extent(self.left + dx, self.right + dx, self.bottom + dy, self.top + dy)

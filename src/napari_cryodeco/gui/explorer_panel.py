@@ -191,6 +191,8 @@ class ExplorerPanel(QWidget):
         self.session.adopt(snapshot)
         if self.session.wanted() is None:
             self._point_at_middle()
+        else:
+            self._decode(full=True)
 
     def _point_at_middle(self) -> None:
         """Begin with the map in the middle of the particles: an empty canvas says nothing."""
@@ -273,8 +275,7 @@ class ExplorerPanel(QWidget):
         self.scatter.set_points(*self.session.coordinates(), (shown[0], shown[1]))
         cursor = self.session.cursor
         if cursor is not None:
-            x, y = self.session.coordinates()
-            self.scatter.set_cursor((float(x[cursor.row]), float(y[cursor.row])))
+            self.scatter.set_cursor((cursor.x, cursor.y))
         self._show_path()
 
     def _show_colours(self) -> None:

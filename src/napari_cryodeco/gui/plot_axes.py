@@ -77,6 +77,15 @@ def bar_ticks(colouring: Continuous) -> list[float]:
     return round_ticks(colouring.low, colouring.high, 5)
 
 
+def draw_message(painter: QPainter, frame: Frame, theme: Theme, text: str) -> None:
+    """Words in an empty frame."""
+    painter.setPen(theme.frame)
+    painter.drawRect(frame.rect)
+    painter.setPen(theme.text)
+    flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+    painter.drawText(frame.rect.adjusted(16, 16, -16, -16), int(flags), text)
+
+
 def draw_grid(painter: QPainter, frame: Frame, theme: Theme) -> None:
     """Faint lines at the ticks, under the points."""
     painter.setPen(theme.faint)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import (
+    QFocusEvent,
     QFontMetricsF,
     QImage,
     QKeyEvent,
@@ -35,6 +36,12 @@ FURTHEST_ZOOM = 1e4
 OPERATIONS = ("replace", "add", "subtract", "intersect")
 
 Button, Key, Modifier = Qt.MouseButton, Qt.Key, Qt.KeyboardModifier
+_ARROWS = {
+    Key.Key_Left: (-1, 0),
+    Key.Key_Right: (1, 0),
+    Key.Key_Up: (0, 1),
+    Key.Key_Down: (0, -1),
+}
 
 
 class Mode(StrEnum):
@@ -181,12 +188,7 @@ class ScatterWidget(QWidget):
         theme, frame = theme_of(self), self.frame()
         painter.fillRect(frame.rect, theme.plot)
         if not len(self._picture.x):
-            painter.setPen(theme.text)
-            box = frame.rect.adjusted(16, 16, -16, -16)
-            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(box, int(flags), self.empty_text)
-            painter.setPen(theme.frame)
-            painter.drawRect(frame.rect)
+            plot_axes.draw_message(painter, frame, theme, self.empty_text)
             return
         plot_axes.draw_grid(painter, frame, theme)
         painter.drawImage(frame.rect, self._points_image(frame, theme.dark))
@@ -289,16 +291,7 @@ class ScatterWidget(QWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """F fit, + and − zoom, arrows scrub the cursor, Space pans, Escape gives up the lasso."""
         key = event.key()
-        arrows = {
-            Key.Key_Left: (-1, 0),
-            Key.Key_Right: (1, 0),
-            Key.Key_Up: (0, 1),
-            Key.Key_Down: (0, -1),
-        }
-        centre = (
-            self._extent.left + self._extent.width / 2,
-            self._extent.bottom + self._extent.height / 2,
-        )
+        centre = self._extent.centre
         if key == Key.Key_Escape and self._lasso:
             self._end_lasso()
         elif key == Key.Key_Space:
@@ -310,12 +303,10 @@ class ScatterWidget(QWidget):
             self.set_extent(self._extent.zoomed(0.8, *centre))
         elif key == Key.Key_Minus:
             self.set_extent(self._extent.zoomed(1.25, *centre))
-        elif key in arrows and len(self._picture.x):
-            x, y = self._cursor or centre
-            dx, dy = arrows[key]
-            self.pointed.emit(
-                x + dx * self._extent.width / 100, y + dy * self._extent.height / 100, True
-            )
+        elif key in _ARROWS and len(self._picture.x):
+            (x, y), (dx, dy) = self._cursor or centre, _ARROWS[key]
+            step = (dx * self._extent.width / 100, dy * self._extent.height / 100)
+            self.pointed.emit(x + step[0], y + step[1], True)
         else:
             super().keyPressEvent(event)
 
@@ -327,13 +318,15 @@ class ScatterWidget(QWidget):
         else:
             super().keyReleaseEvent(event)
 
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """A Space that is let go elsewhere is not heard here."""
+        self._space = False
+        super().focusOutEvent(event)
+
     def changeEvent(self, event: QEvent) -> None:
         """Draw anew when the theme or the font changes."""
-        if event.type() in (
-            QEvent.Type.PaletteChange,
-            QEvent.Type.StyleChange,
-            QEvent.Type.FontChange,
-        ):
+        kind = QEvent.Type
+        if event.type() in (kind.PaletteChange, kind.StyleChange, kind.FontChange):
             self._redraw()
         super().changeEvent(event)
 

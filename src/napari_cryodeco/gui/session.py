@@ -130,7 +130,8 @@ class Session:
     def adopt(self, snapshot: Snapshot) -> None:
         """Show a loaded epoch. Of the same run, selection, axes and the cursor's particle stay."""
         before, self.snapshot = self.snapshot, snapshot
-        if before is None or before.run.path != snapshot.run.path:
+        same = before is not None and before.run.path == snapshot.run.path
+        if not same or before is None or len(before.latents) != len(snapshot.latents):
             self._forget()
         elif self.view not in snapshot.projections:
             self.view = "pca"
@@ -140,9 +141,11 @@ class Session:
         self.views_changed.emit()
         self.colour_changed.emit()
         self.selection_changed.emit()
-        if self.cursor is not None:
+        if self.cursor is not None:  # the same particle has another z now
             x, y = self.coordinates()
-            self.move_cursor(float(x[self.cursor.row]), float(y[self.cursor.row]))
+            row = self.cursor.row
+            self.cursor = self._cursor_at(float(x[row]), float(y[row]))
+            self.cursor_changed.emit(self.cursor, True)
 
     def _forget(self) -> None:
         snapshot = self.loaded()
@@ -188,6 +191,10 @@ class Session:
         changed = method != self.view
         self.view, self.axes = method, axes or ((0, 1) if changed else self.axes)
         self._fit_axes()
+        if self.cursor is not None:  # it stays on its particle, and so does the map
+            x, y = self.coordinates()
+            row = self.cursor.row
+            self.cursor = replace(self.cursor, x=float(x[row]), y=float(y[row]))
         self.views_changed.emit()
 
     def _fit_axes(self) -> None:
@@ -247,13 +254,16 @@ class Session:
 
     def move_cursor(self, x: float, y: float, final: bool = True) -> None:
         """Put the cursor to a place in the view; `final` is False while the mouse still moves."""
-        snapshot = self.loaded()
-        neighbours = int(np.clip(len(snapshot.latents) // 20, 1, MOST_NEIGHBOURS))
-        z, row = points.local_mean(snapshot.latents, *self.coordinates(), (x, y), neighbours)
-        self.cursor = Cursor(x, y, row, z)
+        self.cursor = self._cursor_at(x, y)
         if self.target not in (Target.POINT, Target.PARTICLE):
             self.set_target(Target.POINT)
         self.cursor_changed.emit(self.cursor, final)
+
+    def _cursor_at(self, x: float, y: float) -> Cursor:
+        latents = self.loaded().latents
+        neighbours = int(np.clip(len(latents) // 20, 1, MOST_NEIGHBOURS))
+        z, row = points.local_mean(latents, *self.coordinates(), (x, y), neighbours)
+        return Cursor(x, y, row, z)
 
     def move_cursor_to(self, row: int) -> None:
         """Put the cursor on a particle."""
