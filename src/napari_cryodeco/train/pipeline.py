@@ -44,24 +44,42 @@ class _Plan:
         self._run, self._device, self._config = run, device, _reproducible(run.config)
 
     def steps(self) -> list[Step]:
-        prepare = Step("prepare", 3.0, self._prepare)
+        """List the stages in their order."""
+        makers = {"prepare": self._prepare}
         if self._config.loop == "parity":
-            return [prepare, Step("parity", 1000.0, self._parity)]
-        found = [
-            Step("features", 3.0, self._features),
-            Step("abinit", 60.0, self._abinit),
-            Step("joint", 40.0, self._joint),
-        ]
-        return [
-            prepare,
-            *(found if self._config.poses == "abinitio" else ()),
-            Step("subspace", 10.0, self._subspace),
-            Step("refine", 60.0, self._refine),
-        ]
+            makers |= {"parity": self._parity}
+        else:
+            if self._config.poses == "abinitio":
+                makers |= {
+                    "features": self._features,
+                    "abinit": self._abinit,
+                    "joint": self._joint,
+                }
+            makers |= {"subspace": self._subspace, "refine": self._refine}
+        seconds = self._seconds()
+        return [Step(name, seconds[name], make) for name, make in makers.items()]
+
+    def _seconds(self) -> dict[str, float]:
+        """Expected durations, measured on two busy cores: of use as ratios, for the estimate."""
+        settings, n = self._config.abinitio, len(self._run.particles)
+        species = 3 if settings.classes == "auto" else settings.classes
+        refine, parity = self._config.refine, self._config.parity
+        points = (self._box() / 2) ** 2
+        return {
+            "prepare": 5e-3 * n,
+            "features": 9e-3 * n,
+            "abinit": 65.0 * species * settings.restarts,
+            "joint": 0.08 * n * species,
+            "subspace": 0.025 * n,
+            "refine": 0.25 * refine.warmup + 4e-4 * points * n * refine.epochs,
+            "parity": 4e-4 * points * n * parity.epochs + 5.0 * parity.search_images,
+        }
+
+    def _box(self) -> int:
+        return choose_box(self._config.data.box, self._run.particles.box, self._device)
 
     def _prepare(self, finished: Finished) -> Stage:
-        source = self._run.particles.box
-        return PrepareStage(self._run, choose_box(self._config.data.box, source, self._device))
+        return PrepareStage(self._run, self._box())
 
     def _features(self, finished: Finished) -> Stage:
         classes, seed = self._config.abinitio.classes, self._config.seed
