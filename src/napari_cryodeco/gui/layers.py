@@ -26,6 +26,7 @@ RIGHT_HANDED = ("away", "down", "right")
 # Seen so, the triangles turn the other way and napari lights them from behind. Vertices mirrored in
 # z, and mirrored back by the layer's transform, are where they were and lit from the front.
 _MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
+FILLED = 0.8  # share of the box that fits the canvas at first; molecules leave a margin
 _SOFTWARE = ("llvmpipe", "softpipe", "swiftshader", "software")
 _GREY_BLUE = Colormap([[0.30, 0.40, 0.52], [0.62, 0.74, 0.86], [0.93, 0.96, 0.99]], name="cryodeco")
 
@@ -136,7 +137,11 @@ class MapView:
         camera = getattr(viewer, "scene", viewer).camera  # napari ≥ 0.9 has it on the scene
         camera.orientation = RIGHT_HANDED
         if first:
-            viewer.reset_view()
+            viewer.reset_view()  # fits the layer; the box's width in Å is what stays, so fit that
+            low, high = layer.extent.world
+            length = self._map()[0].shape[0] * self._map()[1]
+            camera.zoom *= float((high - low).max()) / (FILLED * length)
+            camera.center = (0.0, 0.0, 0.0)
             camera.angles = (10.0, -25.0, 65.0)
         return layer
 
@@ -161,7 +166,7 @@ class MapView:
             _triangles(data, self.level, None),
             name=NAME,
             colormap=_GREY_BLUE,
-            contrast_limits=(0.0, 2.0),
+            contrast_limits=(0.0, 0.8),
             shading="smooth",
             scale=(voxel,) * 3,
             translate=_corner(data, voxel) * _MIRROR,
@@ -196,7 +201,10 @@ def _triangles(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
     """What a Surface layer wants: vertices, faces, values; z mirrored (see `_MIRROR`)."""
     vertices, faces = isosurface(data, level, most_faces)
-    return vertices * _MIRROR, faces, np.ones(len(vertices), np.float32)
+    half = np.array(data.shape) // 2
+    # Brighter outside: hollows and clefts show without shadows.
+    radius = np.linalg.norm((vertices - half) / half, axis=1).astype(np.float32)
+    return vertices * _MIRROR, faces, radius
 
 
 _views: dict[int, MapView] = {}

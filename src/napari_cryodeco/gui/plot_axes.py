@@ -86,13 +86,26 @@ def draw_message(painter: QPainter, frame: Frame, theme: Theme, text: str) -> No
     painter.drawText(frame.rect.adjusted(16, 16, -16, -16), int(flags), text)
 
 
+def ticks(frame: Frame, metrics: QFontMetricsF) -> tuple[list[float], list[float]]:
+    """Round numbers on the two axes, as many as have room."""
+    wide = frame.rect.width() / (1.2 * metrics.horizontalAdvance("−0.00"))
+    tall = frame.rect.height() / (3 * metrics.height())
+    across, up = (max(3, min(7, int(count))) for count in (wide, tall))
+    extent = frame.extent
+    return (
+        round_ticks(extent.left, extent.right, across),
+        round_ticks(extent.bottom, extent.top, up),
+    )
+
+
 def draw_grid(painter: QPainter, frame: Frame, theme: Theme) -> None:
     """Faint lines at the ticks, under the points."""
     painter.setPen(theme.faint)
-    for x in round_ticks(frame.extent.left, frame.extent.right, 5):
+    columns, rows = ticks(frame, QFontMetricsF(painter.font()))
+    for x in columns:
         across = frame.to_screen(x, frame.extent.top).x()
         painter.drawLine(QPointF(across, frame.rect.top()), QPointF(across, frame.rect.bottom()))
-    for y in round_ticks(frame.extent.bottom, frame.extent.top, 5):
+    for y in rows:
         down = frame.to_screen(frame.extent.left, y).y()
         painter.drawLine(QPointF(frame.rect.left(), down), QPointF(frame.rect.right(), down))
 
@@ -104,21 +117,16 @@ def draw_axes(painter: QPainter, frame: Frame, theme: Theme, names: tuple[str, s
     painter.setPen(theme.frame)
     painter.drawRect(rect)
     painter.setPen(theme.text)
-    room = metrics.horizontalAdvance("−0.0000")
-    for x in round_ticks(
-        frame.extent.left, frame.extent.right, max(2, min(6, int(rect.width() / room / 1.3)))
-    ):
+    columns, rows = ticks(frame, metrics)
+    beside = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+    for x in columns:
         across = frame.to_screen(x, 0).x()
-        box = QRectF(across - room, rect.bottom() + 3, 2 * room, metrics.height())
+        box = QRectF(across - 60, rect.bottom() + 3, 120, metrics.height())
         painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, number(x))
-    for y in round_ticks(
-        frame.extent.bottom, frame.extent.top, max(2, min(6, int(rect.height() / 40)))
-    ):
+    for y in rows:
         down = frame.to_screen(0, y).y()
         box = QRectF(0, down - metrics.height() / 2, rect.left() - 5, metrics.height())
-        painter.drawText(
-            box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, number(y)
-        )
+        painter.drawText(box, beside, number(y))
     under = QRectF(
         rect.left(), rect.bottom() + 5 + metrics.height(), rect.width(), metrics.height()
     )

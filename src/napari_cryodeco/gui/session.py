@@ -348,7 +348,7 @@ class Session:
         if snapshot is None:
             return None
         if self.target is Target.POINT and cursor is not None:
-            return Wanted(cursor.z, f"neighbours of ({cursor.x:.3g}, {cursor.y:.3g})")
+            return Wanted(cursor.z, f"neighbours of particle {cursor.row + 1:,}")
         if self.target is Target.PARTICLE and cursor is not None:
             return Wanted(snapshot.latents[cursor.row], f"particle {cursor.row + 1:,}")
         if self.target is Target.MEAN and len(rows):
