@@ -13,6 +13,7 @@ import starfile
 import torch
 
 from napari_cryodeco import demo
+from napari_cryodeco.config import AbinitioConfig, RefineConfig
 from napari_cryodeco.data.ground_truth import Recipe
 from napari_cryodeco.data.molecule import load_beads
 from napari_cryodeco.imaging.so3 import euler_to_matrix
@@ -79,7 +80,8 @@ def test_the_sample_is_three_species_that_differ_in_size() -> None:
 @pytest.mark.slow
 def test_the_whole_demo_on_a_small_sample(tmp_path: Path) -> None:
     recipe = Recipe(box=32, pixel_size=10.0, count=60, snr=0.5, seed=2)
-    sample = demo.Sample(("1wcm", "2buk", "3wip"), recipe)
+    quick = AbinitioConfig(classes=3, restarts=1), RefineConfig(epochs=2, warmup=50)
+    sample = demo.Sample(("1wcm", "2buk", "3wip"), recipe, *quick)
     seen: list[demo.DemoStatus] = []
     outcome = demo.demo(tmp_path / "small", seen.append, sample)
 

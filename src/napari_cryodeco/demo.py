@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_cryodeco.config import AbinitioConfig, DataConfig, TrainConfig
+from napari_cryodeco.config import AbinitioConfig, DataConfig, RefineConfig, TrainConfig
 from napari_cryodeco.data.ground_truth import Recipe
 from napari_cryodeco.data.molecule import Molecule, load_beads
 from napari_cryodeco.data.read import read_particles
@@ -45,10 +45,14 @@ class Sample:
         Names of shipped bead models.
     recipe
         How their images are made.
+    abinitio, refine
+        Settings of the reconstruction.
     """
 
     structures: tuple[str, ...] = ("1wcm", "2buk", "3wip")
     recipe: Recipe = field(default_factory=lambda: Recipe(count=400, snr=0.1, seed=1))
+    abinitio: AbinitioConfig = field(default_factory=lambda: AbinitioConfig(classes=3))
+    refine: RefineConfig = field(default_factory=RefineConfig)
 
     def molecules(self) -> list[Molecule]:
         """The species."""
@@ -179,7 +183,8 @@ def _train(star: Path, path: Path, sample: Sample, steps: _Steps) -> Run:
     config = TrainConfig(
         data=DataConfig(source=star),
         poses="abinitio",
-        abinitio=AbinitioConfig(classes=len(sample.structures)),
+        abinitio=sample.abinitio,
+        refine=sample.refine,
         seed=sample.recipe.seed,
     )
     run = Run.create(path, read_particles(star), config)
