@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy are impo
 import numpy as np
 import pytest
 import torch
+import torch._dynamo  # now: it loads triton, which dies where Mesa's software OpenGL came first
 
 from napari_cryodeco.config import DataConfig, FieldConfig, RefineConfig, TrainConfig
 from napari_cryodeco.data.molecule import Molecule
