@@ -1,7 +1,7 @@
 """Ab initio, end to end by default settings: ARI, pose errors and time beside the machine's speed.
 
-    python benchmarks/abinitio.py --data /path/to/data --set dev/dev_mix4_d32 --classes 4 auto
-    python benchmarks/abinitio.py --data /path/to/sets --set 1wcm --classes 1 --seeds 0 1 2 3 4 --stop joint
+    python benchmarks/abinitio.py --data DIR --set dev_mix4_d32 --classes 4 auto
+    python benchmarks/abinitio.py --data SETS --set 1wcm --classes 1 --seeds 0 1 2 --stop joint
 
 Every figure is printed and appended to ``benchmarks/results/abinitio.json``.
 """
