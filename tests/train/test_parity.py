@@ -103,7 +103,7 @@ def field(scene: Scene) -> FieldDecoder:
     linear = fit(scene.seen, 2, generator)
     config = settings().field.model_copy(update={"width": 64, "layers": 2, "frequencies": 64})
     made = make_field(config, linear, linear.radius, generator)
-    distil(made, linear, 300, generator)
+    distil(made, linear, 200, generator)
     return made
 
 
