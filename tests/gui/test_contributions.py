@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
@@ -11,6 +14,7 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_cryodeco
+from napari_cryodeco import demo
 from napari_cryodeco.gui import readers, sample
 from napari_cryodeco.runs.paths import RunPaths
 
@@ -60,6 +64,19 @@ def test_the_manifest_at_the_top_is_the_one_in_the_package():
     if not top.exists():
         pytest.skip("not a checkout")
     assert top.read_text() in (MANIFEST.read_text(), "src/napari_cryodeco/napari.yaml")
+
+
+def test_no_panel_loads_what_ends_windows_on_software_opengl():
+    """triton loaded after Mesa's software OpenGL ends the process: only the job may load it."""
+    lines = [
+        "import importlib, pkgutil, sys",
+        "import napari_cryodeco.gui, napari_cryodeco.explore, napari_cryodeco.demo",
+        "for package in (napari_cryodeco.gui, napari_cryodeco.explore):",
+        "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):",
+        "        importlib.import_module(module.name)",
+        "assert 'triton' not in sys.modules",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, timeout=300)
 
 
 # ---- readers
@@ -147,7 +164,7 @@ def test_the_newest_epochs_maps_are_found_consensus_first(tmp_path):
 
 def test_the_sample_maps_do_not_touch_each_other():
     layers = sample.open_maps()
-    assert len(layers) == len(sample.SPECIES)
+    assert len(layers) == len(demo.SAMPLE.structures)
     reach = []
     for data, options, _ in layers:
         assert data.std() == pytest.approx(1, abs=1e-3)
@@ -157,12 +174,13 @@ def test_the_sample_maps_do_not_touch_each_other():
 
 
 def test_the_sample_particles_are_made_once(tmp_path, monkeypatch):
+    small = replace(demo.SAMPLE, recipe=replace(demo.SAMPLE.recipe, box=32))
+    monkeypatch.setattr(demo, "SAMPLE", small)
     monkeypatch.setattr(sample, "IMAGES_EACH", 2)
-    monkeypatch.setattr(sample, "IMAGE_BOX", 32)
     monkeypatch.setattr(sample, "sample_folder", lambda: tmp_path / "sample")
     data, options, _ = sample.open_particles()[0]
-    assert data.shape == (6, 32, 32)
-    assert options["scale"] == (1.0, sample.IMAGE_PIXEL_SIZE, sample.IMAGE_PIXEL_SIZE)
+    assert data.shape == (2 * len(small.structures), 32, 32)
+    assert options["scale"] == (1.0, small.recipe.pixel_size, small.recipe.pixel_size)
     star = tmp_path / "sample" / "particles.star"
     made = star.stat().st_mtime_ns
     sample.open_particles()

@@ -66,8 +66,8 @@ def viewer(make_napari_viewer):
 
 
 @pytest.fixture
-def panel(qtbot, viewer, trained_run):
-    session_of(viewer).open(trained_run.path)
+def panel(qtbot, viewer, planted_run):
+    session_of(viewer).open(planted_run.path)
     widget = MoviePanel(viewer)
     viewer.window.add_dock_widget(widget, name="Movie")
     widget.chooser.frames.setValue(5)
@@ -173,14 +173,14 @@ def test_an_mp4_can_be_played(qtbot, panel, tmp_path):
     assert len(imageio.imread(tmp_path / "pc1.mp4", plugin="FFMPEG")) == 8  # 0 1 2 3 4 3 2 1
 
 
-def test_maps_have_their_voxel_size(qtbot, panel, trained_run, tmp_path):
+def test_maps_have_their_voxel_size(qtbot, panel, planted_run, tmp_path):
     decode(qtbot, panel)
     export(qtbot, panel, "MRC maps", tmp_path / "maps")
     files = sorted((tmp_path / "maps").glob("*.mrc"))
     assert len(files) == 5
     with mrcfile.open(files[0]) as mrc:
         side = mrc.data.shape[0] * float(mrc.voxel_size.x)
-    assert side == pytest.approx(trained_run.geometry.length, rel=1e-5)
+    assert side == pytest.approx(planted_run.geometry.length, rel=1e-5)
 
 
 def test_what_is_there_is_not_overwritten(qtbot, panel, tmp_path):

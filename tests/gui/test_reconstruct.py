@@ -95,6 +95,13 @@ def test_a_night_between_stop_and_resume_is_no_training_time():
     assert minutes[-1] == pytest.approx(1.0)
 
 
+def test_an_epoch_may_take_an_hour():
+    history = MetricHistory()
+    history.add([Metric(3600.0 * t, "refine", t, 1, "loss", 1.0) for t in range(4)])
+    minutes, _ = history.curve("loss", "refine")
+    assert minutes.tolist() == [0, 60, 120, 180]
+
+
 def test_thinning_keeps_the_mean_and_the_ends_near():
     rng = np.random.default_rng(0)
     x = np.linspace(0, 1, 12_000)

@@ -38,9 +38,14 @@ class Clip:
         self.volumes = [None] * len(self.path)
 
     @property
+    def decoded(self) -> list[Volume]:
+        """The maps that are there, in the order of the path."""
+        return [volume for volume in self.volumes if volume is not None]
+
+    @property
     def complete(self) -> bool:
         """Whether every frame is there."""
-        return all(volume is not None for volume in self.volumes)
+        return len(self.decoded) == len(self.volumes)
 
     @property
     def sigma(self) -> float:
@@ -50,8 +55,7 @@ class Clip:
         """
         from napari_cryodeco.explore.volumes import common_sigma  # brings torch
 
-        known = [volume for volume in self.volumes if volume is not None]
-        return common_sigma(known if self.complete else known[:1])
+        return common_sigma(self.decoded if self.complete else self.decoded[:1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +102,8 @@ def decode_clip(
 
 def spread_order(count: int) -> list[int]:
     """The numbers below `count`, ends first, then ever finer between."""
-    order, known = [], set()
+    order: list[int] = []
+    known: set[int] = set()
     step = max(1, count - 1)
     while len(order) < count:
         for number in range(0, count, step):

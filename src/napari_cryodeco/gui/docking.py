@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtCore import QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
 
 _AREAS = {
@@ -25,6 +25,12 @@ class Scrolled(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(content)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask for more room when the content has become wider."""
+        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
     def minimumSizeHint(self) -> QSize:
         """As wide as the content needs; low."""
@@ -75,6 +81,9 @@ class Berth(QObject):
             window.tabifyDockWidget(lowest, dock)
             dock.show()
             dock.raise_()
+            above = [other for other in neighbours if other.y() < lowest.y()]
+            wanted = [1] * len(above) + [window.height()]  # as low as they can be: room for us
+            window.resizeDocks([*above, dock], wanted, Qt.Orientation.Vertical)
         if not window.isMaximized():
             QTimer.singleShot(0, partial(window.resize, *self._size))
 

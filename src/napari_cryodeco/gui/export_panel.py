@@ -183,8 +183,10 @@ class ExportPanel(QWidget):
         self._labels_name.setVisible(by_number)
         self.copy_images.setVisible(self._format is STAR)
         run, free = self._session.run, not self._task.busy
-        self.write_run.setEnabled(run is not None and free)
-        self.write_maps.setEnabled(self._session.clustering is not None and free)
+        places = (self.run_folder.value(), self.maps_folder.value())
+        self.write_run.setEnabled(run is not None and places[0] is not None and free)
+        clustered = self._session.clustering is not None
+        self.write_maps.setEnabled(clustered and places[1] is not None and free)
         try:
             self.sentence.setText(self._preview(run))
             self.write_particles.setEnabled(free)
@@ -210,16 +212,20 @@ class ExportPanel(QWidget):
 
     def _export_particles(self) -> None:
         run, target = self._session.loaded().run, self.target.value()
+        if target is None:
+            return
         with_images = self.copy_images.isChecked() and self._format is STAR
         self._start(partial(_write_particles, run, self._rows(), target, with_images))
 
     def _export_maps(self) -> None:
-        snapshot = self._session.loaded()
-        self._start(partial(_write_maps, snapshot, self.maps_folder.value()))
+        folder = self.maps_folder.value()
+        if folder is not None:
+            self._start(partial(_write_maps, self._session.loaded(), folder))
 
     def _export_run(self) -> None:
-        run = self._session.loaded().run
-        self._start(partial(_write_run, run, self.run_folder.value()))
+        folder = self.run_folder.value()
+        if folder is not None:
+            self._start(partial(_write_run, self._session.loaded().run, folder))
 
     def _start(self, work: Any) -> None:
         self.result.setText("")

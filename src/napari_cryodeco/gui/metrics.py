@@ -10,7 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Metric
 
-PAUSE_S = 60.0  # a longer silence is a stop, not training
+SHORTEST_PAUSE_S = 600.0
+PAUSE_IN_GAPS = 10.0  # a silence so many times longer than usual is a stop, not training
 
 
 class MetricHistory:
@@ -22,18 +23,15 @@ class MetricHistory:
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str, int, int], tuple[float, float]] = {}
-        self._minutes = 0.0
-        self._last: float | None = None
+        self._times: list[float] = []
 
     def add(self, metrics: Iterable[Metric]) -> None:
         """Take what is new, in the order it was told."""
         for metric in metrics:
-            if self._last is not None and 0 < metric.time - self._last < PAUSE_S:
-                self._minutes += (metric.time - self._last) / 60
-            self._last = metric.time
             place = (metric.name, metric.stage, metric.unit, metric.step)
             self._values.pop(place, None)  # so that it moves to the end
-            self._values[place] = (self._minutes, metric.value)
+            self._values[place] = (metric.time, metric.value)
+            self._times.append(metric.time)
 
     def stages(self, name: str) -> list[str]:
         """Stages that told this number, in order."""
@@ -43,4 +41,14 @@ class MetricHistory:
         """Minutes of training and values, ``(m,)`` each."""
         pairs = [pair for place, pair in self._values.items() if place[:2] == (name, stage)]
         table = np.array(pairs, dtype=float).reshape(-1, 2)
-        return table[:, 0], table[:, 1]
+        times, minutes = self._clock()
+        return np.interp(table[:, 0], times, minutes), table[:, 1]
+
+    def _clock(self) -> tuple[np.ndarray, np.ndarray]:
+        """Times at which something was told, s since 1970, and minutes of training by then."""
+        times = np.unique(self._times)
+        gaps = np.diff(times)
+        usual = float(np.median(gaps[gaps > 0.5])) if (gaps > 0.5).any() else 0.0
+        longest = max(SHORTEST_PAUSE_S, PAUSE_IN_GAPS * usual)
+        worked = np.where(gaps > longest, 0.0, gaps)
+        return times, np.concatenate([[0.0], np.cumsum(worked)]) / 60

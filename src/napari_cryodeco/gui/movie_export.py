@@ -166,15 +166,18 @@ class MovieExport(QWidget):
 
     def _export(self) -> None:
         self.result.setText("")
-        if self.target.value().suffix.lower() != self._kind.suffix:
+        clip, target = self._clip, self.target.value()
+        if clip is None or target is None:
+            return
+        if target.suffix.lower() != self._kind.suffix:
             ending = f"ends in {self._kind.suffix}" if self._kind.suffix else "is a folder"
-            self._failed(f"{self.target.value().name}: {self._kind.name} {ending}.")
+            self._failed(f"{target.name}: {self._kind.name} {ending}.")
             return
         rotation = camera_rotation(self._viewer)
         numbers = (self.side.value(), self.fps.value(), self.to_and_fro.isChecked())
         look = Look(rotation, self._map.level, *numbers, PAPERS[self.paper.currentText()])
         work = _write_maps if self._kind.is_maps else _write_pictures
-        self._task.start(partial(work, self._clip, self.target.value(), look))
+        self._task.start(partial(work, clip, target, look))
         self.bar.setRange(0, 0)
         for widget in (self.bar, self.cancel):
             widget.show()
@@ -207,7 +210,7 @@ def _file_name(text: str) -> str:
 def _write_maps(clip: Clip, target: Path, look: Look, report: Report) -> str:
     from napari_cryodeco.explore.movie import write_series
 
-    write_series(target, clip.volumes, progress=report)
+    write_series(target, clip.decoded, progress=report)
     return f"{target}: {len(clip.volumes)} maps written."
 
 
@@ -222,5 +225,5 @@ def _write_pictures(clip: Clip, target: Path, look: Look, report: Report) -> str
         view=View(rotation=look.rotation, size=(look.side, look.side)),
         style=Style(background=look.background),
     )
-    film(target, clip.volumes, clip.path, clip.supported, look.fps, options, report)
+    film(target, clip.decoded, clip.path, clip.supported, look.fps, options, report)
     return f"{target}: {len(clip.volumes)} frames written."

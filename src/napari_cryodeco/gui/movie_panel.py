@@ -190,9 +190,10 @@ class MoviePanel(QWidget):
 
     def _show(self, number: int) -> None:
         self._session.set_path_position(float(number))
-        volume = self._clip.volumes[number] if self._clip is not None else None
-        if volume is not None:
-            values = volume.in_sigma(self._clip.sigma)
+        clip = self._clip
+        volume = clip.volumes[number] if clip is not None else None
+        if clip is not None and volume is not None:
+            values = volume.in_sigma(clip.sigma)
             self._map.show_data(values, volume.voxel_size, full=not self.player.playing)
 
     def _progressed(self, done: int, of: int) -> None:

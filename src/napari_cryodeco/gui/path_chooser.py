@@ -49,12 +49,10 @@ class ComponentPage(QWidget):
             box.setSuffix(" %")
             box.setToolTip("Percentile of the particles along this component")
         self.component.setToolTip("Principal component of z; the others stay at their mean")
-        ends = QHBoxLayout()
-        ends.addWidget(self.low)
-        ends.addWidget(self.high)
         rows = QFormLayout(self)
         rows.addRow("Component", self.component)
-        rows.addRow("From, to", ends)
+        rows.addRow("From", self.low)
+        rows.addRow("To", self.high)
 
 
 class AnchorPage(QWidget):
@@ -68,7 +66,7 @@ class AnchorPage(QWidget):
         super().__init__()
         self.list = QListWidget()
         self.list.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
-        self.list.setMinimumHeight(70)
+        self.list.setFixedHeight(72)  # the player below matters more
         self.list.setToolTip("The path goes through these points in this order; drag to reorder")
         self.add_cursor = QPushButton("Add cursor")
         self.add_clusters = QPushButton("Add clusters")

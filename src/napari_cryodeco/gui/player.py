@@ -135,9 +135,10 @@ class Player(QWidget):
             widget.setToolTip(hint)
         self.caption.setWordWrap(True)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.play, 2)
-        buttons.addWidget(self.repeat, 2)
-        buttons.addWidget(self.fps, 1)
+        self.fps.setMinimumWidth(92)  # the style's buttons would cover the unit
+        buttons.addWidget(self.play, 1)
+        buttons.addWidget(self.repeat, 1)
+        buttons.addWidget(self.fps)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

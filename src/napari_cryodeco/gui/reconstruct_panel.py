@@ -23,8 +23,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryodeco import jobs
 from napari_cryodeco.config import TrainConfig
-from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.devices import Device, list_devices
 from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.editors import ChoiceEditor, PathEditor
@@ -34,7 +35,6 @@ from napari_cryodeco.gui.watching import RunWatcher
 from napari_cryodeco.runs.paths import RunPaths
 
 if TYPE_CHECKING:
-    from napari_cryodeco.jobs import Job
     from napari_cryodeco.runs.progress import Status, Update
 
 BASIC = (
@@ -69,10 +69,9 @@ class Actions:
         return cls(start=False, stop=running, resume=resume, explore=has_epochs)
 
 
-def begin(config: TrainConfig, path: Path) -> Job:
+def begin(config: TrainConfig, path: Path) -> jobs.Job:
     """Read the particles, make the run directory, start training: what ``new`` and ``train`` do."""
-    from napari_cryodeco import jobs  # these bring torch: only on a worker thread
-    from napari_cryodeco.data.read import read_particles
+    from napari_cryodeco.data.read import read_particles  # brings torch: on a worker thread only
     from napari_cryodeco.runs.run import Run
 
     particles = read_particles(config.data.source, config.data.datadir)
@@ -143,6 +142,7 @@ class ReconstructPanel(QWidget):
         self._attached, self._has_epochs = path, False
         self.form.write(config)
         self.progress.clear()
+        self.command.setText(shlex.join(["cryodeco", "train", str(path)]))
         self._watcher.watch(path)
         QSettings("napari-cryodeco", "napari-cryodeco").setValue(LAST_RUN, str(path))
 
@@ -230,14 +230,19 @@ class ReconstructPanel(QWidget):
 
     def _resume(self) -> None:
         path = self._attached
-        self.show_error("")
-        self._job.start(lambda report: _train(path, report))
-        self._refresh()
+        if path is not None:
+            self.show_error("")
+            self._job.start(lambda report: jobs.start("train", str(path)))
+            self._refresh()
 
     def _stop(self) -> None:
-        from napari_cryodeco import jobs  # a module that starts processes; nothing heavy
-
-        jobs.stop(self._attached)
+        if self._attached is None:
+            return
+        try:
+            jobs.stop(self._attached)
+        except OSError as error:
+            self.show_error(str(error))
+            return
         self.stop.setEnabled(False)
         self.progress.line.setText("Stopping at the next step…")
 
@@ -245,7 +250,8 @@ class ReconstructPanel(QWidget):
         self.explore_requested.emit(self._attached)
 
     def _show_log(self) -> None:
-        LogDialog(RunPaths(self._attached).log, self).show()
+        if self._attached is not None:
+            LogDialog(RunPaths(self._attached).log, self).show()
 
     def _settings_changed(self) -> None:
         self.show_error("")
@@ -267,12 +273,12 @@ class ReconstructPanel(QWidget):
 
     # ---- what comes back
 
-    def _started(self, job: Job) -> None:
-        self.command.setText(shlex.join(job.command))
-        self.command.setCursorPosition(0)
+    def _started(self, job: jobs.Job) -> None:
         path = self.folder.value()
         if path is not None:
             self.attach(path)
+        self.command.setText(shlex.join(job.command))
+        self.command.setCursorPosition(0)
 
     def _updated(self, update: Update) -> None:
         failed_now = update.status.state == "failed" and (
@@ -297,9 +303,3 @@ class ReconstructPanel(QWidget):
         self.resume.setEnabled(allowed.resume)
         self.explore.setEnabled(allowed.explore)
         self.log.setEnabled(self._attached is not None)
-
-
-def _train(path: Path | None, report: Report) -> Job:
-    from napari_cryodeco import jobs
-
-    return jobs.start("train", str(path))

@@ -1,4 +1,4 @@
-"""File → Open Sample: maps and particles made here and now from the shipped bead models."""
+"""File → Open Sample: maps and particles of the demo's mixture, made here and now."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from napari_cryodeco.gui.readers import map_options, read_mrc_files
+from napari_cryodeco.gui.style import CATEGORIES
 
-SPECIES = ("1wcm", "3jb9", "4jsv")
 BOX, PIXEL_SIZE = 48, 8.0  # maps
-IMAGES_EACH, IMAGE_BOX, IMAGE_PIXEL_SIZE, SNR = 100, 64, 6.0, 0.1  # particles
-COLOURS = ("#56B4E9", "#E69F00", "#009E73")
+IMAGES_EACH = 100  # particles: enough to look at; the demo makes more
 
 
 def open_maps() -> list[tuple[Any, ...]]:
     """True maps of the sample's species at 16 Å, in σ units, one beside the other."""
     import torch  # seconds to import: only for who opens the sample
 
-    from napari_cryodeco.data.molecule import load_beads
     from napari_cryodeco.data.projection import true_map
+    from napari_cryodeco.demo import SAMPLE
 
     layers = []
-    for number, name in enumerate(SPECIES):
-        molecule = load_beads(name)
+    for number, molecule in enumerate(SAMPLE.molecules()):
         positions, electrons = map(torch.from_numpy, (molecule.positions, molecule.electrons))
         volume = true_map(positions, electrons, BOX, PIXEL_SIZE, 0.45 * PIXEL_SIZE).numpy()
         volume = (volume - volume.mean()) / volume.std()
         options = map_options(volume, PIXEL_SIZE, molecule.title)
         options["translate"] = (0.0, 0.0, number * 0.9 * BOX * PIXEL_SIZE)
-        options["colormap"] = COLOURS[number]
+        options["colormap"] = CATEGORIES[number]
         layers.append((volume.astype("float32"), options, "image"))
     return layers
 
@@ -40,11 +38,12 @@ def open_particles() -> list[tuple[Any, ...]]:
     """
     folder = sample_folder()
     if not folder.exists():
-        from napari_cryodeco.data.molecule import load_beads
-        from napari_cryodeco.data.simulate import Recipe, simulate
+        from dataclasses import replace
 
-        recipe = Recipe(box=IMAGE_BOX, pixel_size=IMAGE_PIXEL_SIZE, count=IMAGES_EACH, snr=SNR)
-        simulate([load_beads(name) for name in SPECIES], recipe, folder)
+        from napari_cryodeco.data.simulate import simulate
+        from napari_cryodeco.demo import SAMPLE
+
+        simulate(SAMPLE.molecules(), replace(SAMPLE.recipe, count=IMAGES_EACH), folder)
     data, options, kind = read_mrc_files(str(folder / "particles.mrcs"))[0]
     options["name"] = f"sample particles ({folder / 'particles.star'})"
     return [(data, options, kind)]
