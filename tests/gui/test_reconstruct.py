@@ -95,6 +95,16 @@ def test_a_night_between_stop_and_resume_is_no_training_time():
     assert minutes[-1] == pytest.approx(1.0)
 
 
+def test_the_newest_fit_is_found_whatever_its_name():
+    history = MetricHistory()
+    assert history.newest(["loss", "log_likelihood"]) is None
+    history.add([Metric(1.0, "joint", 0, 1, "log_likelihood", 5.0)])
+    history.add([Metric(2.0, "joint", 0, 1, "resolution", 20.0)])
+    assert history.newest(["loss", "log_likelihood"]) == ("log_likelihood", "joint")
+    history.add([Metric(3.0, "refine", 0, 1, "loss", 1.0)])
+    assert history.newest(["loss", "log_likelihood"]) == ("loss", "refine")
+
+
 def test_an_epoch_may_take_an_hour():
     history = MetricHistory()
     history.add([Metric(3600.0 * t, "refine", t, 1, "loss", 1.0) for t in range(4)])

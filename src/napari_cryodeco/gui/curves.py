@@ -75,6 +75,11 @@ class CurvePlot(QWidget):
         """What is drawn now."""
         return self._series
 
+    def name_values(self, y_label: str) -> None:
+        """Give the y axis another name."""
+        self._labels = (self._labels[0], y_label)
+        self.update()
+
     def show_series(self, *series: Series) -> None:
         """Replace all curves; points that are not finite are left out."""
         kept = []

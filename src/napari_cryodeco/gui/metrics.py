@@ -37,6 +37,12 @@ class MetricHistory:
         """Stages that told this number, in order."""
         return list(dict.fromkeys(stage for told, stage, *_ in self._values if told == name))
 
+    def newest(self, names: Iterable[str]) -> tuple[str, str] | None:
+        """Name and stage of what was told last among some names."""
+        wanted = set(names)
+        places = ((name, stage) for name, stage, *_ in reversed(self._values) if name in wanted)
+        return next(places, None)
+
     def curve(self, name: str, stage: str) -> tuple[np.ndarray, np.ndarray]:
         """Minutes of training and values, ``(m,)`` each."""
         pairs = [pair for place, pair in self._values.items() if place[:2] == (name, stage)]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Update
 
 LOG_TAIL_BYTES = 200_000
+FITS = {"loss": "loss", "log_likelihood": "log likelihood per image"}  # what stages call their fit
 
 
 class ProgressView(QWidget):
@@ -39,7 +40,7 @@ class ProgressView(QWidget):
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
         self.bar.setFormat("%p %")
-        self.loss = CurvePlot("training time (min)", "loss", "loss: comes with the first steps")
+        self.loss = CurvePlot("training time (min)", "loss", "loss or likelihood: comes with the first steps")
         self.resolution = CurvePlot(
             "training time (min)", "resolution (Å)", "resolution in Å: comes with the first maps"
         )
@@ -68,9 +69,10 @@ class ProgressView(QWidget):
         if not update.metrics:
             return
         self._history.add(update.metrics)
-        # Losses of different stages measure different things; resolutions can be compared.
-        last = self._history.stages("loss")[-1:]
-        self.loss.show_series(*(self._series("loss", stage) for stage in last))
+        # Fits of different stages measure different things; resolutions can be compared.
+        if (newest := self._history.newest(FITS)) is not None:
+            self.loss.name_values(FITS[newest[0]])
+            self.loss.show_series(self._series(*newest))
         stages = self._history.stages("resolution")
         self.resolution.show_series(*(self._series("resolution", stage) for stage in stages))
 
