@@ -40,9 +40,10 @@ class ProgressView(QWidget):
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
         self.bar.setFormat("%p %")
-        self.loss = CurvePlot("training time (min)", "loss", "loss or likelihood: comes with the first steps")
+        when = "training time (min)"
+        self.loss = CurvePlot(when, "loss", "loss or likelihood: comes with the first steps")
         self.resolution = CurvePlot(
-            "training time (min)", "resolution (Å)", "resolution in Å: comes with the first maps"
+            when, "resolution (Å)", "resolution in Å: comes with the first maps"
         )
         plots = QHBoxLayout()
         plots.setSpacing(4)
