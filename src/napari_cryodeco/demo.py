@@ -19,7 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_cryodeco.config import AbinitioConfig, DataConfig, RefineConfig, TrainConfig
+from napari_cryodeco.config import (
+    AbinitioConfig,
+    DataConfig,
+    FieldConfig,
+    RefineConfig,
+    TrainConfig,
+)
 from napari_cryodeco.data.ground_truth import Recipe
 from napari_cryodeco.data.molecule import Molecule, load_beads
 from napari_cryodeco.data.read import read_particles
@@ -45,14 +51,15 @@ class Sample:
         Names of shipped bead models.
     recipe
         How their images are made.
-    abinitio, refine
-        Settings of the reconstruction.
+    abinitio, refine, network
+        Settings of the reconstruction: fewer starts and a smaller network than by default.
     """
 
     structures: tuple[str, ...] = ("1wcm", "2buk", "3wip")
-    recipe: Recipe = field(default_factory=lambda: Recipe(count=400, snr=0.1, seed=1))
-    abinitio: AbinitioConfig = field(default_factory=lambda: AbinitioConfig(classes=3))
+    recipe: Recipe = field(default_factory=lambda: Recipe(count=250, snr=0.1, seed=1))
+    abinitio: AbinitioConfig = field(default_factory=lambda: AbinitioConfig(classes=3, restarts=3))
     refine: RefineConfig = field(default_factory=RefineConfig)
+    network: FieldConfig = field(default_factory=lambda: FieldConfig(width=128))
 
     def molecules(self) -> list[Molecule]:
         """The species."""
@@ -185,6 +192,7 @@ def _train(star: Path, path: Path, sample: Sample, steps: _Steps) -> Run:
         poses="abinitio",
         abinitio=sample.abinitio,
         refine=sample.refine,
+        field=sample.network,
         seed=sample.recipe.seed,
     )
     run = Run.create(path, read_particles(star), config)
