@@ -13,11 +13,12 @@ def of_coefficients(first: Tensor, second: Tensor, ball: Ball) -> Tensor:
 
     It equals that of the complex ones.
     """
-    inside = ball.shells[: first.shape[-1]]
+    inside = ball.shells[: first.shape[-1]].to(first.device)
     top = int(inside.max())
 
     def per_shell(values: Tensor) -> Tensor:
-        return torch.zeros(top + 1, dtype=torch.float64).index_add_(0, inside, values.double())[1:]
+        sums = torch.zeros(top + 1, dtype=torch.float64, device=values.device)
+        return sums.index_add_(0, inside, values.double())[1:]
 
     cross = per_shell(first * second)
     power = (per_shell(first**2) * per_shell(second**2)).sqrt()
