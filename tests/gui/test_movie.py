@@ -250,5 +250,11 @@ def test_the_window_shows_the_hand_that_the_movie_shows(qtbot, make_napari_viewe
     same = (silhouette(drawn, 255) == seen).mean()
     mirrored = (silhouette(drawn[:, ::-1], 255) == seen).mean()
     assert same > 0.95 > mirrored
+    assert brightness(window) > 90  # lit from the front
+    view.show(volume, full=False)  # and so is the coarse map while the mouse moves
+    assert brightness(viewer.screenshot(flash=False)[..., :3]) > 90
+
+
+def brightness(window):
     lit = window[np.abs(window.astype(int) - window[0, 0]).max(-1) > 12]
-    assert lit.max(-1).mean() > 90  # from the front
+    return lit.max(-1).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,11 @@ Report = Callable[[int, int], None]
 # What engine code raises on bad input, a full disk or a missing optional package. Anything else is
 # a bug of ours and goes to threading.excepthook, where napari shows it with its traceback.
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, RuntimeError)
+
+
+LAST_WAIT_S = 5.0
+
+_running: set[tuple[threading.Thread, threading.Event]] = set()
 
 
 class Cancelled(Exception):
@@ -63,8 +69,10 @@ class Task(QObject):
         if self.busy:
             raise RuntimeError("The last task is still running: wait or cancel it.")
         self._cancel.clear()
-        self._thread = threading.Thread(target=self._run, args=(function,), daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(function,), daemon=True)
+        self._thread = thread
+        _running.add((thread, self._cancel))
+        thread.start()
 
     def cancel(self) -> None:
         """Ask the running function to end at its next report."""
@@ -81,6 +89,7 @@ class Task(QObject):
                 self._tell("returned", answer)
             finally:
                 self._thread = None
+                _running.discard((threading.current_thread(), self._cancel))
                 self._tell("ended")
 
     def _report(self, done: int, of: int) -> None:
@@ -91,6 +100,16 @@ class Task(QObject):
     def _tell(self, signal: str, *values: Any) -> None:
         with suppress(RuntimeError):  # Qt: the C++ object behind the signal is gone
             getattr(self, signal).emit(*values)
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let running tasks end: torch's threads abort a process that goes away under them."""
+    running = list(_running)
+    for _, cancel in running:
+        cancel.set()
+    for thread, _ in running:
+        thread.join(LAST_WAIT_S)
 
 
 def _sentence(error: BaseException) -> str:

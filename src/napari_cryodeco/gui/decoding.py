@@ -163,11 +163,10 @@ class DecodeThread(QObject):
             try:
                 answer = self._decode(asked, full)
             except EXPECTED as error:
-                if self._is_newest(asked, full):
-                    _tell(self.failed, _sentence(error))
+                self._tell_newest(asked, full, self.failed, _sentence(error))
                 continue
-            if answer is not None and self._is_newest(asked, full):
-                _tell(self.decoded, answer)
+            if answer is not None:
+                self._tell_newest(asked, full, self.decoded, answer)
 
     def _decode(self, asked: _Asked, full: bool) -> Decoded | None:
         from napari_cryodeco.explore.volumes import VolumeRequest  # imports torch
@@ -192,13 +191,15 @@ class DecodeThread(QObject):
                 self._decoder = self._open()
             return self._decoder
 
-    def _is_newest(self, asked: _Asked, full: bool) -> bool:
-        """Whether an answer is still wanted: not overtaken, and its full map not shown yet."""
+    def _tell_newest(self, asked: _Asked, full: bool, signal: Any, answer: object) -> None:
+        """Tell an answer that is still wanted: not overtaken, and its full map not shown yet.
+
+        Both under the lock, or the other thread's newer answer could come in between.
+        """
         with self._lock:
-            if asked.number != self._number or self._shown == (asked.number, True):
-                return False
-            self._shown = (asked.number, full)
-            return True
+            if asked.number == self._number and self._shown != (asked.number, True):
+                self._shown = (asked.number, full)
+                _tell(signal, answer)
 
 
 def _display_box(decoder: MapDecoder) -> int | None:

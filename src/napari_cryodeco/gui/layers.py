@@ -76,7 +76,7 @@ class MapView:
         self._mesh = mesh
         self._layer: Image | Surface | None = None
         self._shown: tuple[NDArray[np.float32], float] | None = None
-        self._smooth = True
+        self._full = True
         self._level: float | None = None
 
     @property
@@ -116,7 +116,7 @@ class MapView:
         viewer = self._viewer()
         if viewer is None:
             return
-        self._shown, self._smooth = (np.asarray(data, np.float32), float(voxel_size)), full
+        self._shown, self._full = (np.asarray(data, np.float32), float(voxel_size)), full
         if self._level is None:
             self._level = suggest_level(self._shown[0])
         if self._mesh is None:  # before the layer is looked for: asking OpenGL handles events
@@ -167,7 +167,7 @@ class MapView:
             name=NAME,
             colormap=_GREY_BLUE,
             contrast_limits=(0.0, 0.8),
-            shading="smooth",
+            shading="smooth",  # flat would be dark: vispy takes the wrong side of a turned view
             scale=(voxel,) * 3,
             translate=_corner(data, voxel) * _MIRROR,
             affine=np.diag([*_MIRROR, 1.0]),
@@ -181,8 +181,7 @@ class MapView:
 
     def _show_mesh(self, layer: Surface) -> None:
         data, voxel = self._map()
-        layer.shading = "smooth" if self._smooth else "flat"
-        layer.data = _triangles(data, self.level, None if self._smooth else COARSE_FACES)
+        layer.data = _triangles(data, self.level, None if self._full else COARSE_FACES)
         layer.scale, layer.translate = (voxel,) * 3, _corner(data, voxel) * _MIRROR
 
     def _map(self) -> tuple[NDArray[np.float32], float]:

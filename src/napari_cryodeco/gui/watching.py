@@ -16,7 +16,7 @@ STATES = {
     "done": "finished",
     "stopped": "stopped; press Resume to go on",
     "failed": "failed",
-    "lost": "no sign of life for a minute; press Resume to go on from the last checkpoint",
+    "lost": "no sign of life; press Resume to go on",
 }
 
 
