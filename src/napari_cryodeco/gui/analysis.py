@@ -102,9 +102,14 @@ class Analysis(QWidget):
         self.setVisible(False)
         self._cancel.clicked.connect(self._give_up)
         self._task.progressed.connect(self._show_progress)
-        self._task.returned.connect(lambda answer: self._answer.emit(answer))
+        # Bound methods: Qt drops what is still queued for them when this widget goes, but calls a
+        # lambda on the dead widget, and the process dies with it.
+        self._task.returned.connect(self._hand_over)
         self._task.failed.connect(self.failed)
-        self._task.ended.connect(lambda: self.setVisible(False))
+        self._task.ended.connect(self.hide)
+
+    def _hand_over(self, answer: Any) -> None:
+        self._answer.emit(answer)
 
     @property
     def busy(self) -> bool:

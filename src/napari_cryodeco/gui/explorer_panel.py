@@ -92,7 +92,7 @@ class ExplorerPanel(QWidget):
         self.run_bar.open_asked.connect(self._ask_run)
         self.run_bar.epoch_chosen.connect(self.loader.choose_epoch)
         self.loader.loaded.connect(self._loaded)
-        self.loader.columns_read.connect(lambda _: self._show_colours())
+        self.loader.columns_read.connect(self._show_colours)  # a thread asks: no lambda
         self.loader.told.connect(self.run_bar.show_status)
         self.loader.waiting.connect(self._show_waiting)
         self.view_bar.view_chosen.connect(self._choose_view)
