@@ -216,14 +216,14 @@ class RefineConfig(_Part):
         description="Learning rate of the encoder (per step).",
     )
     rotation_rate: float = Field(
-        default=3e-3,
+        default=1e-2,
         ge=0,
         le=0.1,
         title="Rotation rate",
         description="Step of a rotation when poses are refined (radians per visit).",
     )
     shift_rate: float = Field(
-        default=1e-2,
+        default=5e-2,
         ge=0,
         le=1,
         title="Shift rate",
