@@ -108,7 +108,7 @@ def movie(studio: Studio) -> None:
     panel = studio.open("Movie")
     panel.chooser.frames.setValue(9)
     panel.decode.click()
-    wait(lambda: panel.export.write.isEnabled())
+    wait(lambda: panel.export.write.isEnabled(), 400)
     panel.player.slider.setValue(2)
     spin(1.0)
 

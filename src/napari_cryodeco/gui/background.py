@@ -19,7 +19,7 @@ EXPECTED = (ValueError, OSError, ImportError, MemoryError, RuntimeError)
 
 LAST_WAIT_S = 5.0
 
-_running: set[tuple[threading.Thread, threading.Event]] = set()
+_running: set[tuple[threading.Thread, Callable[[], None]]] = set()
 
 
 class Cancelled(Exception):
@@ -71,7 +71,7 @@ class Task(QObject):
         self._cancel.clear()
         thread = threading.Thread(target=self._run, args=(function,), daemon=True)
         self._thread = thread
-        _running.add((thread, self._cancel))
+        end_before_exit(thread, self._cancel.set)
         thread.start()
 
     def cancel(self) -> None:
@@ -89,7 +89,6 @@ class Task(QObject):
                 self._tell("returned", answer)
             finally:
                 self._thread = None
-                _running.discard((threading.current_thread(), self._cancel))
                 self._tell("ended")
 
     def _report(self, done: int, of: int) -> None:
@@ -102,14 +101,23 @@ class Task(QObject):
             getattr(self, signal).emit(*values)
 
 
+def end_before_exit(thread: threading.Thread, ask: Callable[[], None]) -> None:
+    """Have a thread asked to end, and awaited for a while, before the process ends.
+
+    Threads of torch abort a process that goes away under them.
+    """
+    _running.difference_update([one for one in _running if not one[0].is_alive()])
+    _running.add((thread, ask))
+
+
 @atexit.register
 def _end_all() -> None:
-    """Let running tasks end: torch's threads abort a process that goes away under them."""
     running = list(_running)
-    for _, cancel in running:
-        cancel.set()
+    for _, ask in running:
+        ask()
     for thread, _ in running:
-        thread.join(LAST_WAIT_S)
+        if thread.is_alive():
+            thread.join(LAST_WAIT_S)
 
 
 def _sentence(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryodeco.gui.background import EXPECTED
+from napari_cryodeco.gui.background import EXPECTED, end_before_exit
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.volumes import Volume, VolumeRequest
@@ -123,7 +123,10 @@ class DecodeThread(QObject):
         self._coarse, self._full = _Slot(), _Slot()
         for slot, full in ((self._coarse, False), (self._full, True)):
             name = "cryodeco full maps" if full else "cryodeco coarse maps"
-            threading.Thread(target=self._work, args=(slot, full), name=name, daemon=True).start()
+            work = (slot, full)
+            thread = threading.Thread(target=self._work, args=work, name=name, daemon=True)
+            end_before_exit(thread, slot.close)
+            thread.start()
         self.destroyed.connect(self._coarse.close)
         self.destroyed.connect(self._full.close)
 
