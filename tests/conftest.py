@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,9 +135,20 @@ def make_planted_run(path: Path, particle_set: ParticleSet) -> Run:
 
 
 @pytest.fixture(scope="session")
-def planted_run(tmp_path_factory: pytest.TempPathFactory, particle_set: ParticleSet) -> Run:
-    """A run with one epoch: two well separated clusters in z, an untrained field. Made at once."""
+def planted_template(tmp_path_factory: pytest.TempPathFactory, particle_set: ParticleSet) -> Run:
+    """The run that `planted_run` copies. Do not change it."""
     return make_planted_run(tmp_path_factory.mktemp("planted") / "run", particle_set)
+
+
+@pytest.fixture
+def planted_run(tmp_path_factory: pytest.TempPathFactory, planted_template: Run) -> Run:
+    """A run with one epoch: two well separated clusters in z, an untrained field.
+
+    Each test has its own: exporting or clustering leaves views behind, which others must not find.
+    """
+    path = tmp_path_factory.mktemp("planted") / "run"
+    shutil.copytree(planted_template.path, path)
+    return Run.open(path)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from napari_cryodeco.gui.session import Session, Target, session_of
 from napari_cryodeco.gui.snapshot import load_snapshot, own_colourings
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def snapshot(planted_run):
     return load_snapshot(planted_run.path)
 
