@@ -16,7 +16,7 @@ from napari_cryodeco.explore.exporting import export_maps, export_run
 from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def exported(planted_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_run(planted_run, tmp_path_factory.mktemp("export") / "out")
 
