@@ -184,6 +184,16 @@ def test_clusters_select_and_decode(
         np.testing.assert_allclose(two.data, same.data, atol=1e-4 * np.abs(two.data).max())
 
 
+def test_images_are_copied_as_float32_when_asked(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text("3\n7\n")
+    subset = tmp_path / "two.star"
+    rows = ("--rows", tmp_path / "rows.txt")
+    assert call("select", run, *rows, "--float32", "-o", subset) == 0
+    with mrcfile.open(tmp_path / "two.mrcs") as stack:
+        assert stack.data.dtype == np.float32 and len(stack.data) == 2
+    assert len(starfile.read(subset)["particles"]) == 2
+
+
 def test_rows_are_selected_as_given(run: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.txt").write_text("7\n3\n59\n")
     assert call("select", run, "--rows", tmp_path / "rows.txt", "-o", tmp_path / "a.txt") == 0

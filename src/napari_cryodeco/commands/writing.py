@@ -22,6 +22,7 @@ def select(
     output: Output,
     labels: str | None = None,
     rows: Path | None = None,
+    float32: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write a subset as rows of your own file, all columns and optics kept.
@@ -36,6 +37,8 @@ def select(
         Numbers of clusters, from 1, as 1,3.
     rows
         File of row numbers from 0: .txt (one a line) or .npy.
+    float32
+        Copy the images too, as 32-bit floats beside SUBSET.star: RELION 3.1 reads no 16-bit ones.
     overwrite
         Replace a file of this name.
     """
@@ -49,7 +52,8 @@ def select(
         chosen = subset.read_rows(rows, len(opened.particles))
     else:
         chosen = _members(opened, labels or "")
-    written = subset.write(chosen, opened.particles, output, overwrite=overwrite)
+    write = subset.write_with_images if float32 else subset.write
+    written = write(chosen, opened.particles, output, overwrite=overwrite)
     say(f"{written.path}: {written.count:,} of {len(opened.particles):,} particles")
     for warning in written.warnings:
         complain(warning)
