@@ -36,9 +36,27 @@ def train(run: Path, /) -> int:
     if status.state == "stopped":
         complain(f"{run} was stopped; `cryodeco train {run}` goes on from there.")
         return 3
+    _say_species(run)
     epochs = RunPaths(run).epoch_numbers()
     say(f"{run} is done: {len(epochs)} epochs. Next: cryodeco project {run}")
     return 0
+
+
+def _say_species(run: Path) -> None:
+    """Tell how many species were estimated, and how, where the run had to find out."""
+    from napari_cryodeco.runs.store import read_tensors
+
+    features = RunPaths(run).stage("features")
+    if not features.is_file():
+        return
+    criterion = read_tensors(features)[0]["criterion"].tolist()
+    if len(criterion) > 1:
+        curve = ", ".join(f"{value:.0f}" for value in criterion)
+        found = 1 + criterion.index(min(criterion))
+        say(
+            f"{found} species: the lowest integrated completed likelihood of Gaussian mixtures of"
+            f" image features with 1 to {len(criterion)} components ({curve})."
+        )
 
 
 def watch(run: Path, /, *, once: bool = False) -> int:

@@ -176,7 +176,10 @@ class FeatureStage:
             mixture = Mixture(torch.ones(self._count, 1), torch.zeros(1))
         else:
             mixture = mix(features, self._classes, self._seed)
-        report.metric("species", mixture.posteriors.shape[1])
+        species, tried = mixture.posteriors.shape[1], len(mixture.criterion)
+        how = f", the lowest likelihood criterion (ICL) of 1 to {tried}" if tried > 1 else ""
+        report.step(self._count, self._count, f"{species} species{how}")
+        report.metric("species", species)
         self._state = {
             "features": features,
             "posteriors": mixture.posteriors,
