@@ -75,7 +75,7 @@ class Cube:
     """
 
     def __init__(self, volumes: Tensor, ball: Ball, radius: int) -> None:
-        self.radius, self.count = radius, volumes.shape[0]
+        self.radius = radius
         box = _tight_box(radius)
         maps = _flatten_solvent(ball.to_map(volumes[:, : ball.count(radius)], box)) / _kernel(
             box

@@ -120,7 +120,7 @@ class AbinitStage:
         starts = self._restarts(evidence, power, weights[rows], held, unit, report)
         self._state["scores"][unit] = torch.tensor([score for _, score in starts])
         best = max(starts, key=lambda start: start[1])[0]
-        volume, resolution = sharpen(evidence, best, power, looks, lambda: report.check_stop())
+        volume, resolution = sharpen(evidence, best, power, looks, report.check_stop)
         self._state["volumes"][unit] = volume.cpu()
         self._state["resolution"][unit] = resolution
         report.metric("resolution", resolution)
