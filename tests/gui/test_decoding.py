@@ -82,6 +82,24 @@ def test_coarse_comes_at_once_while_the_full_map_takes_its_time(qtbot, thread, d
     assert [a.caption for a in answers] == ["one", "two"]  # the full map of one was overtaken
 
 
+def test_the_map_follows_a_mouse_that_is_faster_than_the_decoder(qtbot, thread, decoder):
+    answers, at_once = [], decoder.decode
+
+    def slow(request):
+        time.sleep(0.06)
+        return at_once(request)
+
+    decoder.decode = slow
+    thread.decoded.connect(answers.append)
+    for i in range(40):
+        thread.request(np.array([i], np.float32), f"point {i}", full=False)
+        qtbot.wait(20)
+    shown_while_moving = len(answers)
+    qtbot.waitUntil(lambda: answers and first_number(answers[-1]) == 39, timeout=5000)
+    assert shown_while_moving >= 3
+    assert [first_number(a) for a in answers] == sorted({first_number(a) for a in answers})
+
+
 def test_asking_never_waits_for_the_decoder(qtbot, thread, decoder):
     decoder.gate.clear()
     begun = time.perf_counter()

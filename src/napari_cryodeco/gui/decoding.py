@@ -115,7 +115,7 @@ class DecodeThread(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._number = 0
-        self._shown = (0, False)
+        self._shown = 0
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._open: Callable[[], MapDecoder] | None = None
@@ -158,6 +158,7 @@ class DecodeThread(QObject):
         """End both threads; what is being decoded is finished, and dropped."""
         with self._lock:
             self._number += 1
+            self._shown = self._number
         self._coarse.close()
         self._full.close()
 
@@ -195,13 +196,17 @@ class DecodeThread(QObject):
             return self._decoder
 
     def _tell_newest(self, asked: _Asked, full: bool, signal: Any, answer: object) -> None:
-        """Tell an answer that is still wanted: not overtaken, and its full map not shown yet.
+        """Tell an answer that is still wanted, and nothing older than what is shown.
 
-        Both under the lock, or the other thread's newer answer could come in between.
+        A full map must be of the newest request. A coarse one need only be newer than what is
+        shown: while the mouse moves faster than maps are decoded every answer is overtaken, and
+        the map would stand still. All under the lock, or the other thread's newer answer could
+        come in between.
         """
         with self._lock:
-            if asked.number == self._number and self._shown != (asked.number, True):
-                self._shown = (asked.number, full)
+            wanted = asked.number == self._number if full else asked.number > self._shown
+            if wanted:
+                self._shown = asked.number
                 _tell(signal, answer)
 
 
