@@ -1,0 +1,186 @@
+"""The loop of a pretraining: resumable to the bit, limited by steps or time, in any processes.
+
+The random numbers of a step come from (seed, step, rank), so a training that was killed and resumed
+equals one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from napari_cryodeco.atomic import sweep
+from napari_cryodeco.pretrain_config import PretrainConfig
+from napari_cryodeco.runs.lock import RunLock
+from napari_cryodeco.runs.pretraining import PretrainPaths, check_settings, write_settings
+from napari_cryodeco.runs.progress import Progress, Status
+from napari_cryodeco.train import distributed
+from napari_cryodeco.train.device import choose_device, numerics
+from napari_cryodeco.train.objective import Make
+from napari_cryodeco.train.objectives import make_objective
+from napari_cryodeco.train.pretrain_report import Report, SilentReport
+from napari_cryodeco.train.pretrain_state import PretrainState
+from napari_cryodeco.train.probe import ProbeSet, knn, read_probe
+from napari_cryodeco.train.stopping import StopRequest
+
+Limit = Literal["steps", "minutes", "stop"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended.
+
+    `limit` says what ended it; `step` of `steps` are done in `seconds` of all calls; `scores` are
+    the shares 0…1 of right neighbours in each probe set; `finished`: the schedule has run out.
+    """
+
+    limit: Limit
+    finished: bool
+    step: int
+    steps: int
+    seconds: float
+    scores: dict[str, float]
+
+
+def pretrain(
+    out: Path | str,
+    config: PretrainConfig,
+    listener: Callable[[Status], None] | None = None,
+    make: Make = make_objective,
+) -> Outcome:
+    """Pretrain an encoder in `out`, or go on where an earlier call ended or was killed.
+
+    Parameters
+    ----------
+    out
+        Folder: new, empty, or of an earlier call with the same settings.
+    config
+        Settings; limits may differ from those of the earlier call.
+    listener
+        Called with each new status.
+    make
+        Makes the objective.
+
+    Returns
+    -------
+    Outcome
+        What ended it, and the scores.
+
+    Raises
+    ------
+    ValueError
+        If `out` holds something else, an input is wrong, the loss is no longer finite, or the
+        device has too little memory.
+    """
+    paths = PretrainPaths(Path(out))
+    device = distributed.own_device(choose_device(config.device))
+    distributed.local(config.batch)
+    with ExitStack() as stack:
+        stack.enter_context(distributed.joined(device))
+        report: Report | SilentReport = SilentReport()
+        if distributed.rank() == 0:
+            check_settings(paths.root, config)
+            paths.root.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(RunLock(paths.root))
+            sweep(paths.root)
+            paths.stop.unlink(missing_ok=True)  # an old request
+            progress = stack.enter_context(Progress(paths.root, listener))
+            report = Report(progress, lock, config.batch)
+        stack.enter_context(numerics(config.threads, config.deterministic, device))
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(_memory_advice(config))
+        stop = stack.enter_context(StopRequest(paths.stop))
+        return _Loop(paths, config, device, make, report, stop).run()
+
+
+class _Loop:
+    def __init__(
+        self,
+        paths: PretrainPaths,
+        config: PretrainConfig,
+        device: torch.device,
+        make: Make,
+        report: Report | SilentReport,
+        stop: StopRequest,
+    ) -> None:
+        self._paths, self._config, self._device = paths, config, device
+        self._report, self._stop = report, stop
+        self._first = distributed.rank() == 0
+        self._probes: list[ProbeSet] = [read_probe(folder) for folder in config.probe]
+        self._state = PretrainState(config, device, make)
+        if paths.state.is_file():
+            self._state.load(paths.state)
+        self._before = self._state.seconds
+
+    def run(self) -> Outcome:
+        state, config = self._state, self._config
+        if self._first:
+            write_settings(self._paths.root, config)
+        self._report.begin(state.seconds)
+        saved = state.seconds
+        while (limit := self._limit()) is None:
+            loss = state.advance()
+            self._report.step(state.step, state.steps, loss, state.rate)
+            if state.step % config.probe_every == 0:
+                self._probe()
+            if state.seconds - saved >= 60 * config.save_minutes:
+                self._save()
+                saved = state.seconds
+        if self._probes and state.step % config.probe_every:
+            self._probe()
+        self._save()
+        finished = limit == "steps" or (limit == "minutes" and config.anneal)
+        self._report.end(finished)
+        return Outcome(limit, finished, state.step, config.steps, state.seconds, state.scores)
+
+    def _limit(self) -> Limit | None:
+        """Ask rank 0 whether this is the end; all processes hear the same time."""
+        state, config = self._state, self._config
+        asked, seconds = distributed.from_first(
+            [float(self._stop.asked()), self._report.seconds()], self._device
+        )
+        state.seconds = seconds
+        spent = seconds if config.anneal else seconds - self._before
+        if state.step >= config.steps:
+            return "steps"
+        if config.minutes is not None and spent >= 60 * config.minutes:
+            return "minutes"
+        return "stop" if asked else None
+
+    def _probe(self) -> None:
+        if not self._first:
+            return
+        state = self._state
+        with state.average.inside(state.objective.module):
+            for probe in self._probes:
+                score = knn(state.objective.embed(probe), probe.labels)
+                state.scores[probe.name] = score
+                self._report.metric(f"knn/{probe.name}", score)
+
+    def _save(self) -> None:
+        if not self._first:
+            return
+        self._report.check(self._state.step)
+        self._state.save(self._paths.state)
+        self._state.export(self._paths.prior)
+
+
+@contextmanager
+def _memory_advice(config: PretrainConfig) -> Iterator[None]:
+    """Turn running out of memory into a sentence that names the setting to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        short = "out of memory" in text or "enough memory" in text
+        if not (short or isinstance(error, MemoryError)):
+            raise
+        raise ValueError(
+            f"The device has too little memory for a batch of {config.batch}: begin in a new "
+            "folder with a smaller --batch, or share it by torchrun."
+        ) from error
