@@ -42,7 +42,7 @@ class PretrainConfig(BaseModel):
         description="small: a convolutional net on 32-px views, for CPUs; vit-s, vit-b: Cryo-IEF's "
         "ViT on 224-px views, for GPUs.",
     )
-    shape: dict[str, int] = Field(
+    shape: dict[str, int | tuple[int, ...]] = Field(
         default={},
         title="Encoder's shape",
         description="Sizes of the encoder by the names of its constructor (counts). Empty: its "

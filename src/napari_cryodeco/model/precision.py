@@ -37,3 +37,8 @@ def choose(precision: Literal["auto", "bf16", "fp32"], device: torch.device) -> 
 def gigaflops(dtype: torch.dtype, device: torch.device) -> float:
     """GFLOP/s of a 4096×256 by 256×256 product: what the machine gives at this moment."""
     return 2 * 4096 * 256 * 256 / _seconds(dtype, device) / 1e9
+
+
+def autocast(dtype: torch.dtype, device: torch.device) -> torch.autocast:
+    """Let matrix products and convolutions inside the block compute in `dtype`."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

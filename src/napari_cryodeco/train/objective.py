@@ -27,7 +27,8 @@ class Objective(Protocol):
     def loss(self, step: int, steps: int, generator: torch.Generator) -> Tensor:
         """Loss of a batch drawn by `generator`, the mean over this process's images.
 
-        ``step / steps`` is how far the training is, 0…1. Nothing else may be random.
+        ``step / steps`` is how far the training is, 0…1. `generator` is one of the CPU; nothing
+        else may be random.
         """
 
     def after_step(self, step: int, steps: int) -> None:

@@ -38,7 +38,7 @@ class PretrainState:
     """
 
     def __init__(self, config: PretrainConfig, device: torch.device, make: Make) -> None:
-        self._config, self._device = config, device
+        self._config = config
         torch.manual_seed(generator(config.seed, "pretrain/start", 0).initial_seed())
         self.objective = make(config, device)
         module = self.objective.module
@@ -46,7 +46,7 @@ class PretrainState:
         module.train()
         groups = parameter_groups(module, config.weight_decay)
         self._optimiser = torch.optim.AdamW(groups, lr=config.peak_rate)
-        self._trained = [one for group in groups for one in group["params"]]
+        self._trained = [one for one in module.parameters() if one.requires_grad]
         self._statistics = [
             buffer
             for part in module.modules()
@@ -81,9 +81,7 @@ class PretrainState:
     def advance(self) -> Tensor:
         """Do one step and return its loss."""
         step, steps = self.step, self.steps
-        random = generator(
-            self._config.seed, f"pretrain/{distributed.rank()}", step, str(self._device)
-        )
+        random = generator(self._config.seed, f"pretrain/{distributed.rank()}", step)
         torch.manual_seed(random.initial_seed())  # for layers that draw from the global numbers
         optimiser.set_rate(self._optimiser, self.rate)
         loss = self.objective.loss(step, steps, random)

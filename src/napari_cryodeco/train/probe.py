@@ -65,7 +65,7 @@ class ProbeSet:
             [self._cropped(rows, box) for rows in torch.arange(len(self)).split(_CHUNK)]
         )
         ctf = self.particles.ctf.at(ball.frequencies(box, pixel_size))
-        return prior_view(observe(images, ball, noise_level(images)), ctf, ball, box)
+        return prior_view(observe(images, ball, noise_level(images)), ctf, ball)
 
     def _cropped(self, rows: Tensor, box: int) -> Tensor:
         images = self.images(rows)
