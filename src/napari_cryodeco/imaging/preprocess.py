@@ -81,6 +81,11 @@ def encoder_view(images: Tensor, size: int = 224) -> Tensor:
     Resized (Fourier crop when larger, cubic when smaller), per-image min-max to 0…1, black outside
     0.85 of the radius, then the corpus constants. Source: algorithm.md §2.3.
     """
+    return as_encoder_view(unit_range(images, size)[:, None])
+
+
+def unit_range(images: Tensor, size: int = 224) -> Tensor:
+    """First half of :func:`encoder_view`: resized, min-max to 0…1 ``(n, size, size)``."""
     box = images.shape[-1]
     images = images.float()
     if box > size:
@@ -91,7 +96,12 @@ def encoder_view(images: Tensor, size: int = 224) -> Tensor:
         )[:, 0]
     low = images.amin((1, 2), keepdim=True)
     span = (images.amax((1, 2), keepdim=True) - low).clamp_min(1e-12)
-    scaled = (images - low) / span
+    return (images - low) / span
+
+
+def as_encoder_view(images: Tensor) -> Tensor:
+    """Second half of :func:`encoder_view`: black rim and constants, ``(n, 1, s, s)`` of 0…1."""
+    size = images.shape[-1]
     axis = torch.arange(size, device=images.device) - (size - 1) / 2
     inside = (axis[:, None] ** 2 + axis**2).sqrt() <= int((size - 1) / 2 * 0.85)
-    return ((scaled * inside - VIEW_MEAN) / VIEW_STD)[:, None]
+    return (images * inside - VIEW_MEAN) / VIEW_STD

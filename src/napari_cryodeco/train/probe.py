@@ -13,11 +13,10 @@ from torch import Tensor
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.data.stack import ParticleStack
-from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.imaging.preprocess import encoder_view, fourier_crop, noise_level, observe
+from napari_cryodeco.imaging.preprocess import encoder_view
+from napari_cryodeco.train.stored_views import SmallViews
 
 _CHUNK = 1024
-_BOX = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +40,6 @@ class ProbeSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def images(self, rows: Tensor) -> Tensor:
-        """Stored images ``(b, D, D)``, protein white."""
-        images = ParticleStack(self.particles).read(rows)
-        return -images if self.particles.contrast == "dark" else images
-
     def vit_views(self, rows: Tensor) -> Tensor:
         """Views ``(b, 1, 224, 224)`` of Cryo-IEF's encoder, in the contrast of the file."""
         return encoder_view(ParticleStack(self.particles).read(rows))
@@ -56,20 +50,8 @@ class ProbeSet:
 
     @cached_property
     def _small_views(self) -> Tensor:
-        from napari_cryodeco.model.prior import prior_view
-
-        box = min(_BOX, self.particles.box)
-        pixel_size = self.particles.pixel_size * self.particles.box / box
-        ball = Ball(box // 2 - 1, 2)
-        images = torch.cat(
-            [self._cropped(rows, box) for rows in torch.arange(len(self)).split(_CHUNK)]
-        )
-        ctf = self.particles.ctf.at(ball.frequencies(box, pixel_size))
-        return prior_view(observe(images, ball, noise_level(images)), ctf, ball)
-
-    def _cropped(self, rows: Tensor, box: int) -> Tensor:
-        images = self.images(rows)
-        return images if images.shape[-1] == box else fourier_crop(images, box)
+        views = SmallViews(self.particles)
+        return torch.cat([views(rows) for rows in torch.arange(len(self)).split(_CHUNK)])
 
 
 def read_probe(folder: Path | str) -> ProbeSet:
