@@ -65,6 +65,31 @@ def test_wrong_settings_are_named(text: str, says: str) -> None:
         TrainConfig.from_yaml(text, "run.yaml")
 
 
+def test_runs_made_before_there_was_a_bundled_prior_still_load() -> None:
+    old = TrainConfig.from_yaml("data: {source: a.star}\nencoder: {prior: null}")
+    assert old.encoder.prior == "none"
+    assert TrainConfig.from_yaml("data: {source: a.star}").encoder.prior == "bundled"
+
+
+@pytest.mark.parametrize(
+    ("kind", "prior", "fine"),
+    [
+        ("cnn", "bundled", True),
+        ("cnn", "none", False),
+        ("vit", "bundled", False),  # the bundled one is no ViT
+        ("vit", "/weights", True),
+        ("table", "none", True),
+    ],
+)
+def test_nothing_random_is_frozen(kind: str, prior: str, fine: bool) -> None:
+    text = f"data: {{source: a.star}}\nencoder: {{kind: {kind}, prior: {prior}, strategy: head}}"
+    if fine:
+        assert TrainConfig.from_yaml(text).encoder.strategy == "head"
+        return
+    with pytest.raises(ValueError, match=f"freezes a {kind} without a prior of its kind"):
+        TrainConfig.from_yaml(text)
+
+
 def test_frozen(config: TrainConfig) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         config.seed = 3  # type: ignore[misc]

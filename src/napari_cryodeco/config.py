@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 Preset = Literal["mixture", "simple-motion", "complex-motion"]
 
+BUNDLED_PRIOR, NO_PRIOR = "bundled", "none"
+
 LATENT_DIMS: dict[Preset, int] = {"mixture": 16, "simple-motion": 4, "complex-motion": 16}
 
 
@@ -43,7 +45,7 @@ class DataConfig(_Part):
         default="auto",
         title="Protein contrast",
         description="Whether protein is light (RELION) or dark in the images; auto: as the file "
-        "says, else light.",
+        "says, else as the images show.",
     )
 
     @field_validator("box")
@@ -61,35 +63,43 @@ class EncoderConfig(_Part):
         default="auto",
         title="Encoder",
         description="table: one free z per particle, from a linear start; cnn: a small network "
-        "that two cores "
-        "can train; vit: ViT-S/14; auto: vit when a prior is given and there is a GPU, else table.",
+        "that two cores can train; vit: ViT-S/14; auto: vit when the prior is one and there is a "
+        "GPU, else table.",
     )
-    prior: str | None = Field(
-        default=None,
+    prior: str = Field(
+        default="bundled",
+        min_length=1,
         title="Prior",
-        description="Folder or file of Cryo-IEF / CryoRanker weights (.safetensors). Empty: none.",
+        description="Pretrained encoder that sorts the images before anything else is known. "
+        "bundled: the one that comes with the package; none: classical image features; or a "
+        "folder or .safetensors file of weights (Cryo-IEF, CryoRanker, or your own).",
     )
     strategy: Literal["full", "blocks", "head", "fixed"] = Field(
         default="full",
         title="Fine-tuning",
-        description="What of the ViT is trained: everything, the last blocks, the head only, or "
-        "nothing "
-        "but a linear map of its fixed features.",
+        description="What of a pretrained encoder is trained with the field: everything, the last "
+        "blocks, the head only, or nothing but a linear map of its fixed features.",
     )
     blocks: int = Field(
         default=3,
         ge=1,
         le=12,
         title="Trained blocks",
-        description="Number of last ViT blocks trained with the strategy 'blocks' (count).",
+        description="Number of last blocks trained with the strategy 'blocks' (count).",
     )
+
+    @field_validator("prior", mode="before")
+    @classmethod
+    def _named(cls, prior: Any) -> Any:
+        return NO_PRIOR if prior is None else prior  # as runs made before there was a bundled one
 
     @model_validator(mode="after")
     def _prior_for_frozen(self) -> EncoderConfig:
-        if self.kind == "vit" and self.strategy != "full" and self.prior is None:
+        bare = {"cnn": (NO_PRIOR,), "vit": (NO_PRIOR, BUNDLED_PRIOR)}  # the bundled one is a cnn
+        if self.strategy != "full" and self.prior in bare.get(self.kind, ()):
             raise ValueError(
-                f"strategy '{self.strategy}' freezes an encoder without a prior: random features "
-                "carry nothing; give a prior or use the strategy 'full'"
+                f"strategy '{self.strategy}' freezes a {self.kind} without a prior of its kind: "
+                "random features carry nothing; give such a prior or use the strategy 'full'"
             )
         return self
 

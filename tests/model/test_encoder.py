@@ -12,9 +12,9 @@ from napari_cryodeco.model.encoder import (
     ConvEncoder,
     TokenBatchNorm,
     VitEncoder,
-    read_prior,
     sincos_positions,
 )
+from napari_cryodeco.model.weights import load_encoder, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_prior_gives_the_same_features(small: VitEncoder, tmp_path: Path, prefix
         "predictor.0.weight": torch.zeros(2),
     }
     save_file(weights, tmp_path / "model.safetensors")
-    loaded = VitEncoder.from_prior(tmp_path, 7).eval()
+    loaded = load_encoder(read_weights(tmp_path), 7).eval()
     views = torch.randn(2, 1, 224, 224)
     with torch.no_grad():
         torch.testing.assert_close(loaded.features(views), small.features(views))
@@ -78,17 +78,17 @@ def test_wrong_weights_are_named_one_by_one(small: VitEncoder, tmp_path: Path) -
     weights["stranger"] = torch.zeros(1)
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"blocks\.1\.norm1\.bias is missing") as caught:
-        VitEncoder.from_prior(tmp_path, 4)
+        load_encoder(read_weights(tmp_path), 4)
     assert "norm.weight is (3,), not (384,)" in str(caught.value)
     assert "stranger is unknown" in str(caught.value)
 
 
 def test_a_folder_without_weights(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no \.safetensors file of encoder weights"):
-        read_prior(tmp_path)
+        read_weights(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=r"model\.safetensors is no readable"):
-        read_prior(tmp_path)
+        read_weights(tmp_path)
 
 
 @pytest.mark.parametrize(

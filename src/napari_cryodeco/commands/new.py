@@ -20,7 +20,7 @@ def new(
     classes: str = "auto",
     preset: Literal["mixture", "simple-motion", "complex-motion"] = "mixture",
     z_dim: int | None = None,
-    prior: str | None = None,
+    prior: str = "bundled",
     datadir: Path | None = None,
     device: str = "auto",
     seed: int = 1701,
@@ -56,7 +56,8 @@ def new(
     z_dim
         Length of z, instead of the preset's.
     prior
-        Cryo-IEF or CryoRanker weights: a folder or a .safetensors file.
+        bundled, none, a folder or .safetensors file of weights, or the name of downloaded ones
+        (see `cryodeco prior list`).
     datadir
         Folder of the stacks, where they are not near the file.
     device
@@ -148,10 +149,14 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _prior(name: str | None) -> str | None:
-    """A folder or file as an absolute path; no prior is bundled yet that could have a bare name."""
-    if name is None or Path(name).exists():
-        return name and str(Path(name).absolute())
+def _prior(name: str) -> str:
+    """A word of the settings, or a folder or file as an absolute path."""
+    from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR
+
+    if name in (BUNDLED_PRIOR, NO_PRIOR):
+        return name
+    if Path(name).exists():
+        return str(Path(name).absolute())
     raise FileNotFoundError(
-        f"prior {name}: no such folder or file; give a folder of Cryo-IEF weights, or leave it out."
+        f"prior {name}: no such folder or file; give bundled, none, or a folder of weights."
     )

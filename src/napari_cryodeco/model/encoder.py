@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 VIEW, PATCH, HEADS = 224, 14, 12
-_SKIPPED = ("base_encoder.head.", "momentum_encoder.", "predictor.", "head.")
-_PREFIX = "base_encoder."
 
 
 class TokenBatchNorm(nn.BatchNorm1d):
@@ -109,20 +105,36 @@ class VitEncoder(nn.Module):
         self.train_parts("full", 0)
 
     @classmethod
-    def from_prior(cls, path: Path | str, latent_dim: int) -> VitEncoder:
-        """Build the encoder that fits the weights of a Cryo-IEF or CryoRanker file, and load them.
+    def from_state(
+        cls, state: Mapping[str, Tensor], latent_dim: int, path: Path | str
+    ) -> VitEncoder:
+        """Build the encoder that fits backbone weights in timm's names, and load them.
+
+        Parameters
+        ----------
+        state
+            Weights as :func:`napari_cryodeco.model.weights.read_weights` gives them.
+        latent_dim
+            Length of z.
+        path
+            Where they come from, for the error.
 
         Raises
         ------
-        FileNotFoundError, ValueError
-            If there are no weights, or one is missing or misshapen; each is named.
+        ValueError
+            If a weight is missing, unknown or misshapen; each is named.
         """
-        state = read_prior(path)
         patch = state.get("patch_embed.proj.weight", torch.empty(384, 1, PATCH, PATCH))
         depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
         batch_norm = "blocks.0.norm2.running_mean" in state
         encoder = cls(latent_dim, patch.shape[0], depth, patch.shape[-1], batch_norm)
-        _load_strictly(encoder.backbone, state, path)
+        problems = differences(encoder.backbone.state_dict(), state)
+        if problems:
+            raise ValueError(
+                f"{path} does not hold a Cryo-IEF encoder: {'; '.join(problems)}; give the folder "
+                "of cryo_ief_v1.5_vit_s or cryo_ranker."
+            )
+        encoder.backbone.load_state_dict(dict(state))
         return encoder
 
     def features(self, views: Tensor) -> Tensor:
@@ -161,59 +173,15 @@ class VitEncoder(nn.Module):
         return self
 
 
-def read_prior(path: Path | str) -> dict[str, Tensor]:
-    """Read backbone weights of a Cryo-IEF or CryoRanker folder or file, in timm's names.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file or no .safetensors file in the folder.
-    ValueError
-        If it cannot be read.
-    """
-    file = _weights_file(Path(path))
-    try:
-        state = load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is no readable safetensors file ({error}).") from error
-    kept = {
-        key.removeprefix(_PREFIX): value
-        for key, value in state.items()
-        if not key.startswith(_SKIPPED)
-    }
-    return {
-        key: value.float() if value.is_floating_point() else value for key, value in kept.items()
-    }
-
-
-def _weights_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    named = path / "model.safetensors"
-    found = [named] if named.is_file() else sorted(path.glob("*.safetensors"))
-    if not found:
-        raise FileNotFoundError(
-            f"{path}: no .safetensors file of encoder weights; give the folder that holds "
-            "model.safetensors."
-        )
-    return found[0]
-
-
-def _load_strictly(net: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> None:
-    wanted = net.state_dict()
+def differences(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Name every tensor that `state` lacks, has in another shape, or has beyond those wanted."""
     problems = [f"{key} is missing" for key in wanted if key not in state]
     problems += [
         f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}"
         for key, value in wanted.items()
         if key in state and state[key].shape != value.shape
     ]
-    problems += [f"{key} is unknown" for key in state if key not in wanted]
-    if problems:
-        raise ValueError(
-            f"{path} does not hold a Cryo-IEF encoder: {'; '.join(problems)}; give the folder of "
-            "cryo_ief_v1.5_vit_s or cryo_ranker."
-        )
-    net.load_state_dict(dict(state))
+    return problems + [f"{key} is unknown" for key in state if key not in wanted]
 
 
 class ConvEncoder(nn.Module):

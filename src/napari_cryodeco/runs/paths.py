@@ -33,6 +33,11 @@ class RunPaths:
         return self.root / "geometry.json"
 
     @property
+    def prior(self) -> Path:
+        """Which prior was used."""
+        return self.root / "prior.json"
+
+    @property
     def images(self) -> Path:
         """Working coefficients of all images."""
         return self.root / "images.npy"

@@ -113,13 +113,15 @@ def classical_features(images: Tensor, ctf: Ctf, geometry: Geometry, report: Rep
     return without_defocus(power_features(torch.cat(seen), torch.cat(passed), ball), ctf)
 
 
-def prior_features(embed: Callable[[Tensor], Tensor], n: int, report: Reporter) -> Tensor:
+def prior_features(
+    embed: Callable[[Tensor], Tensor], n: int, report: Reporter, batch: int = 32
+) -> Tensor:
     """Features ``(n, f)`` of a pretrained encoder, of unit length, standardised.
 
-    `embed` takes row numbers ``(b,)`` and gives class tokens ``(b, f)``.
+    `embed` takes row numbers ``(b,)``, `batch` at a time, and gives features ``(b, f)``.
     """
     parts = []
-    for rows in torch.arange(n).split(32):
+    for rows in torch.arange(n).split(batch):
         parts.append(torch.nn.functional.normalize(embed(rows).float().cpu(), dim=1))
         report.step(int(rows[-1]) + 1, n, "features of the prior")
     features = torch.cat(parts)
@@ -139,14 +141,21 @@ class FeatureStage:
         Number of species; None: estimated.
     seed
         Of the mixture.
+    source
+        What the features are, for the message.
     """
 
     name = "features"
 
     def __init__(
-        self, compute: Callable[[Reporter], Tensor], count: int, classes: int | None, seed: int
+        self,
+        compute: Callable[[Reporter], Tensor],
+        count: int,
+        classes: int | None,
+        seed: int,
+        source: str = "image features",
     ) -> None:
-        self._compute, self._count = compute, count
+        self._compute, self._count, self._source = compute, count, source
         self._classes, self._seed = classes, seed
         self._state: dict[str, Tensor] = {}
 
@@ -178,7 +187,7 @@ class FeatureStage:
             mixture = mix(features, self._classes, self._seed)
         species, tried = mixture.posteriors.shape[1], len(mixture.criterion)
         how = f", the lowest likelihood criterion (ICL) of 1 to {tried}" if tried > 1 else ""
-        report.step(self._count, self._count, f"{species} species{how}")
+        report.step(self._count, self._count, f"{species} species from {self._source}{how}")
         report.metric("species", species)
         self._state = {
             "features": features,

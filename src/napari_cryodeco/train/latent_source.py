@@ -11,13 +11,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_cryodeco.config import EncoderConfig
-from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.imaging.geometry import Geometry
-from napari_cryodeco.model.encoder import ConvEncoder, VitEncoder
+from napari_cryodeco.model.encoder import ConvEncoder
 from napari_cryodeco.model.latents import LatentTable
 from napari_cryodeco.train import optimiser
+from napari_cryodeco.train.views import CachedFeatures, Sight, Views
 
-Views = Callable[[Tensor], Tensor]
 _READING = 64  # images encoded at once
 _REGRESSED = 20_000  # images seen while an encoder learns the first latents
 
@@ -102,7 +100,7 @@ class EncoderSource:
     Parameters
     ----------
     encoder
-        ConvEncoder or VitEncoder, on the device.
+        Any encoder, or the head of one, on the device.
     parameters
         Those that are trained.
     views
@@ -188,53 +186,10 @@ class EncoderSource:
         )
 
 
-class WorkingViews:
-    """Views ``(b, 1, s, s)`` of unit variance for the small encoder, from working coefficients.
-
-    Parameters
-    ----------
-    images
-        ``(n, p)`` coefficients on ``Ball(geometry.radius, 2)``.
-    geometry
-        Sizes; boxes larger than 64 px are cropped.
-    device
-        Where the views are wanted.
-    """
-
-    def __init__(self, images: Tensor, geometry: Geometry, device: torch.device) -> None:
-        self._images, self._device = images, device
-        self._box = min(geometry.box, ConvEncoder.view)
-        self._ball = Ball(min(geometry.radius, self._box // 2 - 1), 2, device)
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Views of `rows`."""
-        h = self._images[rows.to(self._images.device), : len(self._ball)].to(self._device).float()
-        views = self._ball.to_map(h, self._box)
-        return (views / views.std((1, 2), keepdim=True).clamp_min(1e-6))[:, None]
-
-
-class CachedFeatures:
-    """Features of a frozen backbone, taken once; used as the views of the head alone."""
-
-    def __init__(self, encoder: VitEncoder, views: Views, count: int, device: torch.device) -> None:
-        encoder.eval()
-        with torch.no_grad():
-            rows = torch.arange(count, device=device).split(_READING)
-            self._features = torch.cat([encoder.features(views(part)) for part in rows])
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Features ``(b, dim)`` of `rows`."""
-        return self._features[rows]
-
-
 def make_source(
-    config: EncoderConfig,
-    start: Tensor,
-    views: Views | None,
-    working: WorkingViews,
-    rates: tuple[float, float],
+    config: EncoderConfig, start: Tensor, sight: Sight, rates: tuple[float, float]
 ) -> LatentSource:
-    """Choose the source that the settings ask for; "auto" takes the prior where there is a GPU.
+    """Choose the source that the settings ask for; "auto" takes a ViT prior where there is a GPU.
 
     Parameters
     ----------
@@ -242,35 +197,33 @@ def make_source(
         Settings of the encoder.
     start
         ``(n, d)`` first latents, on the device.
-    views
-        Rows to ViT views; needed by the ViT only.
-    working
-        Views for the small encoder.
+    sight
+        What encoders see, and the weights that they start from.
     rates
         Of the table and of the encoder.
 
     Raises
     ------
     ValueError
-        If a ViT is asked for without views.
+        If a ViT is asked for without the stored images, or an encoder without a prior of its kind
+        is to be frozen.
     """
-    device, size = start.device, start.shape[1]
-    gpu_prior = config.prior is not None and device.type == "cuda"
-    kind = ("vit" if gpu_prior else "table") if config.kind == "auto" else config.kind
+    kind = config.kind
+    if kind == "auto":
+        kind = "vit" if sight.prior_is("vit") and start.device.type == "cuda" else "table"
     if kind == "table":
         return TableSource(start, rates[0])
-    if kind == "cnn":
-        small = ConvEncoder(size).to(device)
-        return EncoderSource(small, list(small.parameters()), working, start, rates[1])
-    if views is None:
+    if config.strategy != "full" and sight.prior_is(kind) is None:
         raise ValueError(
-            "encoder.kind 'vit' needs the images themselves: train from a stack, not from a copy."
+            f"encoder.strategy '{config.strategy}' freezes a {kind}, but the prior "
+            f"'{config.prior}' holds none: choose another prior, or the strategy 'full'."
         )
-    vit = (
-        VitEncoder(size) if config.prior is None else VitEncoder.from_prior(config.prior, size)
-    ).to(device)
-    parameters = vit.train_parts(config.strategy, config.blocks)
+    encoder, views = sight.encoder(kind, start.shape[1])
+    encoder = encoder.to(start.device)
+    if isinstance(encoder, ConvEncoder):
+        return EncoderSource(encoder, list(encoder.parameters()), views, start, rates[1])
+    parameters = encoder.train_parts(config.strategy, config.blocks)
     if config.strategy == "fixed":
-        cached = CachedFeatures(vit, views, len(start), device)
-        return EncoderSource(vit.head, parameters, cached, start, rates[1])
-    return EncoderSource(vit, parameters, views, start, rates[1])
+        cached = CachedFeatures(encoder, views, len(start), start.device)
+        return EncoderSource(encoder.head, parameters, cached, start, rates[1])
+    return EncoderSource(encoder, parameters, views, start, rates[1])

@@ -21,10 +21,12 @@ from napari_cryodeco.model import precision
 from napari_cryodeco.model.exact_search import exact_search
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.model.weights import Weights
 from napari_cryodeco.train.fitting import Fitting, Seen
-from napari_cryodeco.train.latent_source import Views, WorkingViews, make_source
+from napari_cryodeco.train.latent_source import make_source
 from napari_cryodeco.train.shell_sums import ShellSums
 from napari_cryodeco.train.stages import Reporter, generator
+from napari_cryodeco.train.views import Sight, Views
 
 _SEARCH_BATCH, _LATENT_START = 22, 0.1
 
@@ -46,6 +48,8 @@ class ParityStage:
         Rows to ViT views ``(b, 1, 224, 224)``; only a ViT needs them.
     device
         Where to compute.
+    weights
+        Of the prior; a "cnn" or a "vit" starts from them where they are of its kind.
     """
 
     name = "parity"
@@ -59,9 +63,11 @@ class ParityStage:
         poses: Poses | None = None,
         views: Views | None = None,
         device: torch.device | str = "cpu",
+        weights: Weights | None = None,
     ) -> None:
         self._config, self._settings = config, config.parity
-        self._seen, self._given, self._views = Seen(images, ctf, geometry), poses, views
+        self._seen, self._given = Seen(images, ctf, geometry), poses
+        self._views, self._weights = views, weights
         self._device = torch.device(device)
         self._fit: Fitting | None = None
 
@@ -80,13 +86,15 @@ class ParityStage:
         drawn = generator(self._config.seed, "parity-start", 0)
         z = _LATENT_START * torch.randn(n, self._config.latent_size, generator=drawn)
         z = z.to(self._device)
-        working = WorkingViews(self._seen.images, geometry, self._device)
+        sight = Sight(
+            self._seen.images, self._seen.ctf, geometry, self._device, self._views, self._weights
+        )
         rates = self._config.refine.latent_rate, self._config.refine.encoder_rate
         with torch.random.fork_rng():
             torch.manual_seed(drawn.initial_seed())
             ones = torch.ones(geometry.radius + 1)
             field = FieldDecoder(self._config.field, z.shape[1], geometry.radius, ones)
-            latents = make_source(self._config.encoder, z, self._views, working, rates)
+            latents = make_source(self._config.encoder, z, sight, rates)
         field.compute = precision.choose(self._config.precision, self._device)
         start = self._given or Poses(torch.eye(3).expand(n, 3, 3), torch.zeros(n, 2))
         self._fit = Fitting(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cached_property
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from napari_cryodeco.config import TrainConfig
-from napari_cryodeco.data.stack import ParticleStack
+from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR, TrainConfig
 from napari_cryodeco.imaging.poses import Poses
-from napari_cryodeco.imaging.preprocess import encoder_view
 from napari_cryodeco.model import precision
-from napari_cryodeco.model.encoder import VitEncoder
+from napari_cryodeco.model.weights import Weights
+from napari_cryodeco.runs.prior_record import PriorRecord, write_record
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
 from napari_cryodeco.train.device import choose_box
@@ -22,9 +21,11 @@ from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
 from napari_cryodeco.train.parity import ParityStage
 from napari_cryodeco.train.prepare import PrepareStage
+from napari_cryodeco.train.prior import Prior, is_there, open_prior
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
 from napari_cryodeco.train.subspace import Observations
+from napari_cryodeco.train.views import StoredViews
 
 LINEAR_RADIUS = 16
 """Fourier radius of the linear start: up to here the field begins from noise-free maps."""
@@ -49,7 +50,7 @@ class _Plan:
         if self._config.loop == "parity":
             makers |= {"parity": self._parity}
         else:
-            if self._config.poses == "abinitio":
+            if self._sorts_first:
                 makers |= {
                     "features": self._features,
                     "abinit": self._abinit,
@@ -83,18 +84,15 @@ class _Plan:
 
     def _features(self, finished: Finished) -> Stage:
         classes, seed = self._config.abinitio.classes, self._config.seed
-        run, prior = self._run, self._config.encoder.prior
-        count = len(run.particles)
+        run, count = self._run, len(self._run.particles)
 
-        def classical(report: Reporter) -> Tensor:
+        def compute(report: Reporter) -> Tensor:
+            if (prior := self._prior) is not None:
+                return prior_features(prior.embed, count, report, prior.batch)
             return classical_features(run.images(), run.particles.ctf, run.geometry, report)
 
-        def pretrained(report: Reporter) -> Tensor:
-            assert prior is not None
-            return prior_features(embedding(prior, self._views(), self._device), count, report)
-
-        compute = classical if prior is None else pretrained
-        return FeatureStage(compute, count, None if classes == "auto" else classes, seed)
+        asked = None if classes == "auto" else classes
+        return FeatureStage(compute, count, asked, seed, source=self._feature_source())
 
     def _looks(self) -> Looks:
         geometry = self._run.geometry
@@ -138,6 +136,7 @@ class _Plan:
             self._views(),
             self._posteriors(finished),
             self._device,
+            self._weights,
         )
 
     def _parity(self, finished: Finished) -> Stage:
@@ -150,6 +149,7 @@ class _Plan:
             particles.poses if given else None,
             self._views(),
             self._device,
+            self._weights,
         )
 
     def _images(self) -> Tensor:
@@ -168,23 +168,47 @@ class _Plan:
             return _get(finished, "joint", JointStage).assignment().posteriors
         return None
 
-    def _views(self) -> Callable[[Tensor], Tensor]:
-        """What a large encoder sees: the stored images, not the working copy."""
-        stack, device = ParticleStack(self._run.particles), self._device
-        return lambda rows: encoder_view(stack.read(rows.cpu()).to(device))
+    def _views(self) -> StoredViews:
+        return StoredViews(self._run.particles, self._device)
 
+    @cached_property
+    def _prior(self) -> Prior | None:
+        """The prior, opened and put on the record when a stage first needs it."""
+        name = self._config.encoder.prior
+        prior = open_prior(name, self._run, self._device)
+        uses = [f"Species from {self._feature_source()}."] if self._sorts_first else []
+        uses += ["The encoder starts from it."] if prior and self._starts_encoder else []
+        none = PriorRecord(name, note=" ".join(uses))
+        write_record(self._run.path, prior.record(" ".join(uses)) if prior else none)
+        return prior
 
-def embedding(
-    prior: str, views: Callable[[Tensor], Tensor], device: torch.device
-) -> Callable[[Tensor], Tensor]:
-    """Give class tokens of rows, by a pretrained encoder that is not changed."""
-    encoder = VitEncoder.from_prior(prior, 1).to(device).eval()
+    @property
+    def _weights(self) -> Weights | None:
+        prior = self._prior if self._starts_encoder else None
+        return None if prior is None else prior.weights
 
-    def embed(rows: Tensor) -> Tensor:
-        with torch.no_grad():
-            return encoder.features(views(rows))
+    @property
+    def _starts_encoder(self) -> bool:
+        """Whether an encoder is trained with the field that a prior may start."""
+        encoder = self._config.encoder
+        if encoder.kind == "auto":  # a ViT with its own weights, where there is a GPU
+            own = encoder.prior not in (BUNDLED_PRIOR, NO_PRIOR)
+            return own and self._device.type == "cuda"
+        return encoder.kind != "table"
 
-    return embed
+    @property
+    def _sorts_first(self) -> bool:
+        """Whether classes come before the field: from image features, then."""
+        return self._config.loop == "prior-first" and self._config.poses == "abinitio"
+
+    def _feature_source(self) -> str:
+        """What the classes come from, for people."""
+        name = self._config.encoder.prior
+        if name == NO_PRIOR:
+            return "classical image features"
+        if not is_there(name):
+            return "classical image features, as no prior comes with this version yet"
+        return f"features of the prior '{name}'"
 
 
 def _reproducible(config: TrainConfig) -> TrainConfig:

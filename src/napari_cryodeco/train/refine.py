@@ -14,12 +14,14 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.field import FieldDecoder
+from napari_cryodeco.model.weights import Weights
 from napari_cryodeco.train.distil import distil, make_field
 from napari_cryodeco.train.fitting import Fitting, Seen
-from napari_cryodeco.train.latent_source import Views, WorkingViews, make_source
+from napari_cryodeco.train.latent_source import make_source
 from napari_cryodeco.train.shell_sums import ShellSums
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.subspace import LinearModel
+from napari_cryodeco.train.views import Sight, Views
 
 
 class RefineStage:
@@ -43,6 +45,8 @@ class RefineStage:
         ``(n, K)`` class memberships to keep with each epoch, if there are classes.
     device
         Where to compute.
+    weights
+        Of the prior; a "cnn" or a "vit" starts from them where they are of its kind.
     """
 
     name = "refine"
@@ -58,12 +62,13 @@ class RefineStage:
         views: Views | None = None,
         posteriors: Tensor | None = None,
         device: torch.device | str = "cpu",
+        weights: Weights | None = None,
     ) -> None:
         self._config, self._settings = config, config.refine
         self._device = torch.device(device)
         self._seen, self._begin = Seen(images, ctf, geometry), poses.to(self._device)
         self._start = start.to(self._device)
-        self._views, self._posteriors = views, posteriors
+        self._views, self._weights, self._posteriors = views, weights, posteriors
         self._moves_poses = config.refine_poses or config.poses == "abinitio"
         self._fit: Fitting | None = None
 
@@ -78,11 +83,13 @@ class RefineStage:
         field = make_field(self._config.field, self._start, geometry.radius, drawn)
         field.compute = precision.choose(self._config.precision, self._device)
         z = self._start.coordinates
-        working = WorkingViews(self._seen.images, geometry, self._device)
+        sight = Sight(
+            self._seen.images, self._seen.ctf, geometry, self._device, self._views, self._weights
+        )
         rates = settings.latent_rate, settings.encoder_rate
         with torch.random.fork_rng():
             torch.manual_seed(drawn.initial_seed())
-            latents = make_source(self._config.encoder, z, self._views, working, rates)
+            latents = make_source(self._config.encoder, z, sight, rates)
         # latents that the start leaves empty may grow to a tenth of the widest
         variance = z.std(0).clamp_min(0.1 * float(z.std(0).max())) ** 2
         self._fit = Fitting(
