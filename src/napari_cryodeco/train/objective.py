@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 
 class Objective(Protocol):
-    """An encoder and the loss that it learns by.
+    """An encoder and the loss that it learns by."""
 
-    `module` holds all that has parameters or buffers: encoder, projector, momentum encoder. What is
-    not trained has ``requires_grad`` False when the objective is made.
-    """
+    @property
+    def module(self) -> nn.Module:
+        """All that has parameters or buffers: encoder, projector, momentum encoder.
 
-    module: nn.Module
+        What is not trained has ``requires_grad`` False when the objective is made.
+        """
 
     def loss(self, step: int, steps: int, generator: torch.Generator) -> Tensor:
         """Loss of a batch drawn by `generator`, the mean over this process's images.

@@ -44,7 +44,7 @@ class PretrainState:
         module = self.objective.module
         module.to(memory_format=torch.channels_last)  # twice as fast for small kernels on CPUs
         module.train()
-        groups = parameter_groups(module, config.weight_decay)
+        groups = parameter_groups(module, config.decay)
         self._optimiser = torch.optim.AdamW(groups, lr=config.peak_rate)
         self._trained = [one for one in module.parameters() if one.requires_grad]
         self._statistics = [
