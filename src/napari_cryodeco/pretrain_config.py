@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-ObjectiveName = Literal["supcon", "identity", "moco"]
+ObjectiveName = Literal["prototypes", "supcon", "identity", "moco"]
 ModelName = Literal["small", "vit-s", "vit-b"]
 
 LIMITS = frozenset(
@@ -30,11 +30,12 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     objective: ObjectiveName = Field(
-        default="supcon",
+        default="prototypes",
         title="Objective",
-        description="supcon: images of one simulated species attract each other; identity: each "
-        "simulated species is a class; moco: two views of one image attract each other (MoCo v3), "
-        "the one that needs no truth.",
+        description="prototypes: images gather round the mean of their simulated species; supcon: "
+        "images of one simulated species attract each other; identity: each simulated species is a "
+        "class; moco: two views of one image attract each other (MoCo v3), the one that needs no "
+        "truth.",
     )
     model: ModelName = Field(
         default="small",
@@ -135,13 +136,13 @@ class PretrainConfig(BaseModel):
         title="Warm-up",
         description="Share of the training over which the rate rises (fraction).",
     )
-    weight_decay: float = Field(
-        default=0.05,
+    weight_decay: float | None = Field(
+        default=None,
         ge=0,
         le=1,
         title="Weight decay",
         description="AdamW weight decay of matrices and kernels; norms and biases have none (per "
-        "step, times the rate).",
+        "step, times the rate). Empty: 0.1 for moco, else 0.05.",
     )
     clip: float = Field(
         default=1.0,
@@ -214,6 +215,20 @@ class PretrainConfig(BaseModel):
         if self.rate is not None:
             return self.rate
         return _RATES[self.model] * (1.0 if self.model == "small" else self.batch / 256)
+
+    @property
+    def decay(self) -> float:
+        """Weight decay: as set, or the objective's own."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return 0.1 if self.objective == "moco" else 0.05
+
+    @property
+    def contrast_temperature(self) -> float:
+        """Temperature: as set, or the objective's own."""
+        if self.temperature is not None:
+            return self.temperature
+        return 0.5 if self.objective == "moco" else 0.1
 
     def to_yaml(self) -> str:
         """All settings as YAML text."""
