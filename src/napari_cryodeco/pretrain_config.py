@@ -79,6 +79,12 @@ class PretrainConfig(BaseModel):
         title="Synthetic structures",
         description="Procedural structures simulated beside the real ones (count).",
     )
+    snr: tuple[float, float] = Field(
+        default=(0.015, 1.0),
+        title="Signal to noise",
+        description="Lowest and highest SNR of simulated images (variance of the signal over that "
+        "of the noise, all pixels of a 64-px box).",
+    )
     probe: tuple[Path, ...] = Field(
         default=(),
         title="Probe sets",

@@ -14,10 +14,6 @@ def make_objective(config: PretrainConfig, device: torch.device) -> Objective:
         from napari_cryodeco.train import moco
 
         return moco.make(config, device)
-    if config.objective == "identity":
-        from napari_cryodeco.train import identity
+    from napari_cryodeco.train import episodic
 
-        return identity.make(config, device)
-    from napari_cryodeco.train import supcon
-
-    return supcon.make(config, device)
+    return episodic.make(config, device)
