@@ -1,0 +1,80 @@
+"""Laws of the small prior and its views."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.hartley import hartley
+from napari_cryodeco.model.prior import SIDE, PriorEncoder, prior_view, view_of_pixels, wiener
+
+SHAPE = {"widths": (8, 16, 16), "depths": (1, 1, 1), "dim": 8}
+
+
+def test_both_roads_to_a_view_agree() -> None:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(3, SIDE, SIDE, generator=random)
+    ball = Ball(SIDE // 2 - 1, 2)
+    coefficients = ball.from_grid(hartley(images, 2)) / SIDE
+    fy, fx = torch.fft.fftfreq(SIDE)[:, None], torch.fft.rfftfreq(SIDE)
+
+    def transfer(x, y):  # type: ignore[no-untyped-def]
+        return torch.sin(30 * (x**2 + y**2) + 0.1)
+
+    points = ball.points / SIDE
+    ours = prior_view(coefficients, transfer(points[:, 0], points[:, 1]).expand(3, -1), ball)
+    theirs = view_of_pixels(images, transfer(fx, fy).expand(3, -1, -1))
+    assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_more_coefficients_change_nothing() -> None:
+    small, large = Ball(SIDE // 2 - 1, 2), Ball(SIDE - 1, 2)
+    images = torch.randn(2, len(large))
+    ctf = torch.rand(2, len(large))
+    assert torch.allclose(
+        prior_view(images, ctf, large),
+        prior_view(images[:, : len(small)], ctf[:, : len(small)], small),
+        atol=1e-5,
+    )
+
+
+def test_wiener_never_blows_noise_up() -> None:
+    assert float(wiener(torch.linspace(-1, 1, 1001)).abs().max()) < 1.6
+
+
+def test_a_small_image_is_seen_whole() -> None:
+    ball = Ball(7, 2)
+    views = prior_view(torch.randn(2, len(ball)), torch.ones(2, len(ball)), ball)
+    assert views.shape == (2, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "blocks", "live"),
+    [
+        ("full", 0, {"stem", "blocks", "project", "head"}),
+        ("blocks", 1, {"blocks", "project", "head"}),
+        ("head", 0, {"project", "head"}),
+        ("fixed", 0, {"head"}),
+    ],
+)
+def test_only_the_chosen_parts_move(strategy, blocks, live) -> None:  # type: ignore[no-untyped-def]
+    encoder = PriorEncoder(3, **SHAPE)  # type: ignore[arg-type]
+    before = {name: value.clone() for name, value in encoder.named_parameters()}
+    parameters = encoder.train_parts(strategy, blocks)
+    optimiser = torch.optim.SGD(parameters, 0.1)
+    encoder(torch.randn(4, 1, SIDE, SIDE)).square().sum().backward()
+    optimiser.step()
+    moved = {
+        name.split(".")[0]
+        for name, value in encoder.named_parameters()
+        if not value.equal(before[name])
+    }
+    assert moved == live
+
+
+def test_an_image_is_read_alone_as_in_company() -> None:
+    encoder = PriorEncoder(3, **SHAPE).eval()  # type: ignore[arg-type]
+    views = torch.randn(5, 1, SIDE, SIDE)
+    alone = torch.cat([encoder(view[None]) for view in views])
+    assert torch.allclose(alone, encoder(views), atol=1e-5)
