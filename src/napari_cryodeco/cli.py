@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError
 
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project
 from napari_cryodeco.commands.new import new
+from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.samples import demo, simulate
 from napari_cryodeco.commands.training import train, watch
 from napari_cryodeco.commands.writing import export, select
@@ -33,7 +34,10 @@ app = App(
     help="Sort mixed cryo-EM particles into structures and motions.",
     version=_version,
 )
-_COMMANDS = (new, train, watch, project, cluster, decode, movie, select, export, simulate, demo)
+_COMMANDS = (
+    *(new, train, watch, project, cluster, decode, movie, select, export, simulate, demo),
+    pretrain,
+)
 for _command in _COMMANDS:
     app.command(_command)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 ObjectiveName = Literal["prototypes", "supcon", "identity", "moco"]
 ModelName = Literal["small", "vit-s", "vit-b"]
@@ -215,6 +215,15 @@ class PretrainConfig(BaseModel):
         description="Seed of all random numbers (integer).",
     )
 
+    @model_validator(mode="after")
+    def _sets_for_moco(self) -> PretrainConfig:
+        if self.sets and self.objective != "moco":
+            raise ValueError(
+                f"the objective {self.objective} learns simulated species and sees no particle "
+                "sets: leave them out, or choose moco"
+            )
+        return self
+
     @property
     def peak_rate(self) -> float:
         """Highest learning rate: as set, or the encoder's own."""
@@ -270,8 +279,9 @@ class PretrainConfig(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "settings"
-            raise ValueError(f"{where}: {name}: {first['msg']}.") from None
+            name = "".join(f"{part}: " for part in first["loc"][:1])
+            message = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"{where}: {name}{message}.") from None
 
     def continued(self, asked: PretrainConfig, where: str | Path) -> PretrainConfig:
         """Settings to go on with: `asked`, if only limits differ from these.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_cryodeco.data.episodes import EpisodeSettings, EpisodeSimulator
-from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.data.read import STACK_SUFFIXES, CtfOptions, read_particles
 from napari_cryodeco.imaging.preprocess import as_encoder_view, window
 from napari_cryodeco.model.encoder import VIEW
 from napari_cryodeco.model.prior import SIDE
@@ -36,6 +36,7 @@ from napari_cryodeco.train.view_source import (
 _HIDDEN = {"small": 512, "vit-s": 4096, "vit-b": 4096}
 _SIMULATED_SIDE = 96  # pixels, before they become 224
 _SPECIES = 64  # in a simulated episode
+_UNUSED_CTF = CtfOptions(defocus_u=0.0, pixel_size=1.0)  # a ViT sees images as they are stored
 
 
 class Moco:
@@ -130,9 +131,11 @@ def make(config: PretrainConfig, device: torch.device) -> Moco:
 
 
 def _particle_set(path: Path, config: PretrainConfig, device: torch.device) -> ParticleSet:
-    particles = read_particles(path, config.datadir)
     if config.model == "small":
+        particles = read_particles(path, config.datadir)
         return ParticleSet(len(particles), SmallViews(particles, device))
+    bare = path.suffix.lower() in STACK_SUFFIXES
+    particles = read_particles(path, config.datadir, _UNUSED_CTF if bare else None)
     return ParticleSet(len(particles), UnitViews(particles, VIEW, device))
 
 

@@ -82,20 +82,34 @@ def pretrain(
     distributed.local(config.batch)
     with ExitStack() as stack:
         stack.enter_context(distributed.joined(device))
-        report: Report | SilentReport = SilentReport()
-        if distributed.rank() == 0:
-            check_settings(paths.root, config)
-            paths.root.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(RunLock(paths.root))
-            sweep(paths.root)
-            paths.stop.unlink(missing_ok=True)  # an old request
-            progress = stack.enter_context(Progress(paths.root, listener))
-            report = Report(progress, lock, config.batch)
         stack.enter_context(numerics(config.threads, config.deterministic, device))
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(_memory_advice(config))
+        check_settings(paths.root, config)
+        probes = [read_probe(folder) for folder in config.probe]
+        state = PretrainState(config, device, make)  # a wrong input ends here and leaves nothing
+        report = _report(paths, config, listener, stack)
+        if paths.state.is_file():
+            state.load(paths.state)
         stop = stack.enter_context(StopRequest(paths.stop))
-        return _Loop(paths, config, device, make, report, stop).run()
+        return _Loop(paths, config, device, state, probes, report, stop).run()
+
+
+def _report(
+    paths: PretrainPaths,
+    config: PretrainConfig,
+    listener: Callable[[Status], None] | None,
+    stack: ExitStack,
+) -> Report | SilentReport:
+    """Take hold of the folder, in the first process, and write the settings."""
+    if distributed.rank() != 0:
+        return SilentReport()
+    paths.root.mkdir(parents=True, exist_ok=True)
+    lock = stack.enter_context(RunLock(paths.root))
+    sweep(paths.root)
+    paths.stop.unlink(missing_ok=True)  # an old request
+    write_settings(paths.root, config)
+    return Report(stack.enter_context(Progress(paths.root, listener)), lock, config.batch)
 
 
 class _Loop:
@@ -104,28 +118,23 @@ class _Loop:
         paths: PretrainPaths,
         config: PretrainConfig,
         device: torch.device,
-        make: Make,
+        state: PretrainState,
+        probes: list[ProbeSet],
         report: Report | SilentReport,
         stop: StopRequest,
     ) -> None:
         self._paths, self._config, self._device = paths, config, device
-        self._report, self._stop = report, stop
+        self._state, self._probes, self._report, self._stop = state, probes, report, stop
         self._first = distributed.rank() == 0
-        self._probes: list[ProbeSet] = [read_probe(folder) for folder in config.probe]
-        self._state = PretrainState(config, device, make)
-        if paths.state.is_file():
-            self._state.load(paths.state)
-        self._before = self._state.seconds
+        self._before, self._begun = self._state.seconds, self._state.step
 
     def run(self) -> Outcome:
         state, config = self._state, self._config
-        if self._first:
-            write_settings(self._paths.root, config)
         self._report.begin(state.seconds)
         saved = state.seconds
         while (limit := self._limit()) is None:
             loss = state.advance()
-            self._report.step(state.step, state.steps, loss, state.rate)
+            self._report.step(state.step, self._last_step(), loss, state.rate)
             if state.step % config.probe_every == 0:
                 self._probe()
             if state.seconds - saved >= 60 * config.save_minutes:
@@ -151,6 +160,16 @@ class _Loop:
         if config.minutes is not None and spent >= 60 * config.minutes:
             return "minutes"
         return "stop" if asked else None
+
+    def _last_step(self) -> int:
+        """Where this call will end, as far as can be seen: for the estimate of its time."""
+        state, minutes = self._state, self._config.minutes
+        if minutes is None or self._config.anneal:
+            return state.steps
+        spent = (state.seconds - self._before) / (60 * minutes)
+        if not 0 < spent < 1:
+            return state.steps
+        return min(state.steps, self._begun + round((state.step - self._begun) / spent))
 
     def _probe(self) -> None:
         if not self._first:
