@@ -126,5 +126,5 @@ def trained_on(path: Path | None) -> set[str] | None:
     """Names of the real structures a prior was trained on, by its header; None: it does not say."""
     if path is None:
         return None
-    names = read_weights(path).header.get("structures")
+    names = read_weights(path).header.get("structures_seen")
     return None if names is None else {str(name).lower() for name in names}

@@ -1,0 +1,124 @@
+"""How good a prior gets with more structures, other kinds of them, and other objectives.
+
+    python benchmarks/prior_scaling.py --data DIR --cache DIR --minutes 3
+    python benchmarks/prior_scaling.py --data DIR --cache DIR --minutes 3 --study objectives
+
+Every arm is a `cryodeco pretrain` of equal length with the same small encoder, scored on unseen
+species. Study `structures`: the real training structures alone, and with 100, 1,000 and 10,000
+procedural ones. Study `objectives`: prototypes, supervised contrast, identity and MoCo v3 with
+1,000 procedural ones. A finished arm is not trained again; a killed one goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from feature_scores import score
+from measuring import IMAGES, RESULTS, Stopwatch, Table, machine, provenance
+from prior_encoders import of_prior
+from prior_sets import SETS, mixture
+
+from napari_cryodeco.model.weights import read_weights
+
+KEYS = ("study", "objective", "synthetic", "seed", "minutes")
+COUNTS = (0, 100, 1000, 10_000)
+OBJECTIVES = ("prototypes", "supcon", "identity", "moco")
+MIDDLE = 1000
+
+
+def arms(study: str) -> list[tuple[str, int]]:
+    """Objective and number of procedural structures of each arm."""
+    if study == "structures":
+        return [("prototypes", count) for count in COUNTS]
+    return [(objective, MIDDLE) for objective in OBJECTIVES]
+
+
+def train(asked: argparse.Namespace, objective: str, synthetic: int, seed: int) -> Path:
+    """Folder of a finished pretraining."""
+    out = asked.cache / "scaling" / f"{objective}_{synthetic}_{seed}_{asked.minutes:g}min"
+    command = [sys.executable, "-m", "napari_cryodeco", "pretrain", str(out)]
+    command += ["--objective", objective, "--synthetic", str(synthetic), "--seed", str(seed)]
+    command += ["--structures", str(asked.data / "structures"), "--model", "small"]
+    command += ["--minutes", str(asked.minutes), "--anneal", "--threads", str(asked.threads)]
+    for setting in asked.setting:
+        command += ["--set", setting]
+    subprocess.run(command, check=True)
+    return out
+
+
+def one(asked: argparse.Namespace, objective: str, synthetic: int, seed: int) -> dict[str, Any]:
+    """Train and score one arm."""
+    watch = Stopwatch()
+    out = train(asked, objective, synthetic, seed)
+    prior = out / "prior.safetensors"
+    row: dict[str, Any] = {"study": asked.study, "objective": objective, "synthetic": synthetic}
+    row |= {"seed": seed, "minutes": asked.minutes, **watch.read()}
+    row["header"] = read_weights(prior).header
+    for name in SETS:
+        seen = mixture(name, 0, 0.1, asked.data, asked.cache, asked.count)
+        found = score(of_prior(prior)(seen), seen.labels, 0)
+        row |= {f"knn_{name}": found.knn, f"ari_{name}": found.ari}
+    print(
+        f"{objective}, {synthetic} procedural, seed {seed}: "
+        + ", ".join(f"{n} k-NN {row[f'knn_{n}']:.3f} ARI {row[f'ari_{n}']:.3f}" for n in SETS),
+        flush=True,
+    )
+    return row | machine() | provenance()
+
+
+def draw(asked: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """k-NN and ARI of the arms of a study."""
+    import prior_figures as figures
+
+    page = figures.figure(3.4 * len(SETS), 5)
+    axes = page.subplots(2, len(SETS), squeeze=False)
+    for column, name in enumerate(SETS):
+        for line, (what, label) in enumerate((("knn", "15-NN accuracy"), ("ari", "ARI of a GMM"))):
+            bars = []
+            for objective, count in arms(asked.study):
+                group = [
+                    row[f"{what}_{name}"]
+                    for row in rows
+                    if (row["objective"], row["synthetic"]) == (objective, count)
+                ]
+                if group:
+                    title = objective if asked.study == "objectives" else f"real + {count:,}"
+                    spread = float(np.std(group))
+                    bars.append(figures.Bar(title, float(np.mean(group)), spread, True))
+            title = f"{name}, SNR 0.1" if what == "knn" else ""
+            figures.bars(axes[line, column], bars, title, label, None)
+    figures.save(page, asked.images / f"prior_scaling_{asked.study}.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the shared data folder")
+    parser.add_argument("--cache", type=Path, required=True, help="where sets and priors are kept")
+    parser.add_argument("--study", choices=["structures", "objectives"], default="structures")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of each arm")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--count", type=int, default=0, help="images a species; 0: as the recipe")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--setting", nargs="*", default=[], help="NAME=VALUE of cryodeco pretrain")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--images", type=Path, default=IMAGES, help="folder of the figure")
+    parser.add_argument("--draw", action="store_true", help="draw what was measured, nothing else")
+    asked = parser.parse_args()
+    table = Table(asked.out / "prior_scaling.json", KEYS)
+    known = {"study": asked.study, "minutes": asked.minutes}
+    for seed in range(0 if asked.draw else asked.seeds):
+        for objective, synthetic in arms(asked.study):
+            named = known | {"objective": objective, "synthetic": synthetic, "seed": seed}
+            if table.find(**named) is None:
+                table.put(one(asked, objective, synthetic, seed))
+    rows = [row for row in table.rows() if all(row[k] == v for k, v in known.items())]
+    draw(asked, rows)
+
+
+if __name__ == "__main__":
+    main()
