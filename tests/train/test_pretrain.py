@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from napari_cryodeco.pretrain_config import PretrainConfig
-from napari_cryodeco.runs.progress import read_status
 from napari_cryodeco.runs.pretraining import read_settings
+from napari_cryodeco.runs.progress import read_status
 from napari_cryodeco.runs.store import read_tensors
 from napari_cryodeco.train.pretrain import Outcome, pretrain
 
@@ -158,7 +158,7 @@ def test_a_broken_loss_is_not_saved(tmp_path: Path) -> None:
         poisoned.append(objective)
         return objective
 
-    with pytest.raises(ValueError, match="loss is nan at step 12: .*lower --rate"):
+    with pytest.raises(ValueError, match=r"loss is nan at step 12: .*lower --rate"):
         pretrain(out, settings(), make=make)
     assert poisoned and step_saved(out) == 3
 

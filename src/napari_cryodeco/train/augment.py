@@ -93,9 +93,3 @@ def blur(images: Tensor, sigmas: Tensor) -> Tensor:
     spread = 2 * (math.pi * sigmas[:, None, None, None]) ** 2
     gain = torch.exp(-spread * (fy**2 + fx**2))
     return torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(side, side))
-
-
-def circle(side: int, share: float, device: torch.device) -> Tensor:
-    """Mask ``(side, side)``: 1 within `share` of the half side from the middle, 0 beyond."""
-    axis = torch.arange(side, device=device) - (side - 1) / 2
-    return ((axis[:, None] ** 2 + axis**2).sqrt() <= share * (side - 1) / 2).float()
