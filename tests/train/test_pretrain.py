@@ -204,6 +204,7 @@ def test_probes_are_scored_along_the_way_and_at_the_end(tmp_path: Path, particle
     assert {"loss"} <= {metric["name"] for metric in metrics}
 
 
+@pytest.mark.slow
 def test_two_processes_with_half_the_batch_are_one_with_the_whole(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

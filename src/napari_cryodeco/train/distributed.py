@@ -104,6 +104,11 @@ def gather(rows: Tensor) -> Tensor:
     return rows if size() == 1 else _Gather.apply(rows)
 
 
+def mean(values: Tensor) -> Tensor:
+    """Mean of `values` over all processes, differentiable as :func:`gather` is."""
+    return values if size() == 1 else _Mean.apply(values)
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, rows: Tensor) -> Tensor:
@@ -121,3 +126,21 @@ class _Gather(torch.autograd.Function):
         summed = gradient.contiguous().clone()
         dist.all_reduce(summed)
         return summed.chunk(size())[rank()]
+
+
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        return _mean(values)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _mean(gradient)
+
+
+def _mean(values: Tensor) -> Tensor:
+    import torch.distributed as dist
+
+    summed = values.contiguous().clone()
+    dist.all_reduce(summed)
+    return summed / size()

@@ -19,9 +19,8 @@ from napari_cryodeco.train.schedule import (
     rate_factor,
     share_done,
 )
+from napari_cryodeco.train.shared_norm import share_norms
 from napari_cryodeco.train.stages import generator
-
-_BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 class PretrainState:
@@ -43,17 +42,11 @@ class PretrainState:
         self.objective = make(config, device)
         module = self.objective.module
         module.to(memory_format=torch.channels_last)  # twice as fast for small kernels on CPUs
+        share_norms(module)
         module.train()
         groups = parameter_groups(module, config.decay)
         self._optimiser = torch.optim.AdamW(groups, lr=config.peak_rate)
         self._trained = [one for one in module.parameters() if one.requires_grad]
-        self._statistics = [
-            buffer
-            for part in module.modules()
-            if isinstance(part, _BATCH_NORM)
-            for buffer in part.buffers()
-            if buffer.is_floating_point()
-        ]
         self.average = WeightAverage(module, config.average)
         self.step, self.seconds = 0, 0.0
         self.scores: dict[str, float] = {}
@@ -88,7 +81,7 @@ class PretrainState:
         self._optimiser.zero_grad()
         loss.backward()
         gradients = [one.grad for one in self._trained if one.grad is not None]
-        distributed.average_([*gradients, *self._statistics])
+        distributed.average_(gradients)
         nn.utils.clip_grad_norm_(self._trained, self._config.clip)
         self._optimiser.step()
         self.objective.after_step(step, steps)
