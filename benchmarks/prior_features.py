@@ -13,6 +13,7 @@ labels: the prior is not. Rows go to ``results/prior_features_baselines.json`` a
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -55,8 +56,9 @@ def jobs(asked: argparse.Namespace) -> list[Job]:
         Job(name, compute, BOTH if name == "pixels" else CLEAN, table=baselines)
         for name, compute in BASELINES.items()
     ]
-    random = random_encoder(shape_of(asked.prior))
-    found.append(Job("random encoder", random, BOTH, table=baselines))
+    shape = shape_of(asked.prior)
+    random = random_encoder(shape)
+    found.append(Job("random encoder", random, BOTH, prior=json.dumps(shape), table=baselines))
     every = tuple(PROCESSINGS) if asked.all else CLEAN
     counts = (4, 8, 16, 32) if asked.all else (16,)
     if asked.prior is not None:
@@ -178,7 +180,8 @@ def verdict(baselines: list[Mean], prior: Mean, snr: float) -> list[str]:
 def measured(asked: argparse.Namespace, made: list[Job], name: str, snr: float):
     """Rows of the baselines at their best, and those of what was asked for."""
     base = Table(asked.out / "prior_features_baselines.json", KEYS).rows()
-    told = {job.prior for job in made if job.prior}
+    told = {job.prior for job in made}  # of random encoders those of the same shape
+    base = [row for row in base if row["prior"] in {"", *told}]
     rows = Table(asked.out / "prior_features.json", KEYS).rows()
     return best(means(base, name, snr)), means((r for r in rows if r["prior"] in told), name, snr)
 
