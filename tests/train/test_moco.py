@@ -15,6 +15,7 @@ from napari_cryodeco.model.encoder import VitEncoder
 from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.weights import load_encoder, read_weights
 from napari_cryodeco.pretrain_config import PretrainConfig
+from napari_cryodeco.runs.store import read_tensors
 from napari_cryodeco.train import moco
 from napari_cryodeco.train.moco_network import MocoNetwork, contrast
 from napari_cryodeco.train.pretrain import pretrain
@@ -194,3 +195,29 @@ def test_a_bare_stack_needs_a_ctf_for_the_small_encoder_only(particle_set: Any) 
         moco.make(settings(particle_set, sets=[particle_set.stack]), CPU)
     config = settings(particle_set, sets=[particle_set.stack], model="vit-s", shape=TINY_VIT)
     moco.make(config, CPU)
+
+
+def test_a_stopped_and_resumed_training_equals_one_that_was_not(
+    tmp_path: Path, particle_set: Any
+) -> None:
+    config = settings(particle_set, synthetic=4)
+
+    def make(config: PretrainConfig, device: torch.device) -> moco.Moco:
+        objective = moco.make(config, device)
+        follow = objective.after_step
+
+        def after_step(step: int, steps: int) -> None:
+            follow(step, steps)
+            (tmp_path / "stopped" / "stop").touch()
+
+        objective.after_step = after_step  # type: ignore[method-assign]
+        return objective
+
+    assert pretrain(tmp_path / "stopped", config, make=make).step == 1
+    assert pretrain(tmp_path / "stopped", config).step == 3
+    pretrain(tmp_path / "whole", config)
+    states = [
+        read_tensors(tmp_path / name / "state.safetensors")[0] for name in ("stopped", "whole")
+    ]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
