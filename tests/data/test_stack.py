@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_cryodeco.data.molecule import Molecule
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.read import CtfOptions, read_particles
+from napari_cryodeco.data.simulate import Recipe, simulate
 from napari_cryodeco.data.stack import (
     ParticleStack,
     has_half_floats,
@@ -88,6 +90,22 @@ def test_dark_particles_are_made_light(noise: Particles, tmp_path: Path) -> None
     write_working_copy(noise, 32, light)
     write_working_copy(replace(noise, contrast="dark"), 32, dark)
     assert np.array_equal(np.load(light), -np.load(dark))
+
+
+def test_contrast_that_nobody_says_is_read_off_the_images(tmp_path: Path, stack_writer) -> None:
+    rod = np.random.default_rng(0).normal(size=(150, 3)) * (20, 20, 60)
+    molecule = Molecule("rod", "", "made here", np.float32(rod), np.full(150, 60, "f4"))
+    star = simulate([molecule], Recipe(box=32, pixel_size=8, count=200, snr=0.3), tmp_path / "set")
+    particles = read_particles(star)
+    assert particles.contrast is None
+    light = write_working_copy(particles, 32, tmp_path / "light.npy")
+    stack_writer(particles.stacks[0], -ParticleStack(particles).read(torch.arange(200)).numpy(), 8)
+    dark = write_working_copy(read_particles(star), 32, tmp_path / "dark.npy")
+    assert (light.contrast, dark.contrast) == ("light", "dark")
+    assert light.contrast_score == -dark.contrast_score > 0
+    assert np.array_equal(np.load(tmp_path / "light.npy"), np.load(tmp_path / "dark.npy"))
+    said = write_working_copy(replace(particles, contrast="light"), 32, tmp_path / "said.npy")
+    assert (said.contrast, said.contrast_score) == ("light", None)
 
 
 def test_progress_counts_to_the_end_and_may_stop(noise: Particles, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -16,13 +16,14 @@ from napari_cryodeco.atomic import replacing
 from napari_cryodeco.data.mrc import FLOAT16_MODE, read_header, write_header
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.contrast import DECIDED, RADIUS, contrast_score
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.preprocess import fourier_crop, noise_level, observe, working_scale
 
 Progress = Callable[[int, int], None]
 _OPEN_STACKS = 64
 _BATCH_PIXELS = 2**22
-_NOISE_SAMPLE = 1000
+_SAMPLE = 1000  # images that noise and contrast are measured on
 
 
 class ParticleStack:
@@ -98,13 +99,14 @@ def write_working_copy(
     """Write the working coefficients of all particles, float16 ``(n, p)``, as one ``.npy`` file.
 
     Images are Fourier-cropped to `box`, windowed, transformed and divided by the noise level of a
-    sample; dark particles are inverted, so that protein is white. The file appears under its name
-    when it is whole; an interrupted call is simply made again.
+    sample; dark particles are inverted, so that protein is white. Where nobody says whether they
+    are, the sample is asked. The file appears under its name when it is whole; an interrupted call
+    is simply made again.
 
     Parameters
     ----------
     particles
-        `contrast` None counts as light.
+        `contrast` None is judged by the images, and counts as light where they do not tell.
     box
         Working box in pixels, even, at most the box of the images.
     path
@@ -115,7 +117,7 @@ def write_working_copy(
     Returns
     -------
     Geometry
-        Sizes and scale of the working coefficients.
+        Sizes and scale of the working coefficients, and the contrast of the images.
 
     Raises
     ------
@@ -131,7 +133,10 @@ def write_working_copy(
         )
     stack = ParticleStack(particles)
     ball = Ball(box // 2 - 1, 2)
-    sigma = _sample_noise(stack, box) * (-1 if particles.contrast == "dark" else 1)
+    rows, images = _sample(stack, box)
+    sigma = _noise_of(images, stack, box)
+    contrast, score = _contrast_of(images, particles[rows], box, sigma)
+    sign = -1 if contrast == "dark" else 1
     with replacing(path) as part, part.open("wb") as file:
         _reserve(path, len(particles) * len(ball) * 2)
         shape = (len(particles), len(ball))
@@ -139,19 +144,37 @@ def write_working_copy(
             file, {"descr": "<f2", "fortran_order": False, "shape": shape}
         )
         for rows, images in stack.batches():
-            _write_half(file, observe(_cropped(images, box), ball, sigma), particles, rows)
+            _write_half(file, observe(_cropped(images, box), ball, sign * sigma), particles, rows)
             if progress is not None:
                 progress(int(rows[-1]) + 1, len(particles))
     pixel_size = particles.pixel_size * particles.box / box
-    scale = working_scale(particles.box, box, abs(sigma))
-    return Geometry(box, pixel_size, box // 2 - 1, scale, particles.box, particles.pixel_size)
+    scale = working_scale(particles.box, box, sigma)
+    source = particles.box, particles.pixel_size
+    return Geometry(box, pixel_size, box // 2 - 1, scale, *source, contrast, score)
 
 
-def _sample_noise(stack: ParticleStack, box: int) -> float:
-    rows = torch.linspace(0, len(stack) - 1, min(_NOISE_SAMPLE, len(stack))).long()
+def _sample(stack: ParticleStack, box: int) -> tuple[Tensor, Tensor]:
+    """Rows ``(m,)`` spread over the set, and their images ``(m, box, box)``."""
+    rows = torch.linspace(0, len(stack) - 1, min(_SAMPLE, len(stack))).long()
     size = max(1, _BATCH_PIXELS // stack.particles.box**2)
-    cropped = torch.cat([_cropped(stack.read(part), box) for part in rows.split(size)])
-    sigma = noise_level(cropped)
+    return rows, torch.cat([_cropped(stack.read(part), box) for part in rows.split(size)])
+
+
+def _contrast_of(
+    images: Tensor, particles: Particles, box: int, sigma: float
+) -> tuple[Literal["light", "dark"], float | None]:
+    """Contrast of the particles, and the score of their images where nobody said it."""
+    if particles.contrast is not None:
+        return particles.contrast, None
+    ball = Ball(min(RADIUS, box // 2 - 1), 2)
+    frequencies = ball.frequencies(box, particles.pixel_size * particles.box / box)
+    ctf = particles.ctf.at(frequencies)
+    score = contrast_score(observe(images, ball, sigma), ctf, ball)
+    return "dark" if score < -DECIDED else "light", score
+
+
+def _noise_of(images: Tensor, stack: ParticleStack, box: int) -> float:
+    sigma = noise_level(images)
     if box < stack.particles.box:
         sigma *= box / (box - 1)  # cropping emptied the Nyquist row and column of their noise
     if not sigma > 0:

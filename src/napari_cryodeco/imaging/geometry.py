@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Geometry:
         user's units.
     source_box, source_pixel_size
         The user's stack before any cropping.
+    contrast
+        Of the protein in the user's stack; dark images were inverted.
+    contrast_score
+        What the contrast was judged by (:mod:`napari_cryodeco.imaging.contrast`); None: the file
+        or the user said it.
     """
 
     box: int
@@ -30,6 +36,8 @@ class Geometry:
     scale: float
     source_box: int
     source_pixel_size: float
+    contrast: Literal["light", "dark"] = "light"
+    contrast_score: float | None = None
 
     def __post_init__(self) -> None:
         if self.box % 2 or self.box < 4:
@@ -48,6 +56,6 @@ class Geometry:
         """Resolution in Å at a Fourier radius."""
         return self.length / radius
 
-    def to_dict(self) -> dict[str, float | int]:
-        """Plain numbers for JSON."""
+    def to_dict(self) -> dict[str, float | int | str | None]:
+        """Plain values for JSON."""
         return asdict(self)

@@ -5,9 +5,21 @@ from __future__ import annotations
 from torch import Tensor
 
 from napari_cryodeco.data.stack import write_working_copy
+from napari_cryodeco.imaging.contrast import DECIDED
+from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_json, write_json
 from napari_cryodeco.train.stages import Reporter
+
+
+def contrast_sentence(geometry: Geometry) -> str:
+    """Say what contrast the protein has in the images, and how that is known."""
+    score = geometry.contrast_score
+    if score is None:
+        return f"protein is {geometry.contrast} in them, as the file or the settings say"
+    if abs(score) < DECIDED:
+        return f"they do not tell whether protein is light in them (score {score:.1f}): light"
+    return f"protein is {geometry.contrast} in them (score {score:.1f})"
 
 
 class PrepareStage:
@@ -54,6 +66,8 @@ class PrepareStage:
             self._run.particles, self._box, paths.images, lambda i, of: report.step(i, of, "images")
         )
         write_json(paths.geometry, geometry.to_dict())
+        n = len(self._run.particles)
+        report.step(n, n, f"images; {contrast_sentence(geometry)}")
 
     def tensors(self) -> dict[str, Tensor]:
         """Nothing: the files are the state."""
