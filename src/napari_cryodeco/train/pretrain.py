@@ -175,7 +175,7 @@ class _Loop:
         if not self._first:
             return
         state = self._state
-        with state.average.inside(state.objective.module):
+        with self._report.resting(), state.average.inside(state.objective.module):
             for probe in self._probes:
                 score = knn(state.objective.embed(probe), probe.labels)
                 state.scores[probe.name] = score
@@ -185,8 +185,9 @@ class _Loop:
         if not self._first:
             return
         self._report.check(self._state.step)
-        self._state.save(self._paths.state)
-        self._state.export(self._paths.prior)
+        with self._report.resting():
+            self._state.save(self._paths.state)
+            self._state.export(self._paths.prior)
 
 
 @contextmanager

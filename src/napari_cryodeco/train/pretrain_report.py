@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -30,6 +32,10 @@ class SilentReport:
 
     def metric(self, name: str, value: float) -> None:
         """Ignore the number."""
+
+    def resting(self) -> AbstractContextManager[None]:
+        """Ignore the pause."""
+        return nullcontext()
 
     def check(self, step: int) -> None:
         """Trust rank 0."""
@@ -76,6 +82,13 @@ class Report:
     def metric(self, name: str, value: float) -> None:
         """Record one number."""
         self._progress.metric(name, value)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Leave out of the speed what is done inside the block: a probe, a save."""
+        begun = time.monotonic()
+        yield
+        self._told += time.monotonic() - begun
 
     def check(self, step: int) -> None:
         """Refuse to save a broken state, or over another process's.
