@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project
 from napari_cryodeco.commands.new import new
 from napari_cryodeco.commands.pretraining import pretrain
+from napari_cryodeco.commands.priors import prior
 from napari_cryodeco.commands.samples import demo, simulate
 from napari_cryodeco.commands.training import train, watch
 from napari_cryodeco.commands.writing import export, select
@@ -36,7 +37,7 @@ app = App(
 )
 _COMMANDS = (
     *(new, train, watch, project, cluster, decode, movie, select, export, simulate, demo),
-    pretrain,
+    *(pretrain, prior),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from cyclopts import Parameter
 
+from napari_cryodeco.commands.priors import prior_path
 from napari_cryodeco.terminal import say
 
 
@@ -106,7 +107,7 @@ def new(
         "refine_poses": refine_poses,
         "preset": preset,
         "latent_dim": z_dim,
-        "encoder.prior": _prior(prior),
+        "encoder.prior": prior_path(prior),
         "abinitio.classes": int(classes) if classes.isdigit() else classes,
         "loop": loop,
         "device": device,
@@ -147,16 +148,3 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
         if value is not None:
             place[last] = value
     return nested
-
-
-def _prior(name: str) -> str:
-    """A word of the settings, or a folder or file as an absolute path."""
-    from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR
-
-    if name in (BUNDLED_PRIOR, NO_PRIOR):
-        return name
-    if Path(name).exists():
-        return str(Path(name).absolute())
-    raise FileNotFoundError(
-        f"prior {name}: no such folder or file; give bundled, none, or a folder of weights."
-    )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from napari_cryodeco.commands.common import require_run
 from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.prior_record import read_record
 from napari_cryodeco.runs.progress import RunFollower, announce, read_status
 from napari_cryodeco.terminal import Bar, complain, describe, duration, say
 
@@ -36,6 +37,8 @@ def train(run: Path, /) -> int:
     if status.state == "stopped":
         complain(f"{run} was stopped; `cryodeco train {run}` goes on from there.")
         return 3
+    if (record := read_record(run)) is not None:
+        say(record.sentence)
     _say_species(run)
     epochs = RunPaths(run).epoch_numbers()
     say(f"{run} is done: {len(epochs)} epochs. Next: cryodeco project {run}")

@@ -13,6 +13,7 @@ from napari_cryodeco.explore import landscape, subset
 from napari_cryodeco.explore.landscape import Clustering
 from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
 from napari_cryodeco.runs.checkpoint import Epoch
+from napari_cryodeco.runs.prior_record import read_record
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import write_mrc
 
@@ -114,6 +115,7 @@ def _describe(
     lines = [
         f"Exported by napari-cryodeco from {run.path.resolve()}, epoch {epoch.number}.",
         f"Particles: {count}, in the order of {run.particles.source}.",
+        *([record.sentence] if (record := read_record(run.path)) is not None else []),
         "",
         f"latents.npy        ({count}, {decoder.latent_dim}) float32, row i is particle i",
         "particles.star     all columns of the input; orientations, origins, rlnClassNumber and",
