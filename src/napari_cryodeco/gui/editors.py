@@ -81,7 +81,7 @@ class ChoiceEditor(Editor):
         self._box = QComboBox()
         self._box.addItems(list(words))
         self._box.currentTextChanged.connect(self.changed)
-        _leave_wheel_to_page(self._box)
+        leave_wheel_to_page(self._box)
         self._hold(self._box)
 
     def value(self) -> str:
@@ -129,7 +129,7 @@ class IntegerEditor(Editor):
         else:
             self._box.setRange(low, high)
         self._box.valueChanged.connect(self.changed)
-        _leave_wheel_to_page(self._box)
+        leave_wheel_to_page(self._box)
         self._hold(self._box)
 
     @property
@@ -357,6 +357,7 @@ class _WheelGuard(QObject):
         return False
 
 
-def _leave_wheel_to_page(box: QWidget) -> None:
+def leave_wheel_to_page(box: QWidget) -> None:
+    """Let the wheel change `box` only while it has the focus."""
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     box.installEventFilter(_WheelGuard(box))

@@ -36,6 +36,11 @@ class ProgressView(QWidget):
         self._history = MetricHistory()
         self.line = QLabel("Choose particles and a run folder, then press Start.")
         self.line.setWordWrap(True)
+        self.facts = QLabel()
+        self.facts.setWordWrap(True)
+        self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.facts.setToolTip("Which pretrained encoder this run used")
+        self.facts.hide()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
@@ -53,6 +58,7 @@ class ProgressView(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.line)
         column.addWidget(self.bar)
+        column.addWidget(self.facts)
         column.addLayout(plots, 1)
 
     def clear(self) -> None:
@@ -61,6 +67,12 @@ class ProgressView(QWidget):
         self.loss.show_series()
         self.resolution.show_series()
         self.bar.setValue(0)
+        self.show_facts("")
+
+    def show_facts(self, text: str) -> None:
+        """Show what is known of the run beside its progress."""
+        self.facts.setText(text)
+        self.facts.setVisible(bool(text))
 
     def show_update(self, update: Update) -> None:
         """Show where the run is now, and add what it told."""

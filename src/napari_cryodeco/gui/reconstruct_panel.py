@@ -30,9 +30,11 @@ from napari_cryodeco.gui.devices import Device, list_devices
 from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.editors import ChoiceEditor, PathEditor
 from napari_cryodeco.gui.form import ModelForm
+from napari_cryodeco.gui.prior_chooser import PriorEditor
 from napari_cryodeco.gui.progress_view import LogDialog, ProgressView
 from napari_cryodeco.gui.watching import RunWatcher
 from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.prior_record import read_record
 
 if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Status, Update
@@ -43,6 +45,7 @@ BASIC = (
     "poses",
     "preset",
     "abinitio.classes",
+    "encoder.prior",
     "refine.epochs",
     "device",
 )
@@ -111,7 +114,12 @@ class ReconstructPanel(QWidget):
         self._watcher = RunWatcher(self)
         self._device = ChoiceEditor(["auto", "cpu"])
         source = PathEditor(False, "STAR, .cs or .mrcs; drop it here", PATTERNS)
-        self.form = ModelForm(TrainConfig, BASIC, {"data.source": source, "device": self._device})
+        editors = {
+            "data.source": source,
+            "encoder.prior": PriorEditor(),
+            "device": self._device,
+        }
+        self.form = ModelForm(TrainConfig, BASIC, editors)
         self.folder = PathEditor(True, "a new folder, or one of a run to watch it")
         where = "Where everything of this run is written; nothing goes elsewhere."
         self.form.add_row("Run folder", self.folder, where)
@@ -287,9 +295,20 @@ class ReconstructPanel(QWidget):
         self._status = update.status
         self._has_epochs = self._has_epochs or bool(update.epochs)
         self.progress.show_update(update)
+        self._show_prior()
         if failed_now:
             self.show_error(update.status.error)
         self._refresh()
+
+    def _show_prior(self) -> None:
+        if self._attached is None or self.progress.facts.text():
+            return
+        try:
+            record = read_record(self._attached)
+        except (OSError, ValueError) as error:
+            self.show_error(str(error))
+            return
+        self.progress.show_facts("" if record is None else record.sentence)
 
     def _offer_devices(self, devices: tuple[Device, ...]) -> None:
         self._device.offer([device.name for device in devices])
