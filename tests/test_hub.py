@@ -124,10 +124,19 @@ def test_what_is_imported_is_required_and_the_other_way_round() -> None:
 def test_the_wheel_holds_what_the_package_reads(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     needed = {"napari.yaml", "py.typed", *(f"data/beads/{p.name}" for p in beads())}
+    needed |= {f"priors/{path.name}" for path in priors()}
     assert {f"napari_cryodeco/{name}" for name in needed} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
     assert sum(info.compress_size for info in wheel.infolist()) < 25e6
+
+
+def priors() -> list[Path]:
+    """Weights and their cards; none without the other."""
+    folder = PACKAGE / "priors"
+    weights, cards = (sorted(folder.glob(f"*.{kind}")) for kind in ("safetensors", "json"))
+    assert [path.stem for path in weights] == [path.stem for path in cards]
+    return weights + cards
 
 
 def beads() -> list[Path]:
@@ -142,6 +151,7 @@ def test_the_source_distribution_builds_the_same(distributions: Path) -> None:
     with tarfile.open(path) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert {"src/napari_cryodeco/napari.yaml", "LICENSE", "README.md", "pyproject.toml"} <= names
+    assert {f"src/napari_cryodeco/priors/{path.name}" for path in priors()} <= names
     done = subprocess.run(
         [sys.executable, "-m", "twine", "check", "--strict", *map(str, distributions.iterdir())],
         capture_output=True,

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -24,7 +25,6 @@ from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.editors import PathEditor
 from napari_cryodeco.model.official import LICENCE, OFFICIAL, PAGE, default_folder, download
 
-_LINK = "#4da3ff"  # Qt's own blue cannot be read on napari's dark grey
 _KILO = 1024  # Qt's progress bar counts no more than two billion
 
 
@@ -65,11 +65,13 @@ class DownloadDialog(QDialog):
         self.agreed = QCheckBox("I have read this and use them for academic research only")
         self.bar = QProgressBar()
         self.said = QLabel()
+        self.page = QPushButton("Open their page")
         self.begin = QPushButton("Download")
         self.close_button = QPushButton("Close")
         self._lay_out()
         self.names.currentIndexChanged.connect(self._suggest)
         self.agreed.toggled.connect(self._refresh)
+        self.page.clicked.connect(lambda: QDesktopServices.openUrl(QUrl(PAGE)))
         self.begin.clicked.connect(self._begin)
         self.close_button.clicked.connect(self.reject)
         self._task.progressed.connect(self._progressed)
@@ -87,7 +89,8 @@ class DownloadDialog(QDialog):
     def _lay_out(self) -> None:
         licence = QLabel(f"{LICENCE.replace(PAGE, f'<a href={PAGE!r}>{PAGE}</a>')}")
         licence.setWordWrap(True)
-        licence.setOpenExternalLinks(True)
+        licence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.page.setToolTip(PAGE)
         self.names.setToolTip("Weights of the authors of CryoDECO")
         self.folder.setToolTip("Where the weights are kept; runs refer to this folder")
         self.begin.setToolTip("Fetch the weights; a download that broke off goes on")
@@ -99,6 +102,7 @@ class DownloadDialog(QDialog):
         rows.addRow("Weights", self.names)
         rows.addRow("Folder", self.folder)
         buttons = QHBoxLayout()
+        buttons.addWidget(self.page)
         buttons.addStretch()
         buttons.addWidget(self.begin)
         buttons.addWidget(self.close_button)
