@@ -147,7 +147,8 @@ def _shown_by(bar: Bar) -> Callable[[Status], None]:
 
 def _tell(out: Path, config: PretrainConfig, outcome: Outcome) -> int:
     scores = "".join(f", k-NN {score:.3f} on {name}" for name, score in outcome.scores.items())
-    done = f"{outcome.step:,} of {config.steps:,} steps in {outcome.seconds / 60:.1f} min{scores}"
+    of = "" if outcome.finished else f" of {config.steps:,}"
+    done = f"{outcome.step:,}{of} steps in {outcome.seconds / 60:.1f} min{scores}"
     if outcome.limit == "stop":
         complain(f"{out} was stopped after {done}; `cryodeco pretrain {out}` goes on from there.")
         return 3
