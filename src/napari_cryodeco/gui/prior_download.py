@@ -87,7 +87,7 @@ class DownloadDialog(QDialog):
         super().reject()
 
     def _lay_out(self) -> None:
-        licence = QLabel(f"{LICENCE.replace(PAGE, f'<a href={PAGE!r}>{PAGE}</a>')}")
+        licence = QLabel(LICENCE)
         licence.setWordWrap(True)
         licence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.page.setToolTip(PAGE)
