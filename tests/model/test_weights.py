@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_cryodeco.model import weights as module
-from napari_cryodeco.model.card import BUNDLED, card_of, markdown
+from napari_cryodeco.model.card import BUNDLED, card_of, markdown, read_card
 from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.weights import bundled, load_encoder, read_weights, write_small
 
@@ -94,6 +94,8 @@ def test_what_is_shipped_is_what_its_card_says() -> None:
     assert found.kind == "small"
     assert BUNDLED.stat().st_size < 10e6
     assert load_encoder(found, 4).features(torch.randn(1, 1, 32, 32)).isfinite().all()
+    docs = Path(__file__).parents[2] / "docs" / "model-card.md"
+    assert docs.read_text(encoding="utf-8").strip() == markdown(read_card(card_of(BUNDLED))).strip()
 
 
 def test_tensors_that_do_not_fit_are_named(file: Path, tmp_path: Path) -> None:

@@ -39,10 +39,21 @@ def train(run: Path, /) -> int:
         return 3
     if (record := read_record(run)) is not None:
         say(record.sentence)
+    _say_contrast(run)
     _say_species(run)
     epochs = RunPaths(run).epoch_numbers()
     say(f"{run} is done: {len(epochs)} epochs. Next: cryodeco project {run}")
     return 0
+
+
+def _say_contrast(run: Path) -> None:
+    """Tell whether protein is light, where the images were asked."""
+    from napari_cryodeco.runs.run import Run
+    from napari_cryodeco.train.prepare import contrast_sentence
+
+    geometry = Run.open(run).geometry
+    if geometry.contrast_score is not None:
+        say(f"Images: {contrast_sentence(geometry)}.")
 
 
 def _say_species(run: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -133,10 +134,7 @@ def write_working_copy(
         )
     stack = ParticleStack(particles)
     ball = Ball(box // 2 - 1, 2)
-    rows, images = _sample(stack, box)
-    sigma = _noise_of(images, stack, box)
-    contrast, score = _contrast_of(images, particles[rows], box, sigma)
-    sign = -1 if contrast == "dark" else 1
+    found = calibrate(stack, box)
     with replacing(path) as part, part.open("wb") as file:
         _reserve(path, len(particles) * len(ball) * 2)
         shape = (len(particles), len(ball))
@@ -144,13 +142,44 @@ def write_working_copy(
             file, {"descr": "<f2", "fortran_order": False, "shape": shape}
         )
         for rows, images in stack.batches():
-            _write_half(file, observe(_cropped(images, box), ball, sign * sigma), particles, rows)
+            _write_half(file, observe(_cropped(images, box), ball, found.divisor), particles, rows)
             if progress is not None:
                 progress(int(rows[-1]) + 1, len(particles))
     pixel_size = particles.pixel_size * particles.box / box
-    scale = working_scale(particles.box, box, sigma)
+    scale = working_scale(particles.box, box, found.sigma)
     source = particles.box, particles.pixel_size
-    return Geometry(box, pixel_size, box // 2 - 1, scale, *source, contrast, score)
+    return Geometry(box, pixel_size, box // 2 - 1, scale, *source, found.contrast, found.score)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a sample of the images tells of all.
+
+    `sigma` is the noise of a windowed coefficient; `contrast` that of the protein, and `score` what
+    it was judged by (None: the file or the user said it).
+    """
+
+    sigma: float
+    contrast: Literal["light", "dark"]
+    score: float | None
+
+    @property
+    def divisor(self) -> float:
+        """What :func:`observe` divides by: noise becomes 1 and protein white."""
+        return -self.sigma if self.contrast == "dark" else self.sigma
+
+
+def calibrate(stack: ParticleStack, box: int) -> Calibration:
+    """Measure noise and contrast on images spread over the set, cropped to `box` px.
+
+    Raises
+    ------
+    ValueError
+        If the images have no noise around the particle, or hold NaN.
+    """
+    rows, images = _sample(stack, box)
+    sigma = _noise_of(images, stack, box)
+    return Calibration(sigma, *_contrast_of(images, stack.particles[rows], box, sigma))
 
 
 def _sample(stack: ParticleStack, box: int) -> tuple[Tensor, Tensor]:

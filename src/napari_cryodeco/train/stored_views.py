@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.data.particles import Particles
-from napari_cryodeco.data.stack import ParticleStack
+from napari_cryodeco.data.stack import ParticleStack, calibrate
 from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.imaging.preprocess import fourier_crop, noise_level, observe, unit_range
+from napari_cryodeco.imaging.preprocess import fourier_crop, observe, unit_range
 from napari_cryodeco.model.prior import prior_view
 
 _BOX = 64  # working box of the small encoder's views, which hold radius 15
-_NOISE_SAMPLE = 1000
 
 
 class SmallViews:
@@ -23,7 +22,7 @@ class SmallViews:
     Parameters
     ----------
     particles
-        `contrast` None counts as light.
+        `contrast` None is judged by the images.
     device
         Where the views are made.
     """
@@ -38,7 +37,7 @@ class SmallViews:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Views of the particles `rows` ``(b,)``."""
-        h = observe(self._images(rows), self._ball, self._sigma)
+        h = observe(self._images(rows), self._ball, self._divisor)
         ctf = self._ctf[rows.to(self._device)].at(self._frequencies)
         return prior_view(h, ctf, self._ball)
 
@@ -47,19 +46,8 @@ class SmallViews:
         return images if images.shape[-1] == self._box else fourier_crop(images, self._box)
 
     @cached_property
-    def _sigma(self) -> float:
-        """Noise of the working coefficients, negative where protein is dark."""
-        particles = self._stack.particles
-        rows = torch.linspace(0, len(particles) - 1, min(_NOISE_SAMPLE, len(particles))).long()
-        sigma = noise_level(torch.cat([self._images(part) for part in rows.split(100)]))
-        if not sigma > 0:
-            raise ValueError(
-                f"{particles.source}: the images are flat outside the particle, so their noise "
-                "cannot be measured; extract the particles without a mask."
-            )
-        if self._box < particles.box:
-            sigma *= self._box / (self._box - 1)  # cropping emptied the Nyquist row and column
-        return -sigma if particles.contrast == "dark" else sigma
+    def _divisor(self) -> float:
+        return calibrate(self._stack, self._box).divisor
 
 
 class UnitViews:
