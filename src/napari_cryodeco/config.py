@@ -29,23 +29,20 @@ class DataConfig(_Part):
     datadir: Path | None = Field(
         default=None,
         title="Data folder",
-        description="Folder that the image names are relative to; empty: beside the file and its "
-        "parents.",
+        description="Folder that image names are relative to; empty: beside the file and above.",
     )
     box: int | None = Field(
         default=None,
         ge=16,
         le=1024,
         title="Working box",
-        description="Side of the working images in pixels (even); larger images are "
-        "Fourier-cropped. "
+        description="Side of the working images in pixels (even); larger ones are Fourier-cropped. "
         "Empty: at most 64 px without a GPU, 128 px with one.",
     )
     contrast: Literal["auto", "light", "dark"] = Field(
         default="auto",
         title="Protein contrast",
-        description="Whether protein is light (RELION) or dark in the images; auto: as the file "
-        "says, else as the images show.",
+        description="Protein in the images; auto: as the file says, else as the images show.",
     )
 
     @field_validator("box")
@@ -62,23 +59,22 @@ class EncoderConfig(_Part):
     kind: Literal["auto", "table", "cnn", "vit"] = Field(
         default="auto",
         title="Encoder",
-        description="table: one free z per particle, from a linear start; cnn: a small network "
-        "that two cores can train; vit: ViT-S/14; auto: vit when the prior is one and there is a "
-        "GPU, else table.",
+        description="table: one free z per particle, from a linear start; cnn: a small network for "
+        "CPUs; vit: ViT-S/14; auto: vit when the prior is one and there is a GPU, else table.",
     )
     prior: str = Field(
         default="bundled",
         min_length=1,
         title="Prior",
-        description="Pretrained encoder that sorts the images before anything else is known. "
-        "bundled: the one that comes with the package; none: classical image features; or a "
-        "folder or .safetensors file of weights (Cryo-IEF, CryoRanker, or your own).",
+        description="Pretrained encoder that sorts the images at first. bundled: the one of this "
+        "package; none: classical image features; or a folder or .safetensors file of weights "
+        "(Cryo-IEF, CryoRanker, your own).",
     )
     strategy: Literal["full", "blocks", "head", "fixed"] = Field(
         default="full",
         title="Fine-tuning",
-        description="What of a pretrained encoder is trained with the field: everything, the last "
-        "blocks, the head only, or nothing but a linear map of its fixed features.",
+        description="What of a pretrained encoder is trained with the field: all, the last blocks, "
+        "the head only, or nothing but a linear map of its fixed features.",
     )
     blocks: int = Field(
         default=3,
@@ -298,8 +294,7 @@ class TrainConfig(_Part):
     poses: Literal["file", "abinitio"] = Field(
         default="abinitio",
         title="Poses",
-        description="file: orientations and shifts come from the particle file; abinitio: they "
-        "are found.",
+        description="file: from the particle file; abinitio: orientations and shifts are found.",
     )
     refine_poses: bool = Field(
         default=False,
