@@ -91,7 +91,7 @@ class EpisodeSimulator:
     def __init__(
         self, bank: Bank, settings: EpisodeSettings, device: torch.device | str = "cpu"
     ) -> None:
-        self._bank, self.settings = bank.to(device), settings
+        self.bank, self.settings = bank.to(device), settings
         self._device = torch.device(device)
         self._diameters = bank.diameters
 
@@ -148,9 +148,9 @@ class EpisodeSimulator:
         side, device = self.settings.side, self._device
         turns = random_rotations(len(labels), generator).to(device)
         rows = labels.to(device)
-        seen = torch.einsum("bij,bnj->bin", turns[:, :2], self._bank.points[rows])
+        seen = torch.einsum("bij,bnj->bin", turns[:, :2], self.bank.points[rows])
         blur = max(0.35 * pixel_size, 0.5 * _uniform(generator, (4.0, 8.0)))
-        spectra = splat(seen, self._bank.weights[rows], side, pixel_size)
+        spectra = splat(seen, self.bank.weights[rows], side, pixel_size)
         moved = self.settings.shift * side * torch.randn(len(labels), 2, generator=generator)
         fy, fx = _frequencies(side, device)
         dx, dy = moved.to(device)[:, :, None, None].unbind(1)

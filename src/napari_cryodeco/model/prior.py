@@ -108,22 +108,32 @@ class PriorEncoder(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(1, widths[0], 5, 2, 2, bias=False), nn.GroupNorm(8, widths[0]), nn.ReLU()
         )
-        blocks, entering = [], widths[0]
+        blocks, entering, read = [], widths[0], widths[0]
         for level, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for index in range(depth):
                 blocks.append(_Residual(entering, width, 2 if level and not index else 1))
                 entering = width
+                read += width
         self.blocks = nn.ModuleList(blocks)
-        self.project = nn.Linear(entering, dim)
+        self.project = nn.Linear(read, dim)
         self.head = nn.Linear(dim, latent_dim)
         self.train_parts("full", 0)
 
     def features(self, views: Tensor) -> Tensor:
         """Features ``(b, dim)``, of any length."""
+        return self.project(self.pooled(views))
+
+    def pooled(self, views: Tensor) -> Tensor:
+        """Mean of every channel behind the stem and each block, ``(b, f)``.
+
+        The early blocks tell views of unseen species apart better than the last one does.
+        """
         x = self.stem(views.contiguous(memory_format=torch.channels_last))
+        means = [x.mean((2, 3))]
         for block in self.blocks:
             x = block(x)
-        return self.project(x.mean((2, 3)))
+            means.append(x.mean((2, 3)))
+        return torch.cat(means, 1)
 
     def forward(self, views: Tensor) -> Tensor:
         """Latents ``(b, d)``."""

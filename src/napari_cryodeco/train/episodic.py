@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,18 @@ from napari_cryodeco.data.episodes import (
 )
 from napari_cryodeco.data.procedural import invent, real_clouds
 from napari_cryodeco.imaging.preprocess import encoder_view
-from napari_cryodeco.model.encoder import VIEW, VitEncoder
+from napari_cryodeco.model.encoder import VIEW
 from napari_cryodeco.model.prior import SIDE, PriorEncoder, view_of_pixels
-from napari_cryodeco.model.vit_weights import write_vit
-from napari_cryodeco.model.weights import write_small
 from napari_cryodeco.pretrain_config import PretrainConfig
-from napari_cryodeco.train import distributed
+from napari_cryodeco.train import distributed, stages
+from napari_cryodeco.train.calibrate import Discriminants, Scatter
 from napari_cryodeco.train.contrast import Identity, Prototypes, SupervisedContrast
+from napari_cryodeco.train.pretrained import PretrainedEncoder
 from napari_cryodeco.train.probe import ProbeSet
 
 VIEWS = 8  # images of each species in an episode
 POINTS = {"small": 1024, "vit-s": 4096, "vit-b": 4096}
+CALIBRATION = 96  # episodes for the last linear map
 EASY, CURRICULUM = 1.0, 0.3
 """The lowest SNR falls from here to its least over this share of the training."""
 
@@ -60,20 +62,26 @@ class EpisodicObjective:
         Settings; `objective` names the loss.
     device
         Where everything lies.
+
+    Raises
+    ------
+    ValueError
+        If the batch is too small for two species in each process.
     """
 
     def __init__(self, config: PretrainConfig, device: torch.device) -> None:
-        self._config, self._small = config, config.model == "small"
-        bank = make_bank(config)
-        self._seen = sorted(
-            name for name, kind in zip(bank.names, bank.kinds, strict=True) if kind == "real"
-        )
+        self._config, self._device = config, device
         species = distributed.local(config.batch) // VIEWS
         if species < 2:
             raise ValueError(
                 f"A batch of {config.batch} holds fewer than two species of {VIEWS} images in each "
                 f"process: raise --batch to at least {2 * VIEWS * distributed.size()}."
             )
+        bank = make_bank(config)
+        kinds = zip(bank.names, bank.kinds, strict=True)
+        self._real = sorted(name for name, kind in kinds if kind == "real")
+        self._encoder = PretrainedEncoder(config, device)
+        self._small = isinstance(self._encoder.net, PriorEncoder)
         self._settings = EpisodeSettings(
             species=min(species, len(bank)),
             views=VIEWS,
@@ -81,29 +89,21 @@ class EpisodicObjective:
             snr=config.snr,
         )
         self._simulator = EpisodeSimulator(bank, self._settings, device)
-        encoder = self._encoder = _encoder(config)
-        temperature = config.temperature or 0.1
-        loss: nn.Module
-        if config.objective == "identity":
-            loss = Identity(len(bank), encoder.head.in_features, temperature)
-        elif config.objective == "supcon":
-            loss = SupervisedContrast(temperature)
-        else:
-            loss = Prototypes(temperature)
-        self._loss = loss
-        self.module = nn.ModuleDict({"encoder": encoder, "loss": loss}).to(device)
+        self._loss = _loss(config, len(bank), self._encoder.dim)
+        self.module = nn.ModuleDict({"encoder": self._encoder.net, "loss": self._loss}).to(device)
 
     def loss(self, step: int, steps: int, generator: torch.Generator) -> Tensor:
         """Loss of one episode, easier ones at the beginning."""
-        share = min(1.0, step / (CURRICULUM * steps))
+        share = 1.0 if self._config.start else min(1.0, step / (CURRICULUM * steps))
         low = self._settings.snr[0]
         hardest = math.exp((1 - share) * math.log(EASY) + share * math.log(low))
         episode = self._simulator.draw(generator, hardest)
         with torch.no_grad():
             views = self._views(episode, generator)
-        features = self._encoder.features(views)
+        with self._encoder.autocast():
+            features = self._encoder.net.features(views)
         by_name = self._config.objective == "identity"
-        return self._loss(features, episode.labels if by_name else VIEWS)
+        return self._loss(features.float(), episode.labels if by_name else VIEWS)
 
     def _views(self, episode: Episode, generator: torch.Generator) -> Tensor:
         if self._small:
@@ -116,44 +116,54 @@ class EpisodicObjective:
 
     def embed(self, probe: ProbeSet) -> Tensor:
         """Features ``(n, f)`` of a labelled set."""
-        encoder = self._encoder
-        device = next(encoder.parameters()).device
-        encoder.eval()
-        with torch.no_grad():
-            parts = [
-                encoder.features(self._views_of(probe, rows).to(device)).float().cpu()
-                for rows in torch.arange(len(probe)).split(256)
-            ]
-        encoder.train()
-        return torch.cat(parts)
-
-    def _views_of(self, probe: ProbeSet, rows: Tensor) -> Tensor:
-        return probe.small_views()[rows] if self._small else probe.vit_views(rows)
+        self._encoder.net.eval()
+        features = self._encoder.embed(probe)
+        self._encoder.net.train()
+        return features
 
     def export(self, path: Path, header: dict[str, Any]) -> None:
-        """Write the encoder and the names of the real structures that it has seen."""
-        told = {
-            **header,
-            "structures_seen": self._seen,
+        """Write the encoder, calibrated, and the names of the real structures that it has seen."""
+        told = header | {
+            "structures_seen": self._real,
             "procedural": self._config.synthetic,
+            "start": str(self._config.start or ""),
         }
-        if isinstance(self._encoder, PriorEncoder):
-            write_small(path, self._encoder, told)
-        else:
-            write_vit(path, self._encoder, told)
+        net = self._encoder.net
+        if not isinstance(net, PriorEncoder):
+            self._encoder.export(path, told)
+            return
+        kept = {name: value.clone() for name, value in net.project.state_dict().items()}
+        found = self._discriminants(net)
+        with torch.no_grad():
+            net.project.weight.copy_(found.weight)
+            net.project.bias.copy_(found.bias)
+        strength = [round(float(value), 3) for value in found.strength]
+        self._encoder.export(path, told | {"strength": strength})
+        net.project.load_state_dict(kept)
+
+    @torch.no_grad()
+    def _discriminants(self, net: PriorEncoder) -> Discriminants:
+        """What tells species apart, from fresh episodes of medium noise."""
+        low, high = self._config.snr
+        settings = replace(self._settings, snr=(min(max(low, 0.05), high), min(0.5, high)))
+        simulator = EpisodeSimulator(self._simulator.bank, settings, self._device)
+        scatter = Scatter(net.project.in_features)
+        net.eval()
+        for number in range(CALIBRATION):
+            episode = simulator.draw(
+                stages.generator(self._config.seed, "pretrain/calibrate", number)
+            )
+            scatter.add(net.pooled(small_views(episode)), VIEWS)
+        net.train()
+        return scatter.solve(net.project.out_features)
 
 
-def _encoder(config: PretrainConfig) -> PriorEncoder | VitEncoder:
-    """Encoder of the asked shape; its head is not trained."""
-    shape: dict[str, Any] = dict(config.shape)
-    encoder: PriorEncoder | VitEncoder
-    if config.model == "small":
-        encoder = PriorEncoder(1, **shape)
-    else:
-        shape.setdefault("dim", 384 if config.model == "vit-s" else 768)
-        encoder = VitEncoder(1, **shape)
-    encoder.head.requires_grad_(False)
-    return encoder
+def _loss(config: PretrainConfig, structures: int, dim: int) -> nn.Module:
+    temperature = config.temperature or 0.1
+    if config.objective == "identity":
+        return Identity(structures, dim, temperature)
+    kind = SupervisedContrast if config.objective == "supcon" else Prototypes
+    return kind(temperature)
 
 
 def make(config: PretrainConfig, device: torch.device) -> EpisodicObjective:

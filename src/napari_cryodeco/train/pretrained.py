@@ -13,7 +13,7 @@ from napari_cryodeco.model import precision
 from napari_cryodeco.model.encoder import VitEncoder
 from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.vit_weights import write_vit
-from napari_cryodeco.model.weights import write_small
+from napari_cryodeco.model.weights import read_weights, write_small
 from napari_cryodeco.pretrain_config import PretrainConfig
 from napari_cryodeco.train.probe import ProbeSet
 
@@ -41,6 +41,8 @@ class PretrainedEncoder:
             self.net = PriorEncoder(1, **shape)
         else:
             self.net = VitEncoder(1, **{"dim": _WIDTHS[config.model], **shape})
+        if config.start is not None:
+            _begin_from(self.net, config.start)
         self.net.head.requires_grad_(False)
         self.net.to(device)
 
@@ -71,3 +73,21 @@ class PretrainedEncoder:
         small = isinstance(self.net, PriorEncoder)
         views = probe.small_views()[rows] if small else probe.vit_views(rows)
         return views.to(self._device)
+
+
+def _begin_from(net: PriorEncoder | VitEncoder, path: Path) -> None:
+    """Copy all tensors of the same name and shape."""
+    fresh = net.backbone.state_dict() if isinstance(net, VitEncoder) else net.state_dict()
+    stored = read_weights(path).state
+    fitting = {
+        name: value
+        for name, value in stored.items()
+        if name in fresh and fresh[name].shape == value.shape
+    }
+    if not fitting:
+        raise ValueError(
+            f"{path} holds no weights of the encoder asked for: give those of an earlier prior of "
+            "the same model."
+        )
+    for name, value in fitting.items():
+        fresh[name].copy_(value)
