@@ -83,6 +83,13 @@ def test_wrong_weights_are_named_one_by_one(small: VitEncoder, tmp_path: Path) -
     assert "stranger is unknown" in str(caught.value)
 
 
+def test_a_file_of_another_kind_is_one_short_sentence(tmp_path: Path) -> None:
+    save_file({"latents": torch.zeros(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"cls_token is missing; .* and \d+ more") as caught:
+        load_encoder(read_weights(tmp_path), 4)
+    assert len(str(caught.value)) < 500
+
+
 def test_a_folder_without_weights(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no \.safetensors file of encoder weights"):
         read_weights(tmp_path)

@@ -15,6 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 VIEW, PATCH, HEADS = 224, 14, 12
+_NAMED = 6  # tensors named in an error
 
 
 class TokenBatchNorm(nn.BatchNorm1d):
@@ -131,7 +132,7 @@ class VitEncoder(nn.Module):
         problems = differences(encoder.backbone.state_dict(), state)
         if problems:
             raise ValueError(
-                f"{path} does not hold a Cryo-IEF encoder: {'; '.join(problems)}; give the folder "
+                f"{path} does not hold a Cryo-IEF encoder: {problems}; give the folder "
                 "of cryo_ief_v1.5_vit_s or cryo_ranker."
             )
         encoder.backbone.load_state_dict(dict(state))
@@ -173,15 +174,20 @@ class VitEncoder(nn.Module):
         return self
 
 
-def differences(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """Name every tensor that `state` lacks, has in another shape, or has beyond those wanted."""
+def differences(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """Name the tensors that `state` lacks, has in another shape, or has beyond those wanted.
+
+    The first few by name, for a file of another kind differs in hundreds; empty: there are none.
+    """
     problems = [f"{key} is missing" for key in wanted if key not in state]
     problems += [
         f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}"
         for key, value in wanted.items()
         if key in state and state[key].shape != value.shape
     ]
-    return problems + [f"{key} is unknown" for key in state if key not in wanted]
+    problems += [f"{key} is unknown" for key in state if key not in wanted]
+    more = len(problems) - _NAMED
+    return "; ".join(problems[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 class ConvEncoder(nn.Module):

@@ -142,7 +142,7 @@ def load_encoder(weights: Weights, latent_dim: int) -> PriorEncoder | VitEncoder
     problems = differences(fresh, {**weights.state, **head})
     if problems:
         raise ValueError(
-            f"{weights.path} does not fit this version's small encoder: {'; '.join(problems)}; "
+            f"{weights.path} does not fit this version's small encoder: {problems}; "
             "update napari-cryodeco or train the prior again."
         )
     encoder.load_state_dict({**weights.state, **head})
