@@ -43,7 +43,9 @@ class Prior:
 
     def embed(self, rows: Tensor) -> Tensor:
         """Features ``(b, f)`` float32 of the particles `rows` ``(b,)``."""
-        dtype = precision.choose(self._run.config.precision, self._device)
+        dtype = torch.float32  # half precision makes small convolutions no faster on a CPU
+        if self.weights.kind == "vit":
+            dtype = precision.choose(self._run.config.precision, self._device)
         with torch.no_grad(), torch.autocast(self._device.type, dtype, dtype != torch.float32):
             return self._encoder.features(self._views(rows)).float()
 
