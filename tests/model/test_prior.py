@@ -7,7 +7,14 @@ import torch
 
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.hartley import hartley
-from napari_cryodeco.model.prior import SIDE, PriorEncoder, prior_view, view_of_pixels, wiener
+from napari_cryodeco.model.prior import (
+    SIDE,
+    PriorEncoder,
+    prior_view,
+    quarter_turned,
+    view_of_pixels,
+    wiener,
+)
 
 SHAPE = {"widths": (8, 16, 16), "depths": (1, 1, 1), "dim": 8}
 
@@ -78,3 +85,23 @@ def test_an_image_is_read_alone_as_in_company() -> None:
     views = torch.randn(5, 1, SIDE, SIDE)
     alone = torch.cat([encoder(view[None]) for view in views])
     assert torch.allclose(alone, encoder(views), atol=1e-5)
+
+
+def test_quarter_turns_keep_the_centre_and_come_round() -> None:
+    image = torch.zeros(1, 1, SIDE, SIDE)
+    image[0, 0, SIDE // 2, SIDE // 2] = 1
+    image[0, 0, SIDE // 2, SIDE // 2 + 3] = 2
+    turned = image
+    for k in range(4):
+        assert torch.equal(quarter_turned(image, k), turned)
+        assert turned[0, 0, SIDE // 2, SIDE // 2] == 1
+        turned = quarter_turned(turned, 1)
+    assert torch.equal(turned, image)
+
+
+def test_steady_features_do_not_see_quarter_turns() -> None:
+    encoder = PriorEncoder(3, **SHAPE).eval()  # type: ignore[arg-type]
+    views = torch.randn(2, 1, SIDE, SIDE)
+    seen = encoder.steady_features(views)
+    assert torch.allclose(seen, encoder.steady_features(quarter_turned(views, 1)), atol=1e-5)
+    assert not torch.allclose(encoder.features(views), seen, atol=1e-3)

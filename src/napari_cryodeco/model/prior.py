@@ -56,6 +56,13 @@ def view_of_pixels(images: Tensor, ctf: Tensor) -> Tensor:
     return torch.fft.irfft2(spectrum, s=(side, side))[:, None]
 
 
+def quarter_turned(views: Tensor, turns: int) -> Tensor:
+    """Turn images ``(…, s, s)``, s even, about pixel ``s // 2`` by quarter turns."""
+    moved = [(), (-2,), (-2, -1), (-1,)][turns % 4]  # back where the centre was
+    turned = torch.rot90(views, turns, (-2, -1))
+    return torch.roll(turned, [1] * len(moved), moved) if moved else turned
+
+
 def wiener(ctf: Tensor) -> Tensor:
     """Filter that undoes a CTF where there is signal."""
     return ctf / (ctf.square() + FLOOR)
@@ -122,6 +129,13 @@ class PriorEncoder(nn.Module):
     def features(self, views: Tensor) -> Tensor:
         """Features ``(b, dim)``, of any length."""
         return self.project(self.pooled(views))
+
+    def steady_features(self, views: Tensor) -> Tensor:
+        """Features ``(b, dim)``, averaged over four quarter turns of each view.
+
+        A turned image is another of the same particle: the mean is less noisy.
+        """
+        return torch.stack([self.features(quarter_turned(views, k)) for k in range(4)]).mean(0)
 
     def pooled(self, views: Tensor) -> Tensor:
         """Mean of every channel behind the stem and each block, ``(b, f)``.

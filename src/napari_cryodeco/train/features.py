@@ -19,7 +19,7 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.train.stages import Reporter
 
 RADIUS = 12
-COMPONENTS = 8
+COMPONENTS = 16
 FIT = 20_000
 
 
@@ -116,16 +116,17 @@ def classical_features(images: Tensor, ctf: Ctf, geometry: Geometry, report: Rep
 def prior_features(
     embed: Callable[[Tensor], Tensor], n: int, report: Reporter, batch: int = 32
 ) -> Tensor:
-    """Features ``(n, f)`` of a pretrained encoder, of unit length, standardised.
+    """Features ``(n, f)`` of a pretrained encoder: directions from their mean.
 
     `embed` takes row numbers ``(b,)``, `batch` at a time, and gives features ``(b, f)``.
     """
     parts = []
     for rows in torch.arange(n).split(batch):
-        parts.append(torch.nn.functional.normalize(embed(rows).float().cpu(), dim=1))
+        parts.append(embed(rows).float().cpu())
         report.step(int(rows[-1]) + 1, n, "features of the prior")
     features = torch.cat(parts)
-    return (features - features.mean(0)) / features.std()
+    features = torch.nn.functional.normalize(features - features.mean(0), dim=1)
+    return features / features.std()
 
 
 class FeatureStage:

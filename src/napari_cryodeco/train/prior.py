@@ -43,11 +43,14 @@ class Prior:
 
     def embed(self, rows: Tensor) -> Tensor:
         """Features ``(b, f)`` float32 of the particles `rows` ``(b,)``."""
-        dtype = torch.float32  # half precision makes small convolutions no faster on a CPU
-        if self.weights.kind == "vit":
+        encoder, views = self._encoder, self._views(rows)
+        with torch.no_grad():
+            if isinstance(encoder, PriorEncoder):
+                # in full precision: half makes small convolutions no faster on a CPU
+                return encoder.steady_features(views)
             dtype = precision.choose(self._run.config.precision, self._device)
-        with torch.no_grad(), torch.autocast(self._device.type, dtype, dtype != torch.float32):
-            return self._encoder.features(self._views(rows)).float()
+            with torch.autocast(self._device.type, dtype, dtype != torch.float32):
+                return encoder.features(views).float()
 
     def record(self, note: str = "") -> PriorRecord:
         """What ``RUN/prior.json`` says."""
