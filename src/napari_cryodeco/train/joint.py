@@ -13,11 +13,12 @@ from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.pose_search import Candidates, Evidence
 from napari_cryodeco.train.abinit import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, join, rebuild
+from napari_cryodeco.train.retry import second_look
 from napari_cryodeco.train.stages import Reporter
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
-PLANS = ((9, 12), (10, 14), (11, 16), (11, 16))
-"""Coarse and fine radius of each pass."""
+PLANS = ((9, 12), (10, 14), None, (10, 14), (11, 16), (11, 16))
+"""Coarse and fine radius of each pass; None: a second look at the map of each species."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,24 @@ class JointStage:
         ``(K, p)`` on the 3-D ball of ``looks.radius``.
     dtype
         Of the grid search's products.
+    seed, threads
+        Of the random starts of the second look; threads that run them side by side.
     """
 
     name = "joint"
 
-    def __init__(self, looks: Looks, volumes: Tensor, dtype: torch.dtype = torch.float32) -> None:
-        self._looks, self._dtype = looks, dtype
+    def __init__(
+        self,
+        looks: Looks,
+        volumes: Tensor,
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        self._looks, self._dtype, self._seed, self._threads = looks, dtype, seed, threads
         self._start = volumes
         # one species was sharpened on its own already: the last passes are enough
-        self._plans = PLANS if len(volumes) > 1 else PLANS[2:]
+        self._plans = PLANS if len(volumes) > 1 else PLANS[-2:]
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
@@ -89,9 +99,37 @@ class JointStage:
         return Assignment(poses, self.posteriors, self._state["volumes"], self._looks.radius)
 
     def advance(self, unit: int, report: Reporter) -> None:
-        """Match every particle with every volume, then rebuild the volumes."""
-        looks = self._looks
-        coarse_radius, fine_radius = (min(radius, looks.radius) for radius in self._plans[unit])
+        """Match every particle with every volume and rebuild, or look for better volumes."""
+        radii = self._plans[unit]
+        if radii is None:
+            self._look_again(report)
+        else:
+            self._pass(radii, report)
+
+    def _look_again(self, report: Reporter) -> None:
+        """Give a species another volume where its particles say so."""
+        own, changed = self._state["scores"].argmax(1), 0
+        species = self._state["scores"].shape[1]
+        for index in range(species):
+            rows = torch.nonzero(own == index)[:, 0]
+            better = second_look(
+                self._looks,
+                rows,
+                self._state["rotations"][rows, index],
+                self._state["shifts"][rows, index],
+                self._seed + index,
+                self._threads,
+                report,
+            )
+            if better is not None:
+                self._state["volumes"][index] = better.cpu()
+                changed += 1
+            report.step(index + 1, species, "a second look at each species")
+        report.metric("restarted_species", changed)
+
+    def _pass(self, radii: tuple[int, int], report: Reporter) -> None:
+        looks, seen_before = self._looks, bool(self._state["scores"].any())
+        coarse_radius, fine_radius = (min(radius, looks.radius) for radius in radii)
         plan = SearchPlan(coarse_radius, fine_radius, keep=4, dtype=self._dtype)
         ball3 = Ball(looks.radius, 3, looks.device)
         evidence = looks.evidence(torch.arange(len(looks.images)))
@@ -105,7 +143,7 @@ class JointStage:
         moved = (self.posteriors.argmax(1) != before).float().mean()
         self._rebuild(evidence, report)
         report.metric("log_likelihood", float(self._state["scores"].amax(1).mean()))
-        if unit:
+        if seen_before:
             report.metric("changed_species", float(moved))
 
     def _match(

@@ -101,16 +101,27 @@ class _Plan:
 
     def _abinit(self, finished: Finished) -> Stage:
         posteriors = _get(finished, "features", FeatureStage).posteriors
-        # starts run side by side, one thread each; a GPU takes them one by one
-        threads = torch.get_num_threads() if self._device.type == "cpu" else 1
         return AbinitStage(
-            self._looks(), posteriors, self._config.abinitio, self._config.seed, threads
+            self._looks(),
+            posteriors,
+            self._config.abinitio,
+            self._config.seed,
+            self._side_by_side,
         )
+
+    @property
+    def _side_by_side(self) -> int:
+        """How many random starts run at once, one thread each; a GPU takes them one by one."""
+        return torch.get_num_threads() if self._device.type == "cpu" else 1
 
     def _joint(self, finished: Finished) -> Stage:
         volumes = _get(finished, "abinit", AbinitStage).volumes
         return JointStage(
-            self._looks(), volumes, precision.choose(self._config.precision, self._device)
+            self._looks(),
+            volumes,
+            precision.choose(self._config.precision, self._device),
+            self._config.seed,
+            self._side_by_side,
         )
 
     def _subspace(self, finished: Finished) -> Stage:
@@ -176,7 +187,8 @@ class _Plan:
         """The prior, opened and put on the record when a stage first needs it."""
         name = self._config.encoder.prior
         prior = open_prior(name, self._run, self._device)
-        uses = [f"Species from {self._feature_source()}."] if self._sorts_first else []
+        source = "its features" if prior else self._feature_source()
+        uses = [f"Species from {source}."] if self._sorts_first else []
         uses += ["The encoder starts from it."] if prior and self._starts_encoder else []
         none = PriorRecord(name, note=" ".join(uses))
         write_record(self._run.path, prior.record(" ".join(uses)) if prior else none)
