@@ -11,14 +11,13 @@ from napari_cryodeco.data.bank import Bank, make_cloud, training_molecules
 from napari_cryodeco.data.episodes import (
     EpisodeSettings,
     EpisodeSimulator,
-    observed,
     pixel_frequencies,
     splat,
 )
 from napari_cryodeco.data.molecule import load_beads
 from napari_cryodeco.data.procedural import invent, real_clouds
 from napari_cryodeco.data.projection import project, to_images
-from napari_cryodeco.imaging.preprocess import window
+from napari_cryodeco.imaging.preprocess import window, windowed
 from napari_cryodeco.imaging.so3 import random_rotations
 
 
@@ -96,9 +95,9 @@ def test_species_of_an_episode_are_of_like_size(bank: Bank) -> None:
     assert sorted(ratios)[10] < 1.6
 
 
-def test_observed_noise_is_one_per_coefficient() -> None:
+def test_windowed_noise_is_one_per_coefficient() -> None:
     noise = torch.randn(400, 32, 32, generator=torch.Generator().manual_seed(0))
-    seen = observed(noise)
+    seen = windowed(noise)
     assert float(seen.square().mean()) == pytest.approx(1.0, abs=0.02)
     assert not seen[:, window(32) == 0].any()
 

@@ -7,6 +7,7 @@ import torch
 
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.hartley import hartley
+from napari_cryodeco.model.invariants import invariants
 from napari_cryodeco.model.prior import (
     SIDE,
     PriorEncoder,
@@ -105,3 +106,25 @@ def test_steady_features_do_not_see_quarter_turns() -> None:
     seen = encoder.steady_features(views)
     assert torch.allclose(seen, encoder.steady_features(quarter_turned(views, 1)), atol=1e-5)
     assert not torch.allclose(encoder.features(views), seen, atol=1e-3)
+
+
+def test_invariants_do_not_see_turns_in_the_plane() -> None:
+    axis = torch.arange(SIDE) - SIDE // 2
+
+    def blobs(angle: float) -> torch.Tensor:
+        turn = torch.tensor(angle)
+        image = torch.zeros(SIDE, SIDE)
+        for x, y, weight in ((5.0, 1.0, 3.0), (-3.0, 4.0, 2.0), (0.0, -4.0, 1.0)):
+            px = x * turn.cos() - y * turn.sin()
+            py = x * turn.sin() + y * turn.cos()
+            image += weight * torch.exp(-((axis - px) ** 2 + (axis[:, None] - py) ** 2) / 8)
+        return image[None, None]
+
+    still, other = invariants(blobs(0.0)), invariants(blobs(0.0).flip(-2) * 2)
+    for angle in (0.4, 1.3, 2.9):
+        assert float((invariants(blobs(angle)) - still).abs().median()) < 0.05
+        assert float((invariants(blobs(angle)) - still).abs().mean()) < 0.2 * float(
+            (other - still).abs().mean()
+        )
+    turned = invariants(quarter_turned(blobs(0.7), 1))
+    assert float((turned - invariants(blobs(0.7))).abs().mean()) < 0.02

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from napari_cryodeco.data.bank import Bank
 from napari_cryodeco.imaging.ctf import Ctf
-from napari_cryodeco.imaging.preprocess import window
 from napari_cryodeco.imaging.so3 import random_rotations
 
 _FINE = 2  # the points are spread on a grid this much finer
@@ -194,15 +193,6 @@ class EpisodeSimulator:
         grid = functional.affine_grid(move.to(images.device), [n, 1, side, side], False)
         near = functional.grid_sample(others[:, None], grid, align_corners=False)[:, 0]
         return near * shown.to(images.device)[:, None, None]
-
-
-def observed(images: Tensor) -> Tensor:
-    """Background off and window on, as :func:`imaging.preprocess.observe` does, noise kept at 1."""
-    side = images.shape[-1]
-    mask = window(side).to(images.device)
-    rim = (mask < 0.65).float()
-    background = (images * rim).sum((1, 2)) / rim.sum()
-    return (images - background[:, None, None]) * mask / mask.square().mean().sqrt()
 
 
 def splat(seen: Tensor, weights: Tensor, side: int, pixel_size: float) -> Tensor:

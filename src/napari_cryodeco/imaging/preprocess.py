@@ -53,6 +53,14 @@ def observe(images: Tensor, ball: Ball, sigma: float) -> Tensor:
     return ball.from_grid(hartley(centred, 2)) / (box * sigma)
 
 
+def windowed(images: Tensor) -> Tensor:
+    """Background off and window on images ``(n, D, D)`` whose noise is 1 a pixel, and stays so."""
+    mask = window(images.shape[-1]).to(images.device)
+    rim = _background(images.shape[-1]).to(images.device)
+    background = images[:, rim].mean(1)
+    return (images - background[:, None, None]) * mask / mask.square().mean().sqrt()
+
+
 def working_scale(source_box: int, box: int, sigma: float) -> float:
     """`Geometry.scale`: from working coefficients to the Hartley transform in a cropped box."""
     return box * box / source_box * sigma

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.model.invariants import invariants, length
 
 SIDE = 32
 RADIUS = SIDE // 2 - 1
@@ -122,7 +123,7 @@ class PriorEncoder(nn.Module):
                 entering = width
                 read += width
         self.blocks = nn.ModuleList(blocks)
-        self.project = nn.Linear(read, dim)
+        self.project = nn.Linear(read + length(SIDE), dim)
         self.head = nn.Linear(dim, latent_dim)
         self.train_parts("full", 0)
 
@@ -138,7 +139,7 @@ class PriorEncoder(nn.Module):
         return torch.stack([self.features(quarter_turned(views, k)) for k in range(4)]).mean(0)
 
     def pooled(self, views: Tensor) -> Tensor:
-        """Mean of every channel behind the stem and each block, ``(b, f)``.
+        """Mean of every channel behind the stem and each block, and the invariants, ``(b, f)``.
 
         The early blocks tell views of unseen species apart better than the last one does.
         """
@@ -147,7 +148,7 @@ class PriorEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
             means.append(x.mean((2, 3)))
-        return torch.cat(means, 1)
+        return torch.cat([*means, invariants(views).to(x.dtype)], 1)
 
     def forward(self, views: Tensor) -> Tensor:
         """Latents ``(b, d)``."""

@@ -15,11 +15,10 @@ from napari_cryodeco.data.episodes import (
     Episode,
     EpisodeSettings,
     EpisodeSimulator,
-    observed,
     pixel_frequencies,
 )
 from napari_cryodeco.data.procedural import invent, real_clouds
-from napari_cryodeco.imaging.preprocess import encoder_view
+from napari_cryodeco.imaging.preprocess import encoder_view, windowed
 from napari_cryodeco.model.encoder import VIEW
 from napari_cryodeco.model.prior import SIDE, PriorEncoder, view_of_pixels
 from napari_cryodeco.pretrain_config import PretrainConfig
@@ -41,7 +40,7 @@ def small_views(episode: Episode) -> Tensor:
     side = episode.images.shape[-1]
     frequencies = pixel_frequencies(side, episode.images.device) / episode.pixel_size
     ctf = episode.ctf.at(frequencies.reshape(-1, 2)).reshape(-1, side, side // 2 + 1)
-    return view_of_pixels(observed(episode.images), ctf)
+    return view_of_pixels(windowed(episode.images), ctf)
 
 
 def make_bank(config: PretrainConfig) -> Bank:
