@@ -31,13 +31,13 @@ from prior_encoders import shape_of
 from prior_sets import folder
 
 from napari_cryodeco.model.prior import PriorEncoder
-from napari_cryodeco.model.weights import bundled, write_small
+from napari_cryodeco.model.weights import bundled, read_weights, write_small
 from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_json, write_json
 from napari_cryodeco.train.reconstruct import reconstruct
 
-KEYS = ("mode", "set", "snr", "images", "arm", "seed", "prior", "epochs")
+KEYS = ("mode", "set", "snr", "count", "box", "arm", "seed", "prior", "epochs")
 ARMS = ("full", "blocks", "head", "fixed", "random")
 NAMES = {
     "full": "prior, all trained",
@@ -74,12 +74,11 @@ def settings(asked: argparse.Namespace, arm: str, seed: int, weights: Path) -> d
 
 
 def random_weights(path: Path, like: Path, seed: int) -> Path:
-    """A file of fresh random weights, of the shape of the prior."""
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            write_small(path, PriorEncoder(1, **shape_of(like)), {"title": "random weights"})
+    """A file of fresh random weights, of the shape of the prior; the same for the same seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        write_small(path, PriorEncoder(1, **shape_of(like)), {"title": "random weights"})
     return path
 
 
@@ -109,23 +108,29 @@ def one(asked: argparse.Namespace, arm: str, seed: int) -> None:
     """Train and score one arm with one seed."""
     where = folder(asked.set, seed, asked.snr, asked.data, asked.cache, asked.count)
     prior = bundled() if asked.prior == "bundled" else Path(asked.prior)
-    home = asked.cache / "curves"
+    home, digest = asked.cache / "curves", read_weights(prior).sha256[:8]
     weights = prior
     if arm == "random":
-        weights = random_weights(home / f"random_{seed}.safetensors", prior, seed)
-    known = {"mode": asked.mode, "set": asked.set, "snr": asked.snr, "images": 0, "arm": arm}
+        weights = random_weights(home / f"random_{digest}_{seed}.safetensors", prior, seed)
+    known = {
+        "mode": asked.mode,
+        "set": asked.set,
+        "snr": asked.snr,
+        "count": asked.count,
+        "arm": arm,
+    }
     values = settings(asked, arm, seed, weights)
     source = where / "particles.star"
     if values["poses"] == "file":
         source = where / "gt" / "particles_gt.star"
         values["data"] = {"source": source, "datadir": where}
     values["data"] = {"source": source, "datadir": where, "box": asked.box}
-    stem = f"{asked.mode}_{where.name}_{prior.stem}_{arm}_{seed}_{asked.epochs}"
+    stem = f"{asked.mode}_{where.name}_{digest}_{arm}_{seed}_{asked.epochs}"
     run = open_run(home / stem, source, values)
     clock = Clock(run.path / "clock.json")
     reconstruct(run, clock)
     row = known | {"images": len(run.particles), "seed": seed, "prior": prior.stem}
-    row |= {"epochs": asked.epochs, "curve": curve(run, where, clock, seed)}
+    row |= {"epochs": asked.epochs, "box": asked.box, "curve": curve(run, where, clock, seed)}
     Table(asked.out / "prior_curve.json", KEYS).put(row | machine() | provenance())
     last = row["curve"][-1]
     print(
@@ -250,7 +255,7 @@ def main() -> None:
     table = Table(asked.out / "prior_curve.json", KEYS)
     prior = Path(asked.prior).stem if asked.prior != "bundled" else bundled().stem
     wanted = {"mode": asked.mode, "set": asked.set, "snr": asked.snr, "prior": prior}
-    wanted |= {"epochs": asked.epochs}
+    wanted |= {"epochs": asked.epochs, "count": asked.count, "box": asked.box}
 
     def mine() -> list[dict[str, Any]]:
         return [row for row in table.rows() if all(row[k] == v for k, v in wanted.items())]
