@@ -19,7 +19,7 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.train.stages import Reporter
 
 RADIUS = 12
-COMPONENTS = 16
+COMPONENTS, PRIOR_COMPONENTS = 8, 16
 FIT = 20_000
 
 
@@ -71,7 +71,13 @@ class Mixture:
     criterion: Tensor
 
 
-def mix(features: Tensor, classes: int | None, seed: int, most: int = 8) -> Mixture:
+def mix(
+    features: Tensor,
+    classes: int | None,
+    seed: int,
+    most: int = 8,
+    components: int = COMPONENTS,
+) -> Mixture:
     """Gaussian mixture over the leading principal components of ``(n, f)`` features.
 
     Without a count, the one with the lowest integrated completed likelihood (BIC plus the entropy
@@ -82,7 +88,7 @@ def mix(features: Tensor, classes: int | None, seed: int, most: int = 8) -> Mixt
     from sklearn.decomposition import PCA
     from sklearn.mixture import GaussianMixture
 
-    points = PCA(min(COMPONENTS, *features.shape), random_state=seed).fit_transform(
+    points = PCA(min(components, *features.shape), random_state=seed).fit_transform(
         features.numpy()
     )
     rng = np.random.default_rng(seed)
@@ -144,6 +150,8 @@ class FeatureStage:
         Of the mixture.
     source
         What the features are, for the message.
+    components
+        Principal components of the features that are clustered.
     """
 
     name = "features"
@@ -155,9 +163,10 @@ class FeatureStage:
         classes: int | None,
         seed: int,
         source: str = "image features",
+        components: int = COMPONENTS,
     ) -> None:
         self._compute, self._count, self._source = compute, count, source
-        self._classes, self._seed = classes, seed
+        self._classes, self._seed, self._components = classes, seed, components
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
@@ -185,7 +194,7 @@ class FeatureStage:
         if self._classes == 1:
             mixture = Mixture(torch.ones(self._count, 1), torch.zeros(1))
         else:
-            mixture = mix(features, self._classes, self._seed)
+            mixture = mix(features, self._classes, self._seed, components=self._components)
         species, tried = mixture.posteriors.shape[1], len(mixture.criterion)
         how = f", the lowest likelihood criterion (ICL) of 1 to {tried}" if tried > 1 else ""
         report.step(self._count, self._count, f"{species} species from {self._source}{how}")

@@ -16,7 +16,13 @@ from napari_cryodeco.runs.prior_record import PriorRecord, write_record
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
 from napari_cryodeco.train.device import choose_box
-from napari_cryodeco.train.features import FeatureStage, classical_features, prior_features
+from napari_cryodeco.train.features import (
+    COMPONENTS,
+    PRIOR_COMPONENTS,
+    FeatureStage,
+    classical_features,
+    prior_features,
+)
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
 from napari_cryodeco.train.parity import ParityStage
@@ -92,7 +98,8 @@ class _Plan:
             return classical_features(run.images(), run.particles.ctf, run.geometry, report)
 
         asked = None if classes == "auto" else classes
-        return FeatureStage(compute, count, asked, seed, source=self._feature_source())
+        components = COMPONENTS if self._prior is None else PRIOR_COMPONENTS
+        return FeatureStage(compute, count, asked, seed, self._feature_source(), components)
 
     def _looks(self) -> Looks:
         geometry = self._run.geometry
