@@ -20,7 +20,6 @@ from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.weights import read_weights, write_small
 from napari_cryodeco.runs.prior_record import PriorRecord, read_record, write_record
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.train import prior as module
 from napari_cryodeco.train.pipeline import steps
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.prior import open_prior
@@ -48,7 +47,6 @@ def shipped(small_prior: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package that comes with this prior."""
     digest = hashlib.sha256(small_prior.read_bytes()).hexdigest()
     small_prior.with_suffix(".json").write_text(json.dumps({"sha256": digest}))
-    monkeypatch.setattr(module, "BUNDLED", small_prior)
     monkeypatch.setattr("napari_cryodeco.model.weights.BUNDLED", small_prior)
     return small_prior
 
@@ -99,18 +97,13 @@ def test_the_bundled_prior_is_the_default_and_on_record(
 
 
 def test_without_a_prior_the_features_are_classical_and_it_says_so(
-    tmp_path: Path, particle_set: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, particle_set: Any
 ) -> None:
-    none, said = features_of(prepared_run(tmp_path / "none", particle_set, "none"))
+    run = prepared_run(tmp_path / "none", particle_set, "none")
+    _, said = features_of(run)
     assert "from classical image features" in said
-    monkeypatch.setattr(module, "BUNDLED", tmp_path / "not" / "shipped.safetensors")
-    run = prepared_run(tmp_path / "bundled", particle_set, "bundled")
-    unshipped, said = features_of(run)
-    assert torch.equal(none, unshipped)
-    assert "no prior comes with this version yet" in said
     record = read_record(run.path)
     assert record is not None and record.kind == "none"
-    assert "no prior comes with this version yet" in record.sentence
 
 
 def test_a_shipped_prior_that_is_gone_is_an_error(

@@ -19,7 +19,7 @@ def list_priors() -> None:
     from napari_cryodeco.model.card import BUNDLED
     from napari_cryodeco.model.official import OFFICIAL, default_folder, is_downloaded
 
-    size = f"{BUNDLED.stat().st_size / 1e6:.1f} MB" if BUNDLED.is_file() else "not in this version"
+    size = f"{BUNDLED.stat().st_size / 1e6:.1f} MB" if BUNDLED.is_file() else "missing"
     rows = [
         (BUNDLED_PRIOR, f"comes with the package, small, for any machine ({size}); the default"),
         (NO_PRIOR, "classical image features"),

@@ -27,7 +27,7 @@ from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
 from napari_cryodeco.train.parity import ParityStage
 from napari_cryodeco.train.prepare import PrepareStage
-from napari_cryodeco.train.prior import Prior, is_there, open_prior
+from napari_cryodeco.train.prior import Prior, open_prior
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
 from napari_cryodeco.train.subspace import Observations
@@ -225,8 +225,6 @@ class _Plan:
         name = self._config.encoder.prior
         if name == NO_PRIOR:
             return "classical image features"
-        if not is_there(name):
-            return "classical image features, as no prior comes with this version yet"
         return f"features of the prior '{name}'"
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR
 from napari_cryodeco.model import precision
-from napari_cryodeco.model.card import BUNDLED, card_of
 from napari_cryodeco.model.encoder import VitEncoder
 from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.weights import Weights, bundled, load_encoder, read_weights
@@ -87,12 +86,7 @@ def open_prior(spec: str, run: Run, device: torch.device) -> Prior | None:
     ValueError
         If they cannot be read, or were changed.
     """
-    if spec == NO_PRIOR or not is_there(spec):
+    if spec == NO_PRIOR:
         return None
     path = bundled() if spec == BUNDLED_PRIOR else Path(spec)
     return Prior(spec, read_weights(path), run, device)
-
-
-def is_there(spec: str) -> bool:
-    """Whether the prior named comes with this version: one with a card is shipped."""
-    return spec != BUNDLED_PRIOR or card_of(BUNDLED).is_file()
