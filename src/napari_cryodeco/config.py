@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from napari_cryodeco.settings_file import plain_values, to_yaml
 
 Preset = Literal["mixture", "simple-motion", "complex-motion"]
 
@@ -375,7 +376,7 @@ class TrainConfig(_Part):
 
     def to_yaml(self) -> str:
         """All settings as YAML text."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return to_yaml(self)
 
     @classmethod
     def from_yaml(cls, text: str, where: str | Path = "the settings") -> TrainConfig:
@@ -386,12 +387,7 @@ class TrainConfig(_Part):
         ValueError
             Names `where`, the setting and what is wrong with it.
         """
-        try:
-            values: Any = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{where} holds no settings: write it anew with `cryodeco new`.")
+        values = plain_values(text, where, "write it anew with `cryodeco new`")
         try:
             return cls.model_validate(values)
         except ValidationError as error:

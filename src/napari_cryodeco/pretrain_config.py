@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_cryodeco.settings_file import plain_values, to_yaml
 
 ObjectiveName = Literal["prototypes", "supcon", "identity", "moco"]
 ModelName = Literal["small", "vit-s", "vit-b"]
@@ -253,7 +254,7 @@ class PretrainConfig(BaseModel):
 
     def to_yaml(self) -> str:
         """All settings as YAML text."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return to_yaml(self)
 
     @classmethod
     def from_yaml(cls, text: str, where: str | Path) -> PretrainConfig:
@@ -264,13 +265,7 @@ class PretrainConfig(BaseModel):
         ValueError
             Names `where`, the setting and what is wrong with it.
         """
-        try:
-            values: Any = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{where} holds no settings: choose another folder.")
-        return cls.of(values, where)
+        return cls.of(plain_values(text, where, "choose another folder"), where)
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: str | Path) -> PretrainConfig:

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from napari_cryodeco.data.molecule import Molecule, load_beads
 
-PROTEIN_DENSITY = 0.81  # Da per Å³
-
 
 @dataclass(frozen=True)
 class Cloud:
@@ -72,13 +70,12 @@ class Bank:
     """Structures as one tensor, sorted by diameter, padded with points of no weight.
 
     `points` ``(S, P, 3)`` float32 Å, `weights` ``(S, P)`` of sum 1, `diameters` ``(S,)`` Å,
-    `masses` ``(S,)`` in arbitrary units of the electrons, `names` and `kinds` of length S.
+    `names` and `kinds` of length S.
     """
 
     points: Tensor
     weights: Tensor
     diameters: Tensor
-    masses: Tensor
     names: tuple[str, ...]
     kinds: tuple[str, ...]
 
@@ -107,7 +104,6 @@ class Bank:
             torch.from_numpy(points),
             torch.from_numpy(weights),
             torch.tensor([cloud.diameter for cloud in clouds]),
-            torch.tensor([float(cloud.weights.sum()) for cloud in clouds]),
             tuple(cloud.name for cloud in clouds),
             tuple(cloud.kind for cloud in clouds),
         )
@@ -119,19 +115,6 @@ class Bank:
             points=self.points.to(device),
             weights=self.weights.to(device),
             diameters=self.diameters.to(device),
-            masses=self.masses.to(device),
-        )
-
-    def without(self, kind: str) -> Bank:
-        """Return the structures that are not of a kind."""
-        rows = [row for row, own in enumerate(self.kinds) if own != kind]
-        return Bank(
-            self.points[rows],
-            self.weights[rows],
-            self.diameters[rows],
-            self.masses[rows],
-            tuple(self.names[row] for row in rows),
-            tuple(self.kinds[row] for row in rows),
         )
 
 

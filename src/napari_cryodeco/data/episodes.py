@@ -165,7 +165,7 @@ class EpisodeSimulator:
         settings, n = self.settings, len(clean)
         device, side = clean.device, settings.side
         power = clean.square().mean((1, 2)).reshape(-1, settings.views).mean(1)
-        if _uniform(generator, (0, 1)) < 0.25:  # as in one ice: the heavier the stronger
+        if _uniform(generator, (0, 1)) < 0.25:  # at equal mass: the compact are stronger
             power = power.mean().expand_as(power)
         scale = (snr * (64 / side) ** 2 / power.clamp_min(1e-30)).sqrt()
         scale = scale.repeat_interleave(settings.views)

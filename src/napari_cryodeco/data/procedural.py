@@ -20,6 +20,7 @@ from napari_cryodeco.data.swarm import (
     smooth_field,
 )
 
+PROTEIN_DENSITY = 0.81  # Da per Å³
 SPACING = 5.0  # Å between the points of a filled shape
 _MOST_POINTS = 24_000
 _SMALLEST, _LARGEST = 35.0, 210.0  # Å from the centre to the farthest point
@@ -130,7 +131,7 @@ def real_clouds(molecules: Sequence[Molecule], size: int) -> list[Cloud]:
 
 def _ellipsoid(rng: np.random.Generator) -> np.ndarray:
     """Points in an ellipsoid of 15 to 120 kDa, sometimes hollow or bent."""
-    volume = np.exp(rng.uniform(np.log(15e3), np.log(120e3))) / 0.81
+    volume = np.exp(rng.uniform(np.log(15e3), np.log(120e3))) / PROTEIN_DENSITY
     axes = np.exp(rng.normal(0, 0.45, 3))
     axes *= (volume / (4 / 3 * np.pi * axes.prod())) ** (1 / 3)
     inside = compact(axes, SPACING, rng)

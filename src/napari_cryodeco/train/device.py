@@ -57,3 +57,16 @@ def numerics(threads: int, deterministic: bool, device: torch.device) -> Iterato
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(was_deterministic)
+
+
+@contextmanager
+def memory_advice(sentence: str) -> Iterator[None]:
+    """Turn running out of memory into a ValueError: `sentence` names the setting to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        short = "out of memory" in text or "enough memory" in text
+        if not (short or isinstance(error, MemoryError)):
+            raise
+        raise ValueError(sentence) from error

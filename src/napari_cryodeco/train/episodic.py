@@ -158,7 +158,7 @@ class EpisodicObjective:
 
 
 def _loss(config: PretrainConfig, structures: int, dim: int) -> nn.Module:
-    temperature = config.temperature or 0.1
+    temperature = config.contrast_temperature
     if config.objective == "identity":
         return Identity(structures, dim, temperature)
     kind = SupervisedContrast if config.objective == "supcon" else Prototypes

@@ -6,8 +6,8 @@ equals one that was not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from napari_cryodeco.runs.lock import RunLock
 from napari_cryodeco.runs.pretraining import PretrainPaths, check_settings, write_settings
 from napari_cryodeco.runs.progress import Progress, Status
 from napari_cryodeco.train import distributed
-from napari_cryodeco.train.device import choose_device, numerics
+from napari_cryodeco.train.device import choose_device, memory_advice, numerics
 from napari_cryodeco.train.objective import Make
 from napari_cryodeco.train.objectives import make_objective
 from napari_cryodeco.train.pretrain_report import Report, SilentReport
@@ -84,7 +84,7 @@ def pretrain(
         stack.enter_context(distributed.joined(device))
         stack.enter_context(numerics(config.threads, config.deterministic, device))
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(_memory_advice(config))
+        stack.enter_context(memory_advice(_too_little_memory(config)))
         check_settings(paths.root, config)
         probes = [read_probe(folder) for folder in config.probe]
         state = PretrainState(config, device, make)  # a wrong input ends here and leaves nothing
@@ -190,17 +190,8 @@ class _Loop:
             self._state.export(self._paths.prior)
 
 
-@contextmanager
-def _memory_advice(config: PretrainConfig) -> Iterator[None]:
-    """Turn running out of memory into a sentence that names the setting to lower."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        short = "out of memory" in text or "enough memory" in text
-        if not (short or isinstance(error, MemoryError)):
-            raise
-        raise ValueError(
-            f"The device has too little memory for a batch of {config.batch}: begin in a new "
-            "folder with a smaller --batch, or share it by torchrun."
-        ) from error
+def _too_little_memory(config: PretrainConfig) -> str:
+    return (
+        f"The device has too little memory for a batch of {config.batch}: begin in a new folder "
+        "with a smaller --batch, or share it by torchrun."
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from napari_cryodeco.atomic import sweep
 from napari_cryodeco.runs.checkpoint import write_epoch
@@ -12,7 +11,7 @@ from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Progress, Status
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_header, read_tensors, write_tensors
-from napari_cryodeco.train.device import choose_device, numerics
+from napari_cryodeco.train.device import choose_device, memory_advice, numerics
 from napari_cryodeco.train.stages import (
     Finished,
     Reporter,
@@ -67,7 +66,8 @@ def reconstruct(run: Run, listener: Callable[[Status], None] | None = None) -> S
     config, paths = run.config, run.paths
     with RunLock(paths.root) as lock, Progress(paths.root, listener) as progress:
         device = choose_device(config.device)
-        with numerics(config.threads, config.deterministic, device), _memory_advice(run):
+        advice = memory_advice(_too_little_memory(run))
+        with numerics(config.threads, config.deterministic, device), advice:
             run_steps(paths, steps(run, device), progress, lock)
     return progress.status
 
@@ -129,18 +129,8 @@ def _count_finished(paths: RunPaths, name: str, progress: Progress) -> None:
         progress.done_before(name, done, header.get("seconds", 0.0))
 
 
-@contextmanager
-def _memory_advice(run: Run) -> Iterator[None]:
-    """Turn running out of memory into a sentence that names the setting to lower."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        short = "out of memory" in text or "enough memory" in text
-        if not (short or isinstance(error, MemoryError)):
-            raise
-        batch, file = run.config.refine.batch, run.paths.config
-        raise ValueError(
-            f"The device has too little memory: lower refine.batch (now {batch}) in {file} and "
-            "train again, or make a new run with a smaller data.box."
-        ) from error
+def _too_little_memory(run: Run) -> str:
+    return (
+        f"The device has too little memory: lower refine.batch (now {run.config.refine.batch}) in "
+        f"{run.paths.config} and train again, or make a new run with a smaller data.box."
+    )
