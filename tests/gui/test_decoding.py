@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import qtpy
 from napari.components import ViewerModel
 from napari.layers import Image, Surface
 
@@ -107,6 +108,24 @@ def test_asking_never_waits_for_the_decoder(qtbot, thread, decoder):
         thread.request(np.array([i]), "x")
     assert time.perf_counter() - begun < 5  # it would be hours if one waited
     assert not decoder.gate.is_set()
+
+
+def test_an_answer_for_a_closed_panel_is_dropped(qtbot, decoder):
+    thread = DecodeThread()
+    thread.use(lambda: decoder)
+    decoder.gate.clear()
+    thread.request(np.array([1.0]), "x")
+    qtbot.waitUntil(lambda: any(request.radius is None for request in decoder.asked), timeout=3000)
+    workers = [w for w in threading.enumerate() if w.name == "cryodeco full maps"]
+    if qtpy.PYSIDE6:
+        from shiboken6 import delete
+    else:
+        from PyQt6.sip import delete
+    delete(thread)
+    decoder.gate.set()
+    for worker in workers:  # an exception in one of them fails the test (pyproject.toml)
+        worker.join(5)
+    assert not any(worker.is_alive() for worker in workers)
 
 
 def test_an_error_is_one_sentence_and_the_next_request_works(qtbot, thread):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import starfile
 from npe2 import PluginManifest
-from qtpy.QtCore import QPoint, QSettings, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QSettings, Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 import napari_cryodeco
@@ -54,6 +54,19 @@ def quick(particle_set):
             "threads": 1,
         }
     )
+
+
+class HeightWatch(QObject):
+    """Notes every height that the window takes."""
+
+    def __init__(self, heights):
+        super().__init__()
+        self.heights = heights
+
+    def eventFilter(self, watched, event):
+        if event.type() == QEvent.Type.Resize:
+            self.heights.append(event.size().height())
+        return False
 
 
 def click(qtbot, button):
@@ -160,6 +173,8 @@ def test_a_dropped_run_opens_the_explorer_in_a_small_window(qtbot, viewer, plant
     viewer.open(str(planted_run.path), plugin=PLUGIN)
     qtbot.waitUntil(lambda: session.snapshot is not None, timeout=60_000)
     assert session.run.path == planted_run.path
+    heights = []
+    viewer.window._qt_window.installEventFilter(watch := HeightWatch(heights))
     for name in ("Reconstruct", "Movie", "Export"):
         open_panel(qtbot, viewer, name)
     docks = {}
@@ -169,7 +184,11 @@ def test_a_dropped_run_opens_the_explorer_in_a_small_window(qtbot, viewer, plant
     assert docks["Explorer"] in window.tabifiedDockWidgets(docks["Reconstruct"])
     assert docks["Export"] in window.tabifiedDockWidgets(docks["Movie"])
     assert window.dockWidgetArea(docks["Movie"]) != window.dockWidgetArea(docks["Explorer"])
-    qtbot.waitUntil(lambda: window.height() <= 800, timeout=5000)  # a laptop's screen
+    qtbot.wait(300)
+    window.removeEventFilter(watch)
+    assert window.height() == 800  # a laptop's screen
+    assert set(heights) <= {800}  # not for a moment either
+    assert window.minimumSizeHint().height() <= window.minimumHeight() <= 800
 
 
 @pytest.mark.gl

@@ -56,8 +56,7 @@ def open_explorer(run: Path) -> None:
 
 
 def _docked(panel: QWidget, area: str) -> QWidget:
-    _, _, width, height = _viewer().window.geometry()
-    Berth(panel, area, (width, height))
+    Berth(panel, area, _viewer().window._qt_window)  # no public way to the QMainWindow
     return panel
 
 

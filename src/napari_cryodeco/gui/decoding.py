@@ -167,10 +167,10 @@ class DecodeThread(QObject):
             try:
                 answer = self._decode(asked, full)
             except EXPECTED as error:
-                self._tell_newest(asked, full, self.failed, _sentence(error))
+                self._tell_newest(asked, full, "failed", _sentence(error))
                 continue
             if answer is not None:
-                self._tell_newest(asked, full, self.decoded, answer)
+                self._tell_newest(asked, full, "decoded", answer)
 
     def _decode(self, asked: _Asked, full: bool) -> Decoded | None:
         from napari_cryodeco.explore.volumes import VolumeRequest  # imports torch
@@ -195,7 +195,7 @@ class DecodeThread(QObject):
                 self._decoder = self._open()
             return self._decoder
 
-    def _tell_newest(self, asked: _Asked, full: bool, signal: Any, answer: object) -> None:
+    def _tell_newest(self, asked: _Asked, full: bool, signal: str, answer: object) -> None:
         """Tell an answer that is still wanted, and nothing older than what is shown.
 
         A full map must be of the newest request. A coarse one need only be newer than what is
@@ -207,18 +207,14 @@ class DecodeThread(QObject):
             wanted = asked.number == self._number if full else asked.number > self._shown
             if wanted:
                 self._shown = asked.number
-                _tell(signal, answer)
+                with suppress(RuntimeError):  # Qt: the panel was closed, the signals are gone
+                    getattr(self, signal).emit(answer)
 
 
 def _display_box(decoder: MapDecoder) -> int | None:
     """A small map is sampled twice as fine: a smoother surface of the same resolution."""
     box = getattr(getattr(decoder, "geometry", None), "box", None)
     return 2 * box if box is not None and box <= FINE_BELOW else None
-
-
-def _tell(signal: Any, value: object) -> None:
-    with suppress(RuntimeError):  # Qt: the panel was closed, the object behind the signal is gone
-        signal.emit(value)
 
 
 def _sentence(error: Exception) -> str:

@@ -5,8 +5,6 @@ napari stacks docks, so a second panel would push the window off a laptop's scre
 
 from __future__ import annotations
 
-from functools import partial
-
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
 
@@ -41,21 +39,24 @@ class Scrolled(QScrollArea):
 class Berth(QObject):
     """Puts a panel, once napari has docked it, into an area as a tab with what is there.
 
-    The window keeps its size: stacked for a moment, two panels may have pushed it off the screen.
+    The window keeps its size. For a moment the panels are stacked, and a window whose layout needs
+    more height than it has is pushed off a laptop's screen by Qt; only a minimum that somebody
+    asked for holds Qt back. So one is asked for until the panel has its place.
 
     Parameters
     ----------
     panel
-        The panel; it may not be docked yet.
+        The panel; it need not be docked yet.
     area
         ``"left"`` or ``"right"``. (napari reads the area of the manifest in its own menus only.)
-    size
-        Width and height of the window before the panel came, pixels.
+    window
+        The window that it comes to.
     """
 
-    def __init__(self, panel: QWidget, area: str, size: tuple[int, int]) -> None:
+    def __init__(self, panel: QWidget, area: str, window: QMainWindow) -> None:
         super().__init__(panel)  # lives and dies with it
-        self._panel, self._area, self._size = panel, _AREAS[area], size
+        self._panel, self._area, self._window = panel, _AREAS[area], window
+        window.setMinimumSize(1, 1)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._take)
@@ -63,9 +64,16 @@ class Berth(QObject):
 
     def _take(self) -> None:
         dock = _dock_of(self._panel)
-        window = dock.window() if dock is not None else None
-        if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
-            return
+        if dock is not None and dock.window() is self._window and not dock.isFloating():
+            self._move(dock)
+        self.setParent(None)
+        self.deleteLater()
+        if not self._window.findChildren(Berth):  # the last of those that came together
+            self._window.layout().activate()  # tabs count as one from now on
+            self._window.setMinimumSize(0, 0)  # back to what the layout needs
+
+    def _move(self, dock: QDockWidget) -> None:
+        window = self._window
         if window.dockWidgetArea(dock) != self._area:
             window.addDockWidget(self._area, dock)
         neighbours = [
@@ -84,8 +92,6 @@ class Berth(QObject):
             above = [other for other in neighbours if other.y() < lowest.y()]
             wanted = [1] * len(above) + [window.height()]  # as low as they can be: room for us
             window.resizeDocks([*above, dock], wanted, Qt.Orientation.Vertical)
-        if not window.isMaximized():
-            QTimer.singleShot(0, partial(window.resize, *self._size))
 
 
 def _dock_of(widget: QWidget) -> QDockWidget | None:
