@@ -50,11 +50,11 @@ class PretrainConfig(BaseModel):
         description="Sizes of the encoder by the names of its constructor (counts). Empty: its "
         "own defaults.",
     )
-    start: Path | None = Field(
+    begin_from: Path | None = Field(
         default=None,
         title="Begin from",
-        description="Weights of an earlier prior to begin from; tensors of another shape begin "
-        "anew. Empty: random ones.",
+        description="Weights of an earlier prior to begin from, or 'bundled'; tensors of another "
+        "shape begin anew. Empty: random ones.",
     )
     sets: tuple[Path, ...] = Field(
         default=(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from cyclopts import Parameter
 
+from napari_cryodeco.config import BUNDLED_PRIOR
 from napari_cryodeco.pretrain_config import ModelName, ObjectiveName, PretrainConfig
 from napari_cryodeco.runs.pretraining import PretrainPaths, check_settings, read_settings
 from napari_cryodeco.runs.progress import Status
@@ -26,6 +27,7 @@ def pretrain(
     *,
     objective: ObjectiveName | None = None,
     model: ModelName | None = None,
+    begin_from: str | None = None,
     sets: Several = None,
     datadir: Path | None = None,
     structures: Path | None = None,
@@ -56,6 +58,8 @@ def pretrain(
         labels. moco where --sets are given, else prototypes.
     model
         small for CPUs; vit-s or vit-b for GPUs.
+    begin_from
+        Weights of an earlier prior to begin from: a file, a folder, or bundled.
     sets
         STAR, .cs or .mrcs files of particles to learn from.
     datadir
@@ -90,6 +94,7 @@ def pretrain(
     given: dict[str, Any] = {
         "objective": objective or ("moco" if sets else None),
         "model": model,
+        "begin_from": begin_from if begin_from in (None, BUNDLED_PRIOR) else Path(begin_from),
         "sets": sets,
         "datadir": datadir,
         "structures": structures,

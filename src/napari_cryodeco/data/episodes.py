@@ -48,8 +48,8 @@ class EpisodeSettings:
     views: int = 8
     side: int = 32
     snr: tuple[float, float] = (0.005, 1.0)
-    room: tuple[float, float] = (1.15, 2.2)
-    likeness: tuple[float, float] = (1.1, 2.0)
+    room: tuple[float, float] = (1.1, 2.6)
+    likeness: tuple[float, float] = (1.1, 2.4)
     defocus: tuple[float, float] = (0.6, 2.8)
     shift: float = 0.03
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.centring import centred
 from napari_cryodeco.model.invariants import invariants, length
 
 SIDE = 32
@@ -141,8 +142,10 @@ class PriorEncoder(nn.Module):
     def pooled(self, views: Tensor) -> Tensor:
         """Mean of every channel behind the stem and each block, and the invariants, ``(b, f)``.
 
-        The early blocks tell views of unseen species apart better than the last one does.
+        The views are centred first. The early blocks tell views of unseen species apart better
+        than the last one does.
         """
+        views = centred(views[:, 0])[:, None]
         x = self.stem(views.contiguous(memory_format=torch.channels_last))
         means = [x.mean((2, 3))]
         for block in self.blocks:

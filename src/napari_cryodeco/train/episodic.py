@@ -93,7 +93,7 @@ class EpisodicObjective:
 
     def loss(self, step: int, steps: int, generator: torch.Generator) -> Tensor:
         """Loss of one episode, easier ones at the beginning."""
-        share = 1.0 if self._config.start else min(1.0, step / (CURRICULUM * steps))
+        share = 1.0 if self._config.begin_from else min(1.0, step / (CURRICULUM * steps))
         low = self._settings.snr[0]
         hardest = math.exp((1 - share) * math.log(EASY) + share * math.log(low))
         episode = self._simulator.draw(generator, hardest)
@@ -125,7 +125,7 @@ class EpisodicObjective:
         told = header | {
             "structures_seen": self._real,
             "procedural": self._config.synthetic,
-            "start": str(self._config.start or ""),
+            "begun_from": self._encoder.begun_from,
         }
         net = self._encoder.net
         if not isinstance(net, PriorEncoder):

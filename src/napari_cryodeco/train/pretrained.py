@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_cryodeco.config import BUNDLED_PRIOR
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.encoder import VitEncoder
 from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.vit_weights import write_vit
-from napari_cryodeco.model.weights import read_weights, write_small
+from napari_cryodeco.model.weights import Weights, bundled, read_weights, write_small
 from napari_cryodeco.pretrain_config import PretrainConfig
 from napari_cryodeco.train.probe import ProbeSet
 
@@ -35,14 +36,17 @@ class PretrainedEncoder:
     def __init__(self, config: PretrainConfig, device: torch.device) -> None:
         self._device = device
         self._dtype = precision.choose(config.precision, device)
-        shape: dict[str, Any] = dict(config.shape)
+        given = None if config.begin_from is None else read_weights(_start(config.begin_from))
+        known = {} if given is None else given.header.get("shape", {})
+        shape: dict[str, Any] = dict(config.shape or known)
+        self.begun_from = "" if given is None else given.sha256
         self.net: PriorEncoder | VitEncoder
         if config.model == "small":
             self.net = PriorEncoder(1, **shape)
         else:
             self.net = VitEncoder(1, **{"dim": _WIDTHS[config.model], **shape})
-        if config.start is not None:
-            _begin_from(self.net, config.start)
+        if given is not None:
+            _begin_from(self.net, given)
         self.net.head.requires_grad_(False)
         self.net.to(device)
 
@@ -75,10 +79,14 @@ class PretrainedEncoder:
         return views.to(self._device)
 
 
-def _begin_from(net: PriorEncoder | VitEncoder, path: Path) -> None:
+def _start(path: Path) -> Path:
+    return bundled() if str(path) == BUNDLED_PRIOR else path
+
+
+def _begin_from(net: PriorEncoder | VitEncoder, given: Weights) -> None:
     """Copy all tensors of the same name and shape."""
     fresh = net.backbone.state_dict() if isinstance(net, VitEncoder) else net.state_dict()
-    stored = read_weights(path).state
+    stored = given.state
     fitting = {
         name: value
         for name, value in stored.items()
@@ -86,8 +94,8 @@ def _begin_from(net: PriorEncoder | VitEncoder, path: Path) -> None:
     }
     if not fitting:
         raise ValueError(
-            f"{path} holds no weights of the encoder asked for: give those of an earlier prior of "
-            "the same model."
+            f"{given.path} holds no weights of the encoder asked for: give those of an earlier "
+            "prior of the same model."
         )
     for name, value in fitting.items():
         fresh[name].copy_(value)
