@@ -20,7 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import Tensor
 
 from napari_cryodeco.imaging.ctf import Ctf
-from napari_cryodeco.train.features import without_defocus
+from napari_cryodeco.train.features import free_of_defocus, without_defocus
 
 COMPONENTS, NEIGHBOURS, STARTS = 16, 15, 5
 Processing = Callable[[Tensor, Ctf], Tensor]
@@ -94,8 +94,7 @@ def standard(features: Tensor, ctf: Ctf) -> Tensor:
 
 def defocus_free(features: Tensor, ctf: Ctf) -> Tensor:
     """What the defocus predicts taken out; the scale of each column kept."""
-    scale = features.std(0).clamp_min(1e-9)
-    return without_defocus(features, ctf) * scale
+    return free_of_defocus(features, ctf)
 
 
 def defocus_standard(features: Tensor, ctf: Ctf) -> Tensor:

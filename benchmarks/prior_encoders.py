@@ -27,7 +27,7 @@ def of_prior(path: Path) -> Features:
         prior = open_prior(str(path), mixture.run, choose_device("auto"))
         if prior is None:
             raise ValueError(f"{path} is no prior: give a file of weights.")
-        return prior_features(prior.embed, len(mixture.labels), Silent())
+        return prior_features(prior.embed, mixture.ctf, Silent())
 
     return compute
 
@@ -53,7 +53,7 @@ def random_encoder(shape: dict[str, object]) -> Features:
             with torch.no_grad():
                 return encoder.features(views(rows.to(device)))
 
-        return prior_features(embed, len(mixture.labels), Silent())
+        return prior_features(embed, mixture.ctf, Silent())
 
     return compute
 
@@ -81,7 +81,7 @@ def turned(path: Path) -> Features:
                 ]
             return torch.stack(found).mean(0)
 
-        return prior_features(embed, len(mixture.labels), Silent())
+        return prior_features(embed, mixture.ctf, Silent())
 
     return compute
 

@@ -159,7 +159,7 @@ def test_a_vit_is_exported_under_the_names_of_cryo_ief(tmp_path: Path, particle_
     assert loss.isfinite()
     backbone = objective.module.encoder.backbone
     assert not backbone.patch_embed.proj.weight.requires_grad  # MoCo v3 never trains it
-    objective.export(tmp_path / "prior.safetensors", {"step": 1})
+    objective.export(tmp_path / "prior.safetensors", {"step": 1}, draft=False)
     weights = read_weights(tmp_path)
     assert weights.kind == "vit"
     encoder = load_encoder(weights, 3)

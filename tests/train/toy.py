@@ -66,7 +66,7 @@ class Toy:
     def embed(self, probe: ProbeSet) -> Tensor:
         return nn.functional.one_hot(probe.labels).float()
 
-    def export(self, path: Path, header: dict[str, Any]) -> None:
+    def export(self, path: Path, header: dict[str, Any], draft: bool) -> None:
         write_tensors(path, self.module.state_dict(), header)
 
 

@@ -29,6 +29,8 @@ class EpisodeSettings:
     ----------
     species, views
         Species in an episode, images of each.
+    exposures
+        Images of each orientation, one after the other, which share nothing else.
     side
         Box in pixels.
     snr
@@ -46,6 +48,7 @@ class EpisodeSettings:
 
     species: int = 64
     views: int = 8
+    exposures: int = 1
     side: int = 32
     snr: tuple[float, float] = (0.005, 1.0)
     room: tuple[float, float] = (1.1, 2.6)
@@ -145,7 +148,9 @@ class EpisodeSimulator:
     ) -> Tensor:
         """Noiseless images ``(b, side, side)`` of random views, with CTF and displacement."""
         side, device = self.settings.side, self._device
-        turns = random_rotations(len(labels), generator).to(device)
+        exposures = self.settings.exposures
+        turns = random_rotations(len(labels) // exposures, generator).to(device)
+        turns = turns.repeat_interleave(exposures, 0)
         rows = labels.to(device)
         seen = torch.einsum("bij,bnj->bin", turns[:, :2], self.bank.points[rows])
         blur = max(0.35 * pixel_size, 0.5 * _uniform(generator, (4.0, 8.0)))

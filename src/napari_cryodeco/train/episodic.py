@@ -25,12 +25,13 @@ from napari_cryodeco.pretrain_config import PretrainConfig
 from napari_cryodeco.train import distributed, stages
 from napari_cryodeco.train.calibrate import Discriminants, Scatter
 from napari_cryodeco.train.contrast import Identity, Prototypes, SupervisedContrast
+from napari_cryodeco.train.features import free_of_defocus
 from napari_cryodeco.train.pretrained import PretrainedEncoder
 from napari_cryodeco.train.probe import ProbeSet
 
 VIEWS = 8  # images of each species in an episode
 POINTS = {"small": 1024, "vit-s": 4096, "vit-b": 4096}
-CALIBRATION = 96  # episodes for the last linear map
+CALIBRATION, EXPOSURES = 320, 2  # episodes for the last linear map, images of each orientation
 EASY, CURRICULUM = 1.0, 0.3
 """The lowest SNR falls from here to its least over this share of the training."""
 
@@ -120,7 +121,7 @@ class EpisodicObjective:
         self._encoder.net.train()
         return features
 
-    def export(self, path: Path, header: dict[str, Any]) -> None:
+    def export(self, path: Path, header: dict[str, Any], draft: bool) -> None:
         """Write the encoder, calibrated, and the names of the real structures that it has seen."""
         told = header | {
             "structures_seen": self._real,
@@ -132,7 +133,7 @@ class EpisodicObjective:
             self._encoder.export(path, told)
             return
         kept = {name: value.clone() for name, value in net.project.state_dict().items()}
-        found = self._discriminants(net)
+        found = self._discriminants(net, CALIBRATION // 16 if draft else CALIBRATION)
         with torch.no_grad():
             net.project.weight.copy_(found.weight)
             net.project.bias.copy_(found.bias)
@@ -141,18 +142,20 @@ class EpisodicObjective:
         net.project.load_state_dict(kept)
 
     @torch.no_grad()
-    def _discriminants(self, net: PriorEncoder) -> Discriminants:
+    def _discriminants(self, net: PriorEncoder, episodes: int) -> Discriminants:
         """What tells species apart, from fresh episodes of medium noise."""
         low, high = self._config.snr
-        settings = replace(self._settings, snr=(min(max(low, 0.05), high), min(0.5, high)))
+        settings = replace(
+            self._settings, snr=(min(max(low, 0.05), high), min(0.5, high)), exposures=EXPOSURES
+        )
         simulator = EpisodeSimulator(self._simulator.bank, settings, self._device)
         scatter = Scatter(net.project.in_features)
         net.eval()
-        for number in range(CALIBRATION):
-            episode = simulator.draw(
-                stages.generator(self._config.seed, "pretrain/calibrate", number)
-            )
-            scatter.add(net.pooled(small_views(episode)), VIEWS)
+        for number in range(episodes):
+            random = stages.generator(self._config.seed, "pretrain/calibrate", number)
+            episode = simulator.draw(random)
+            pooled = free_of_defocus(net.pooled(small_views(episode)).cpu(), episode.ctf.to("cpu"))
+            scatter.add(pooled, VIEWS, EXPOSURES)
         net.train()
         return scatter.solve(net.project.out_features)
 

@@ -45,19 +45,25 @@ def power_features(images: Tensor, ctf: Tensor, ball: Ball) -> Tensor:
     return torch.asinh(2 * power / power.mean(0).abs().clamp_min(1e-6))
 
 
-def without_defocus(features: Tensor, ctf: Ctf, degree: int = 5) -> Tensor:
+def without_defocus(features: Tensor, ctf: Ctf) -> Tensor:
     """Take out of features ``(n, f)`` what a polynomial of the defocus predicts; standardise."""
+    rest = _rest(features, ctf)
+    return (rest / rest.std(0).clamp_min(1e-9)).float()
+
+
+def free_of_defocus(features: Tensor, ctf: Ctf) -> Tensor:
+    """Take out what a polynomial of the defocus predicts and keep the scale of each column."""
+    return _rest(features, ctf).float()
+
+
+def _rest(features: Tensor, ctf: Ctf, degree: int = 5) -> Tensor:
     defocus = 0.5 * (ctf.defocus_u + ctf.defocus_v).double()
     spread = defocus.std() if len(defocus) > 1 else torch.tensor(0.0)
-    if spread > 1.0:
-        basis = torch.stack(
-            [((defocus - defocus.mean()) / spread) ** i for i in range(degree + 1)], 1
-        )
-    else:
-        basis = torch.ones(len(defocus), 1, dtype=torch.float64)
+    degree = min(degree, len(defocus) // 10) if spread > 1.0 else 0
+    place = (defocus - defocus.mean()) / spread.clamp_min(1.0)
+    basis = torch.stack([place**power for power in range(degree + 1)], 1)
     fit = torch.linalg.lstsq(basis, features.double(), driver="gelsd").solution
-    rest = features.double() - basis @ fit
-    return (rest / rest.std(0).clamp_min(1e-9)).float()
+    return features.double() - basis @ fit
 
 
 @dataclass(frozen=True)
@@ -120,18 +126,19 @@ def classical_features(images: Tensor, ctf: Ctf, geometry: Geometry, report: Rep
 
 
 def prior_features(
-    embed: Callable[[Tensor], Tensor], n: int, report: Reporter, batch: int = 32
+    embed: Callable[[Tensor], Tensor], ctf: Ctf, report: Reporter, batch: int = 32
 ) -> Tensor:
-    """Features ``(n, f)`` of a pretrained encoder: directions from their mean.
+    """Features ``(n, f)`` of a pretrained encoder: directions from what their defocus predicts.
 
-    `embed` takes row numbers ``(b,)``, `batch` at a time, and gives features ``(b, f)``.
+    `embed` takes row numbers ``(b,)``, `batch` at a time, and gives features ``(b, f)``; `ctf` is
+    that of all n particles.
     """
+    n = len(ctf)
     parts = []
     for rows in torch.arange(n).split(batch):
         parts.append(embed(rows).float().cpu())
         report.step(int(rows[-1]) + 1, n, "features of the prior")
-    features = torch.cat(parts)
-    features = torch.nn.functional.normalize(features - features.mean(0), dim=1)
+    features = torch.nn.functional.normalize(free_of_defocus(torch.cat(parts), ctf), dim=1)
     return features / features.std()
 
 

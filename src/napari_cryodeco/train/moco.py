@@ -83,7 +83,7 @@ class Moco:
         """Features ``(n, f)`` of the encoder, without projector."""
         return self._encoder.embed(probe)
 
-    def export(self, path: Path, header: dict[str, Any]) -> None:
+    def export(self, path: Path, header: dict[str, Any], draft: bool) -> None:
         """Write the encoder."""
         self._encoder.export(path, header)
 

@@ -38,8 +38,11 @@ class Objective(Protocol):
     def embed(self, probe: ProbeSet) -> Tensor:
         """Frozen features ``(n, f)`` of a labelled set."""
 
-    def export(self, path: Path, header: dict[str, Any]) -> None:
-        """Write the encoder's weights as `model.weights.load_encoder` reads them."""
+    def export(self, path: Path, header: dict[str, Any], draft: bool) -> None:
+        """Write the encoder's weights as `model.weights.load_encoder` reads them.
+
+        A `draft` is to be quick: the training goes on.
+        """
 
 
 Make = Callable[[PretrainConfig, torch.device], Objective]

@@ -94,7 +94,7 @@ class _Plan:
 
         def compute(report: Reporter) -> Tensor:
             if (prior := self._prior) is not None:
-                return prior_features(prior.embed, count, report, prior.batch)
+                return prior_features(prior.embed, run.particles.ctf, report, prior.batch)
             return classical_features(run.images(), run.particles.ctf, run.geometry, report)
 
         asked = None if classes == "auto" else classes

@@ -138,11 +138,11 @@ class _Loop:
             if state.step % config.probe_every == 0:
                 self._probe()
             if state.seconds - saved >= 60 * config.save_minutes:
-                self._save()
+                self._save(draft=True)
                 saved = state.seconds
         if self._probes and state.step % config.probe_every:
             self._probe()
-        self._save()
+        self._save(draft=False)
         finished = limit == "steps" or (limit == "minutes" and config.anneal)
         self._report.end(finished)
         return Outcome(limit, finished, state.step, config.steps, state.seconds, state.scores)
@@ -181,13 +181,13 @@ class _Loop:
                 state.scores[probe.name] = score
                 self._report.metric(f"knn/{probe.name}", score)
 
-    def _save(self) -> None:
+    def _save(self, draft: bool) -> None:
         if not self._first:
             return
         self._report.check(self._state.step)
         with self._report.resting():
             self._state.save(self._paths.state)
-            self._state.export(self._paths.prior)
+            self._state.export(self._paths.prior, draft)
 
 
 def _too_little_memory(config: PretrainConfig) -> str:

@@ -123,10 +123,10 @@ class PretrainState:
         self.step, self.seconds = int(header["step"]), float(header["seconds"])
         self.scores = dict(header["scores"])
 
-    def export(self, path: Path) -> None:
+    def export(self, path: Path, draft: bool) -> None:
         """Write the averaged encoder as a prior."""
         with self.average.inside(self.objective.module):
-            self.objective.export(path, self._header())
+            self.objective.export(path, self._header(), draft)
 
     def _header(self) -> dict[str, Any]:
         """What the weights come from."""
