@@ -6,7 +6,8 @@
 
 Baselines are raw-pixel PCA, a random encoder of the same shape, and invariants that need no
 training (``image_features.py``); each is given the processing that suits it best, judged by the
-labels: the prior is not. Rows go to ``results/prior_features_baselines.json`` and
+labels: the prior is not. ``--control`` shows what the closed-form last map does by itself, on channels
+that learnt nothing: ``cryodeco pretrain CONTROL --steps 1 --rate 1e-9`` with the prior's settings. Rows go to ``results/prior_features_baselines.json`` and
 ``results/prior_features.json``; what is there is not computed again. ``--draw`` only draws.
 """
 
@@ -36,6 +37,7 @@ BOTH = ("as is", "standard", "defocus-free")
 NAMED = ("pixels", "random encoder", "power", "bispectrum")
 """Baselines that the issue names; the others are stronger ones that were found on the way."""
 PRIOR, TURNED, ADDED = "prior", "prior, 8 views", "prior + classical"
+CONTROL = "untrained, calibrated"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def jobs(asked: argparse.Namespace) -> list[Job]:
         found.append(Job(ADDED, _with_classical(prior), every, counts, told, own))
         if asked.all and weights.kind == "small":
             found.append(Job(TURNED, turned(asked.prior), every, counts, told, own))
+        if asked.control is not None:
+            found.append(Job(CONTROL, of_prior(asked.control), CLEAN, (16,), told, own))
     for spec in asked.feature:
         name, compute = plugged(spec)
         found.append(Job(name, compute, every, counts, spec, own))
@@ -256,6 +260,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the shared data folder")
     parser.add_argument("--cache", type=Path, required=True, help="where simulated sets are kept")
     parser.add_argument("--prior", type=Path, help="file of weights; none: baselines only")
+    parser.add_argument("--control", type=Path, help="weights of a prior that learnt nothing")
     parser.add_argument("--feature", nargs="*", default=[], help="NAME=FILE.py:FUNCTION")
     parser.add_argument("--only", nargs="*", help="names of features; default: all")
     parser.add_argument("--all", action="store_true", help="every processing and component count")
