@@ -6,8 +6,9 @@
 
 Baselines are raw-pixel PCA, a random encoder of the same shape, and invariants that need no
 training (``image_features.py``); each is given the processing that suits it best, judged by the
-labels: the prior is not. ``--control`` shows what the closed-form last map does by itself, on channels
-that learnt nothing: ``cryodeco pretrain CONTROL --steps 1 --rate 1e-9`` with the prior's settings. Rows go to ``results/prior_features_baselines.json`` and
+labels: the prior is not. ``--control`` shows what the closed-form last map does by itself, on
+channels that learnt nothing (``cryodeco pretrain CONTROL --steps 1 --rate 1e-9`` with the prior's
+settings). Rows go to ``results/prior_features_baselines.json`` and
 ``results/prior_features.json``; what is there is not computed again. ``--draw`` only draws.
 """
 
