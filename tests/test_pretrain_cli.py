@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from napari_cryodeco.cli import main
+from napari_cryodeco.model.weights import read_weights
 from napari_cryodeco.pretrain_config import LIMITS, PretrainConfig
 from napari_cryodeco.runs.pretraining import read_settings
 from napari_cryodeco.runs.store import read_header
@@ -62,6 +63,11 @@ def test_simulated_species_need_no_particles(tmp_path: Path) -> None:
     assert call(out, "--synthetic", "6", "--steps", "1", *TINY[2:], "--batch", "32") == 0
     assert read_settings(out).objective == PretrainConfig().objective  # type: ignore[union-attr]
     assert (out / "prior.safetensors").is_file()
+    more = ("--begin-from", out / "prior.safetensors", "--synthetic", "6", "--steps", "1")
+    assert call(tmp_path / "more", *more, *TINY[2:-2], "--batch", "32") == 0  # of the same shape
+    header = read_weights(tmp_path / "more" / "prior.safetensors").header
+    assert header["begun_from"] == read_weights(out / "prior.safetensors").sha256
+    assert header["shape"]["widths"] == [8, 8, 16]
 
 
 @pytest.mark.parametrize(

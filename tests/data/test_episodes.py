@@ -95,6 +95,22 @@ def test_species_of_an_episode_are_of_like_size(bank: Bank) -> None:
     assert sorted(ratios)[10] < 1.6
 
 
+def test_exposures_show_one_side_and_share_no_noise(bank: Bank) -> None:
+    clear = settings(exposures=2, shift=0.0, snr=(0.5, 0.5), defocus=(1.0, 1.0))
+    episode = EpisodeSimulator(bank, clear).draw(torch.Generator().manual_seed(2))
+    seen = episode.images.view(4, 3, 2, -1)
+    first, second = seen[:, :, 0], seen[:, :, 1]
+    centred = [part - part.mean(-1, keepdim=True) for part in (first, second)]
+
+    def likeness(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return torch.cosine_similarity(one, other, dim=-1)
+
+    same = likeness(*centred)
+    other_side = likeness(centred[0], centred[1].roll(1, 1))
+    assert float(same.mean()) > float(other_side.mean()) + 0.02
+    assert float(same.max()) < 0.99  # the noise differs
+
+
 def test_windowed_noise_is_one_per_coefficient() -> None:
     noise = torch.randn(400, 32, 32, generator=torch.Generator().manual_seed(0))
     seen = windowed(noise)

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 import torch
 
+from napari_cryodeco.model.weights import bundled, read_weights
 from napari_cryodeco.pretrain_config import PretrainConfig
 from napari_cryodeco.runs.pretraining import read_settings
 from napari_cryodeco.runs.progress import read_status
 from napari_cryodeco.runs.store import read_tensors
 from napari_cryodeco.train.pretrain import Outcome, pretrain
+from napari_cryodeco.train.pretrained import PretrainedEncoder
 
 TOY = Path(__file__).with_name("toy.py")
 
@@ -225,3 +227,17 @@ def test_two_processes_with_half_the_batch_are_one_with_the_whole(tmp_path: Path
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, atol=1e-5, rtol=0)
+
+
+def test_a_prior_begins_from_another_and_says_from_which(tmp_path: Path) -> None:
+    given = read_weights(bundled())
+    cpu = torch.device("cpu")
+    encoder = PretrainedEncoder(PretrainConfig(begin_from=Path("bundled")), cpu)
+    assert encoder.begun_from == given.sha256
+    state = encoder.net.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in given.state.items())
+    fresh = PretrainedEncoder(PretrainConfig(), cpu)
+    assert fresh.begun_from == ""
+    other = PretrainConfig(begin_from=bundled(), model="vit-s", shape={"dim": 384, "depth": 1})
+    with pytest.raises(ValueError, match="give those of an earlier prior of the same model"):
+        PretrainedEncoder(other, cpu)

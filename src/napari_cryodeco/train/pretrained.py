@@ -37,7 +37,7 @@ class PretrainedEncoder:
         self._device = device
         self._dtype = precision.choose(config.precision, device)
         given = None if config.begin_from is None else read_weights(_start(config.begin_from))
-        known = {} if given is None else given.header.get("shape", {})
+        known = given.header.get("shape", {}) if given and given.kind == config.model else {}
         shape: dict[str, Any] = dict(config.shape or known)
         self.begun_from = "" if given is None else given.sha256
         self.net: PriorEncoder | VitEncoder
