@@ -164,6 +164,16 @@ def test_the_level_moves_the_isosurface_only(opened, qtbot):
     assert len(viewer.layers) == 1
 
 
+def test_the_cursor_is_faint_while_the_map_is_that_of_a_selection(opened):
+    assert not opened.scatter._idle
+    opened.session.select_rows(np.array([1, 5, 8]))
+    assert opened.session.target is Target.MEAN
+    assert opened.scatter._idle
+    opened.session.move_cursor_to(5)
+    assert opened.session.target is Target.POINT
+    assert not opened.scatter._idle
+
+
 def test_named_selections_live_with_the_run(opened, qtbot, monkeypatch):
     opened.session.select_rows(np.array([1, 5, 8]))
     opened.named.keep("three")

@@ -273,9 +273,7 @@ class ExplorerPanel(QWidget):
         names = self.session.axis_names()
         shown = tuple(names[a] if a < len(names) else "" for a in self.session.axes)
         self.scatter.set_points(*self.session.coordinates(), (shown[0], shown[1]))
-        cursor = self.session.cursor
-        if cursor is not None:
-            self.scatter.set_cursor((cursor.x, cursor.y))
+        self._show_cursor()
         self._show_path()
 
     def _show_colours(self) -> None:
@@ -345,12 +343,18 @@ class ExplorerPanel(QWidget):
     # ---- map
 
     def _cursor_moved(self, cursor: Cursor | None, final: bool) -> None:
-        self.scatter.set_cursor(None if cursor is None else (cursor.x, cursor.y))
+        self._show_cursor()
         if cursor is not None:
             self._decode(final)
 
+    def _show_cursor(self) -> None:
+        cursor = self.session.cursor
+        idle = self.session.target not in (Target.POINT, Target.PARTICLE)
+        self.scatter.set_cursor(None if cursor is None else (cursor.x, cursor.y), idle)
+
     def _target_changed(self) -> None:
         self._show_colours()
+        self._show_cursor()
         self._decode(full=True)
 
     def _decode(self, full: bool) -> None:

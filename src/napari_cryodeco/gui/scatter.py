@@ -76,6 +76,7 @@ class ScatterWidget(QWidget):
         self._names = ("", "")
         self._image: tuple[Any, QImage, Any] | None = None
         self._cursor: tuple[float, float] | None = None
+        self._idle = False
         self._path: Floats | None = None
         self._path_position = 0.0
         self._lasso: list[QPointF] = []
@@ -128,9 +129,9 @@ class ScatterWidget(QWidget):
         self._picture.selected = mask
         self._redraw()
 
-    def set_cursor(self, place: tuple[float, float] | None) -> None:
-        """Show the cursor at data x, y, or none."""
-        self._cursor = place
+    def set_cursor(self, place: tuple[float, float] | None, idle: bool = False) -> None:
+        """Show the cursor at data x, y, or none; faintly where the map is not that of its place."""
+        self._cursor, self._idle = place, idle
         self.update()
 
     def set_path(self, places: Floats | None) -> None:
@@ -201,7 +202,7 @@ class ScatterWidget(QWidget):
         if self._path is not None:
             scatter_overlays.draw_path(painter, frame, self._path, self._path_position, theme)
         if self._cursor is not None:
-            scatter_overlays.draw_cursor(painter, frame, self._cursor, theme)
+            scatter_overlays.draw_cursor(painter, frame, self._cursor, theme, self._idle)
         scatter_overlays.draw_lasso(painter, self._lasso, theme)
 
     def _points_image(self, frame: Frame, dark: bool) -> QImage:

@@ -15,15 +15,19 @@ from napari_cryodeco.gui.style import Theme
 _SHADE = QColor(0, 0, 0, 140)  # under bright lines, so that they show on any colour
 
 
-def draw_cursor(painter: QPainter, frame: Frame, place: tuple[float, float], theme: Theme) -> None:
-    """A ring with four ticks, which leaves the point under it visible."""
+def draw_cursor(
+    painter: QPainter, frame: Frame, place: tuple[float, float], theme: Theme, idle: bool
+) -> None:
+    """A ring with four ticks, which leaves the point under it visible; faint when `idle`."""
     at = frame.to_screen(*place)
+    painter.setOpacity(0.3 if idle else 1.0)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for pen in (QPen(_SHADE, 4), QPen(theme.cursor, 2)):
         painter.setPen(pen)
         painter.drawEllipse(at, 7.0, 7.0)
         for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             painter.drawLine(at + QPointF(dx * 7, dy * 7), at + QPointF(dx * 12, dy * 12))
+    painter.setOpacity(1.0)
 
 
 def draw_path(painter: QPainter, frame: Frame, path: Floats, position: float, theme: Theme) -> None:
