@@ -4,7 +4,7 @@
     python benchmarks/prior_scaling.py --data DIR --cache DIR --minutes 3 --study objectives
 
 Every arm is a `cryodeco pretrain` of equal length with the same small encoder, scored on unseen
-species. Study `structures`: the real training structures alone, and with 100, 1,000 and 10,000
+species. Study `structures`: the real training structures alone, and with 100, 1,000 and 4,000
 procedural ones. Study `objectives`: prototypes, supervised contrast, identity and MoCo v3 with
 1,000 procedural ones. A finished arm is not trained again; a killed one goes on.
 """
@@ -26,7 +26,7 @@ from prior_sets import SETS, mixture
 from napari_cryodeco.model.weights import read_weights
 
 KEYS = ("study", "objective", "synthetic", "seed", "minutes")
-COUNTS = (0, 100, 1000, 10_000)
+COUNTS = (0, 100, 1000, 4000)
 OBJECTIVES = ("prototypes", "supcon", "identity", "moco")
 MIDDLE = 1000
 
