@@ -83,9 +83,11 @@ def mix(
     seed: int,
     most: int = 8,
     components: int = COMPONENTS,
+    shared: bool = False,
 ) -> Mixture:
     """Gaussian mixture over the leading principal components of ``(n, f)`` features.
 
+    `shared`: all members have one covariance, as fits features in which all species spread alike.
     Without a count, the one with the lowest integrated completed likelihood (BIC plus the entropy
     of the assignments) is taken: it asks for clusters that are apart, where BIC splits one broad
     species into many.
@@ -102,7 +104,13 @@ def mix(
     counts = range(1, min(most, len(points) // 10 or 1) + 1) if classes is None else [classes]
     fits, criterion = [], []
     for count in counts:
-        model = GaussianMixture(count, n_init=2, random_state=seed, reg_covar=1e-3).fit(sample)
+        model = GaussianMixture(
+            count,
+            covariance_type="tied" if shared else "full",
+            n_init=2,
+            random_state=seed,
+            reg_covar=1e-3,
+        ).fit(sample)
         posterior = model.predict_proba(sample)
         entropy = -(posterior * np.log(posterior + 1e-12)).sum()
         fits.append(model)
@@ -157,8 +165,8 @@ class FeatureStage:
         Of the mixture.
     source
         What the features are, for the message.
-    components
-        Principal components of the features that are clustered.
+    components, shared
+        Principal components that are clustered; whether clusters share one covariance.
     """
 
     name = "features"
@@ -171,8 +179,10 @@ class FeatureStage:
         seed: int,
         source: str = "image features",
         components: int = COMPONENTS,
+        shared: bool = False,
     ) -> None:
         self._compute, self._count, self._source = compute, count, source
+        self._shared = shared
         self._classes, self._seed, self._components = classes, seed, components
         self._state: dict[str, Tensor] = {}
 
@@ -201,7 +211,13 @@ class FeatureStage:
         if self._classes == 1:
             mixture = Mixture(torch.ones(self._count, 1), torch.zeros(1))
         else:
-            mixture = mix(features, self._classes, self._seed, components=self._components)
+            mixture = mix(
+                features,
+                self._classes,
+                self._seed,
+                components=self._components,
+                shared=self._shared,
+            )
         species, tried = mixture.posteriors.shape[1], len(mixture.criterion)
         how = f", the lowest likelihood criterion (ICL) of 1 to {tried}" if tried > 1 else ""
         report.step(self._count, self._count, f"{species} species from {self._source}{how}")

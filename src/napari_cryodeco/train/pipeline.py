@@ -98,8 +98,9 @@ class _Plan:
             return classical_features(run.images(), run.particles.ctf, run.geometry, report)
 
         asked = None if classes == "auto" else classes
-        components = COMPONENTS if self._prior is None else PRIOR_COMPONENTS
-        return FeatureStage(compute, count, asked, seed, self._feature_source(), components)
+        source, trained = self._feature_source(), self._prior is not None
+        components = PRIOR_COMPONENTS if trained else COMPONENTS
+        return FeatureStage(compute, count, asked, seed, source, components, trained)
 
     def _looks(self) -> Looks:
         geometry = self._run.geometry
