@@ -92,11 +92,6 @@ def standard(features: Tensor, ctf: Ctf) -> Tensor:
     return (features - features.mean(0)) / features.std(0).clamp_min(1e-9)
 
 
-def defocus_free(features: Tensor, ctf: Ctf) -> Tensor:
-    """What the defocus predicts taken out; the scale of each column kept."""
-    return free_of_defocus(features, ctf)
-
-
 def defocus_standard(features: Tensor, ctf: Ctf) -> Tensor:
     """What the defocus predicts taken out; columns standardised."""
     return without_defocus(features, ctf)
@@ -104,14 +99,14 @@ def defocus_standard(features: Tensor, ctf: Ctf) -> Tensor:
 
 def unit_defocus_free(features: Tensor, ctf: Ctf) -> Tensor:
     """Of length one, then what the defocus predicts taken out."""
-    return defocus_free(torch.nn.functional.normalize(features, dim=1), ctf)
+    return free_of_defocus(torch.nn.functional.normalize(features, dim=1), ctf)
 
 
 PROCESSINGS: dict[str, Processing] = {
     "as is": as_is,
     "unit": unit,
     "standard": standard,
-    "defocus-free": defocus_free,
+    "defocus-free": free_of_defocus,
     "defocus-free, standard": defocus_standard,
     "unit, defocus-free": unit_defocus_free,
 }

@@ -31,7 +31,7 @@ from prior_encoders import shape_of
 from prior_sets import folder
 
 from napari_cryodeco.model.prior import PriorEncoder
-from napari_cryodeco.model.weights import bundled, read_weights, write_small
+from napari_cryodeco.model.weights import located, read_weights, write_small
 from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_json, write_json
@@ -107,7 +107,7 @@ class Clock:
 def one(asked: argparse.Namespace, arm: str, seed: int) -> None:
     """Train and score one arm with one seed."""
     where = folder(asked.set, seed, asked.snr, asked.data, asked.cache, asked.count)
-    prior = bundled() if asked.prior == "bundled" else Path(asked.prior)
+    prior = located(asked.prior)
     home, digest = asked.cache / "curves", read_weights(prior).sha256[:8]
     weights = prior
     if arm == "random":
@@ -253,7 +253,7 @@ def main() -> None:
         return
     arms = list(ARMS) if "all" in asked.arms else asked.arms
     table = Table(asked.out / "prior_curve.json", KEYS)
-    prior = Path(asked.prior).stem if asked.prior != "bundled" else bundled().stem
+    prior = located(asked.prior).stem
     wanted = {"mode": asked.mode, "set": asked.set, "snr": asked.snr, "prior": prior}
     wanted |= {"epochs": asked.epochs, "count": asked.count, "box": asked.box}
 

@@ -79,6 +79,7 @@ def test_simulated_species_need_no_particles(tmp_path: Path) -> None:
         (["--sets", "SET", "--batch", "64"], "60 particles, fewer than a batch of 64"),
         (["--sets", "SET", "--probe", "nowhere"], "nowhere is no labelled set"),
         (["--structures", "nowhere"], "nowhere"),
+        (["--synthetic", "4", "--begin-from", "nowhere"], "prior nowhere: no such folder"),
         (["--device", "gpu"], "device"),
         (["--batch", "1"], "batch"),
         (["--minutes", "-1"], "minutes"),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from cyclopts import Parameter
 
-from napari_cryodeco.config import BUNDLED_PRIOR
+from napari_cryodeco.commands.priors import prior_path
+from napari_cryodeco.config import NO_PRIOR
 from napari_cryodeco.pretrain_config import ModelName, ObjectiveName, PretrainConfig
 from napari_cryodeco.runs.pretraining import PretrainPaths, check_settings, read_settings
 from napari_cryodeco.runs.progress import Status
@@ -59,7 +60,8 @@ def pretrain(
     model
         small for CPUs; vit-s or vit-b for GPUs.
     begin_from
-        Weights of an earlier prior to begin from: a file, a folder, or bundled.
+        Weights of an earlier prior to begin from: a file, a folder, bundled, or the name of
+        downloaded ones; none: random ones.
     sets
         STAR, .cs or .mrcs files of particles to learn from.
     datadir
@@ -94,7 +96,7 @@ def pretrain(
     given: dict[str, Any] = {
         "objective": objective or ("moco" if sets else None),
         "model": model,
-        "begin_from": begin_from if begin_from in (None, BUNDLED_PRIOR) else Path(begin_from),
+        "begin_from": None if begin_from in (None, NO_PRIOR) else prior_path(begin_from),
         "sets": sets,
         "datadir": datadir,
         "structures": structures,

@@ -44,12 +44,10 @@ def info(name: str = "bundled", /) -> None:
     name
         bundled, the name of downloaded weights, or a folder or file.
     """
-    from napari_cryodeco.config import BUNDLED_PRIOR
     from napari_cryodeco.model.card import card_of, markdown, read_card
-    from napari_cryodeco.model.weights import bundled, load_encoder, read_weights
+    from napari_cryodeco.model.weights import load_encoder, located, read_weights
 
-    path = bundled() if name == BUNDLED_PRIOR else Path(prior_path(name))
-    weights = read_weights(path)
+    weights = read_weights(located(prior_path(name)))
     encoder = load_encoder(weights, 1)
     card = card_of(weights.path)
     if card.is_file():

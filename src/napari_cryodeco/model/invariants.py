@@ -63,11 +63,10 @@ def invariants(views: Tensor) -> Tensor:
         parts.append((power @ point[:, : side // 2]).clamp_min(1e-6).log())
     grid = _polar(side).to(device).expand(len(images), -1, -1, -1)
     sampled = functional.grid_sample(images[:, None], grid, align_corners=True)[:, 0]
-    angular = torch.fft.rfft(sampled, dim=2)[:, :, 1 : ORDERS + 1].abs() / ANGLES**0.5
-    parts.append(angular.flatten(1))
-    pairs = torch.fft.rfft(sampled, dim=2)[:, :, 1 : ORDERS + 1] / ANGLES**0.5
+    angular = torch.fft.rfft(sampled, dim=2)[:, :, 1 : ORDERS + 1] / ANGLES**0.5
+    parts.append(angular.abs().flatten(1))
     for apart in (1, 2, 4):  # rings that turn together: products of neighbours
-        product = (pairs[:, apart:] * pairs[:, :-apart].conj()).real
+        product = (angular[:, apart:] * angular[:, :-apart].conj()).real
         parts.append((product.sign() * product.abs().sqrt()).flatten(1))
     return torch.cat(parts, 1)
 

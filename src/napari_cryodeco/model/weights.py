@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_cryodeco.atomic import replacing
+from napari_cryodeco.config import BUNDLED_PRIOR
 from napari_cryodeco.model.card import BUNDLED, card_of, read_card
 from napari_cryodeco.model.encoder import VitEncoder, differences
 from napari_cryodeco.model.prior import PriorEncoder
@@ -59,6 +60,17 @@ def bundled() -> Path:
             "the prior 'none'."
         )
     return BUNDLED
+
+
+def located(spec: Path | str) -> Path:
+    """File or folder of weights that the settings mean: a path, or the name of the bundled prior.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the bundled prior is meant and gone.
+    """
+    return bundled() if str(spec) == BUNDLED_PRIOR else Path(spec)
 
 
 def read_weights(path: Path | str) -> Weights:

@@ -17,8 +17,8 @@ RIDGE = 0.3
 """Added to the noise's covariance, in units of its diagonal: real structures are not quite like
 those that it was taken from."""
 SIDES = 0.3
-"""How much of the spread over sides counts as noise: 1 would be Fisher's discriminants. Chosen on
-the real *training* structures: k-NN .69 with 1, .71 with 0.3 to 0.03, .69 with 0."""
+"""How much of the spread over sides counts as noise: 1 would be Fisher's discriminants. Both were
+chosen on real *training* structures (docs/method.md)."""
 
 
 @dataclass(frozen=True)

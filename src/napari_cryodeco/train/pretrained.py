@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_cryodeco.config import BUNDLED_PRIOR
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.encoder import VitEncoder
 from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.vit_weights import write_vit
-from napari_cryodeco.model.weights import Weights, bundled, read_weights, write_small
+from napari_cryodeco.model.weights import Weights, located, read_weights, write_small
 from napari_cryodeco.pretrain_config import PretrainConfig
 from napari_cryodeco.train.probe import ProbeSet
 
@@ -36,7 +35,7 @@ class PretrainedEncoder:
     def __init__(self, config: PretrainConfig, device: torch.device) -> None:
         self._device = device
         self._dtype = precision.choose(config.precision, device)
-        given = None if config.begin_from is None else read_weights(_start(config.begin_from))
+        given = None if config.begin_from is None else read_weights(located(config.begin_from))
         known = given.header.get("shape", {}) if given and given.kind == config.model else {}
         shape: dict[str, Any] = dict(config.shape or known)
         self.begun_from = "" if given is None else given.sha256
@@ -77,10 +76,6 @@ class PretrainedEncoder:
         small = isinstance(self.net, PriorEncoder)
         views = probe.small_views()[rows] if small else probe.vit_views(rows)
         return views.to(self._device)
-
-
-def _start(path: Path) -> Path:
-    return bundled() if str(path) == BUNDLED_PRIOR else path
 
 
 def _begin_from(net: PriorEncoder | VitEncoder, given: Weights) -> None:

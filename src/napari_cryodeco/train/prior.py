@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR
+from napari_cryodeco.config import NO_PRIOR
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.encoder import VitEncoder
 from napari_cryodeco.model.prior import PriorEncoder
-from napari_cryodeco.model.weights import Weights, bundled, load_encoder, read_weights
+from napari_cryodeco.model.weights import Weights, load_encoder, located, read_weights
 from napari_cryodeco.runs.prior_record import PriorRecord
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train.views import PriorViews, StoredViews, Views
@@ -88,5 +87,4 @@ def open_prior(spec: str, run: Run, device: torch.device) -> Prior | None:
     """
     if spec == NO_PRIOR:
         return None
-    path = bundled() if spec == BUNDLED_PRIOR else Path(spec)
-    return Prior(spec, read_weights(path), run, device)
+    return Prior(spec, read_weights(located(spec)), run, device)
