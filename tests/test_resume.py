@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import sys
@@ -24,8 +23,8 @@ from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Progress, read_status
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors
-from napari_cryodeco.train import abinit
 from napari_cryodeco.train.reconstruct import reconstruct
+from napari_cryodeco.train.starts import StartPlan
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 PLACES = (("prepare", 0), ("features", 0), ("abinit", 0), ("abinit", 1), ("joint", 2))
@@ -79,7 +78,7 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
 def test_killed_in_every_stage_equals_unkilled(
     tmp_path: Path, particle_set: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(abinit, "StartPlan", functools.partial(abinit.StartPlan, steps=12))
+    monkeypatch.setattr(StartPlan, "of", lambda species, radius: StartPlan(steps=12, last=radius))
     whole = make_run(tmp_path / "whole", particle_set)
     assert reconstruct(whole).state == "done"
     killed = make_run(tmp_path / "killed", particle_set)

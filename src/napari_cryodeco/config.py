@@ -147,11 +147,11 @@ class AbinitioConfig(_Part):
         "auto: estimated from image features (count).",
     )
     restarts: int = Field(
-        default=4,
+        default=2,
         ge=1,
         le=64,
         title="Restarts",
-        description="Random starts per species, ranked on held-out images (count).",
+        description="Random starts of all species, ranked on held-out images (count).",
     )
 
     @field_validator("classes")

@@ -21,8 +21,8 @@ from napari_cryodeco.train.features import (
     without_defocus,
 )
 from napari_cryodeco.train.joint import JointStage
-from napari_cryodeco.train.single import StartPlan
 from napari_cryodeco.train.stages import Reporter, Silent
+from napari_cryodeco.train.starts import StartPlan
 
 BOX, PIXEL, RADIUS, COUNT = 28, 8.0, 9, 120
 
@@ -125,20 +125,23 @@ def test_signal_power_is_that_of_the_clean_slices():
 
 def test_classes_from_nothing_and_the_same_after_a_restart(mixture, monkeypatch):
     looks, labels = mixture
-    short = StartPlan(steps=60, batch=24, last=6)
-    monkeypatch.setattr("napari_cryodeco.train.abinit.StartPlan", lambda last: short)
+    short = StartPlan(steps=100, batch=32, last=6)
+    monkeypatch.setattr(StartPlan, "of", lambda species, radius: short)
     posteriors = feature_stage(looks, 2).posteriors
     config = AbinitioConfig(classes=2, restarts=2)
     whole = AbinitStage(looks, posteriors, config, seed=4, threads=2)
     whole.load(None)
-    whole.advance(0, Silent())
-    saved = {name: value.clone() for name, value in whole.tensors().items()}
-    whole.advance(1, Silent())
+    saved: dict[str, torch.Tensor] = {}
+    for unit in range(whole.units()):
+        whole.advance(unit, Silent())
+        if unit == 5:
+            saved = {name: value.clone() for name, value in whole.tensors().items()}
     resumed = AbinitStage(looks, posteriors, config, seed=4, threads=1)
     resumed.load(saved)
-    resumed.advance(1, Silent())
+    for unit in range(6, resumed.units()):
+        resumed.advance(unit, Silent())
     assert torch.equal(resumed.volumes, whole.volumes)
-    joint = JointStage(looks, whole.volumes)
+    joint = JointStage(looks, whole.volumes, torch.randn(COUNT, 4))
     joint.load(None)
     joint.advance(0, Silent())
     assignment = joint.assignment()
@@ -149,5 +152,5 @@ def test_classes_from_nothing_and_the_same_after_a_restart(mixture, monkeypatch)
 
 def test_work_side_by_side_keeps_its_order_and_the_threads():
     before = torch.get_num_threads()
-    assert side_by_side(lambda i: i * i, 5, 2) == [0, 1, 4, 9, 16]
+    assert side_by_side(lambda i: i * i, range(5), 2) == [0, 1, 4, 9, 16]
     assert torch.get_num_threads() == before

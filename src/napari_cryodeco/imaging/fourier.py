@@ -93,6 +93,16 @@ class Cube:
         where = slice_points(ball, rotations * (4 / (self.side - 1)), count)
         return self._look_up(index, where.add_(1 / (self.side - 1)))
 
+    def slice_all(self, rotations: Tensor, ball: Ball) -> Tensor:
+        """Slices ``(K, m, count)`` of all volumes up to ``self.radius``, at once."""
+        where = slice_points(ball, rotations * (4 / (self.side - 1)), ball.count(self.radius))
+        return torch.nn.functional.grid_sample(
+            self.grid.transpose(0, 1),
+            where.add_(1 / (self.side - 1))[None, None],
+            mode="bilinear",
+            align_corners=True,
+        )[0, :, 0]
+
     def sample(self, index: int, points: Tensor) -> Tensor:
         """Values of volume `index` at `points` ``(m, p, 3)`` in units of k: ``(m, p)``."""
         return self._look_up(index, points * (4 / (self.side - 1)) + 1 / (self.side - 1))

@@ -1,4 +1,4 @@
-"""Each species on its own from nothing: random starts, the best by held-out images, then sharpened.
+"""All species from nothing: random starts, the best by held-out images.
 
 Restarts run side by side, one thread each: their many small steps do not gain from more.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -21,11 +21,13 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.spectrum import signal_power
 from napari_cryodeco.model.pose_search import Evidence
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild, search
-from napari_cryodeco.train.single import StartPlan, held_out_score, random_start
 from napari_cryodeco.train.stages import Reporter, generator
+from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
 
-SAMPLE = 3000  # images of a species used for its starts
-HELD_OUT = 0.15
+UNITS = 10
+SAMPLE = 3000  # images per species that the starts see
+HELD_OUT, MOST_HELD_OUT = 0.15, 600  # share and most of them that rank the starts
+TEMPER, FLOOR = 0.3, 0.1  # of the clusters' probabilities
 
 Made = TypeVar("Made")
 
@@ -63,7 +65,10 @@ def search_radius(geometry: Geometry) -> int:
 
 
 class AbinitStage:
-    """Stage: one volume per species; a unit is one species.
+    """Stage: one volume per species, all species together; a unit is a tenth of the way.
+
+    In one more start than are asked for every image stays in its cluster: a species that looks like
+    some view of another can be swallowed by it where images are free to go.
 
     Parameters
     ----------
@@ -82,26 +87,26 @@ class AbinitStage:
     def __init__(
         self, looks: Looks, posteriors: Tensor, config: AbinitioConfig, seed: int, threads: int
     ) -> None:
-        self._looks, self._posteriors, self._config = looks, posteriors, config
+        self._looks, self._posteriors, self._restarts = looks, posteriors, config.restarts
         self._seed, self._threads = seed, threads
+        self._plan = StartPlan.of(posteriors.shape[1], looks.radius)
         self._state: dict[str, Tensor] = {}
 
-    def units(self) -> int:
+    @property
+    def species(self) -> int:
         """Count the species."""
         return self._posteriors.shape[1]
 
+    def units(self) -> int:
+        """Count the units."""
+        return UNITS
+
     def load(self, tensors: dict[str, Tensor] | None) -> None:
-        """Take up the species that are done."""
-        ball = Ball(self._looks.radius, 3)
-        species, restarts = self.units(), self._config.restarts
-        self._state = tensors or {
-            "volumes": torch.zeros(species, len(ball)),
-            "scores": torch.full((species, restarts), -torch.inf),
-            "resolution": torch.zeros(species),
-        }
+        """Take up the running sums of all restarts."""
+        self._state = tensors or {}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Volumes ``(K, p)``, held-out scores ``(K, R)``, resolution ``(K,)`` in Å."""
+        """Running sums of each restart; at the end volumes ``(K, p)`` and held-out scores."""
         return self._state
 
     @property
@@ -110,54 +115,72 @@ class AbinitStage:
         return self._state["volumes"]
 
     def advance(self, unit: int, report: Reporter) -> None:
-        """Find the volume of one species."""
-        looks, weights = self._looks, self._posteriors[:, unit]
-        draw = generator(self._seed, self.name, unit)
-        rows = torch.multinomial(weights.clamp_min(1e-9), min(SAMPLE, len(weights)), generator=draw)
-        rows = rows[weights[rows] > 0.05] if int((weights > 0.05).sum()) >= 20 else rows
-        evidence, power = looks.evidence(rows), looks.power()
-        held = max(8, int(HELD_OUT * len(rows)))
-        starts = self._restarts(evidence, power, weights[rows], held, unit, report)
-        self._state["scores"][unit] = torch.tensor([score for _, score in starts])
-        best = max(starts, key=lambda start: start[1])[0]
-        volume, resolution = sharpen(evidence, best, power, looks, report.check_stop)
-        self._state["volumes"][unit] = volume.cpu()
-        self._state["resolution"][unit] = resolution
-        report.metric("resolution", resolution)
+        """Take every restart some steps on; the last unit chooses among them."""
+        steps = range(self._plan.steps * unit // UNITS, self._plan.steps * (unit + 1) // UNITS)
+        rows, held = self._sample()
+        evidence, power = self._looks.evidence(rows), self._looks.power()
+        begun = [_tempered(self._posteriors[rows])] * self._restarts
+        if self.species > 1:
+            begun.append(self._posteriors[rows])
+        done = [0] * len(begun)
 
-    def _restarts(
-        self,
-        evidence: Evidence,
-        power: Tensor,
-        weights: Tensor,
-        held: int,
-        unit: int,
-        report: Reporter,
-    ) -> list[tuple[Tensor, float]]:
-        plan = StartPlan(last=min(9, self._looks.radius))
-        total, done = self._config.restarts * plan.steps, [0] * self._config.restarts
+        def one(restart: int) -> Start:
+            plan = replace(self._plan, tried=1) if restart == self._restarts else self._plan
+            start = Start(evidence[held:], power, plan, begun[restart][held:])
+            if unit:
+                start.load(self._kept(restart), plan.radius(steps[0] - 1))
+            draw = generator(self._seed, f"{self.name}-{unit}", restart)
+            for step in steps:
+                start.step(step, draw)
+                done[restart] += 1
+                report.step(sum(done), len(steps) * len(begun), "random starts of all species")
+            return start
 
-        def one(restart: int) -> tuple[Tensor, float]:
-            def tick(step: int) -> None:
-                done[restart] = step
-                if step % 10 == 0:
-                    report.step(sum(done), total, f"species {unit + 1}: start {restart + 1}")
+        starts = side_by_side(one, range(len(begun)), self._threads)
+        self._state = {
+            f"{name}.{restart}": value
+            for restart, start in enumerate(starts)
+            for name, value in start.tensors().items()
+        }
+        if unit == UNITS - 1:
+            self._choose([start.volumes for start in starts], evidence[:held], report)
 
-            random = generator(self._seed, f"{self.name}-{unit}", restart)
-            volume = random_start(evidence[held:], power, plan, random, weights[held:], tick)
-            return volume, held_out_score(evidence[:held], volume, plan.last, plan.extent)
+    def _sample(self) -> tuple[Tensor, int]:
+        """Rows that the starts see, and how many of the first are held out to rank them."""
+        draw = generator(self._seed, self.name, 0)
+        rows = torch.randperm(len(self._posteriors), generator=draw)[: SAMPLE * self.species]
+        return rows, min(max(8, int(HELD_OUT * len(rows))), MOST_HELD_OUT)
 
-        return side_by_side(one, self._config.restarts, self._threads)
+    def _kept(self, restart: int) -> dict[str, Tensor]:
+        return {name: self._state[f"{name}.{restart}"] for name in ("numerator", "denominator")}
+
+    def _choose(self, found: list[Tensor], held: Evidence, report: Reporter) -> None:
+        """Keep the volumes that explain best what no start has seen."""
+        plan, full = self._plan, Ball(self._looks.radius, 3)
+        scores = []
+        for volumes in found:
+            report.check_stop()
+            scores.append(held_out_score(held, volumes, plan.last, plan.extent))
+        best = found[scores.index(max(scores))].cpu()
+        volumes = torch.nn.functional.pad(best, (0, len(full) - best.shape[1]))
+        self._state = {"volumes": volumes, "scores": torch.tensor(scores)}
+        report.metric("held_out_log_likelihood", max(scores))
 
 
-def side_by_side(work: Callable[[int], Made], count: int, threads: int) -> list[Made]:
+def _tempered(posteriors: Tensor) -> Tensor:
+    """What clusters of features are worth as a prior: they are surer of themselves than right."""
+    flat = posteriors**TEMPER
+    return (1 - FLOOR) * flat / flat.sum(1, keepdim=True) + FLOOR / posteriors.shape[1]
+
+
+def side_by_side(work: Callable[[int], Made], numbers: range, threads: int) -> list[Made]:
     """Do ``work(i)`` with one torch thread each, `threads` at a time; results in order."""
     if threads <= 1:
-        return [work(index) for index in range(count)]
+        return [work(number) for number in numbers]
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(work, range(count)))
+            return list(pool.map(work, numbers))
     finally:
         torch.set_num_threads(before)
 

@@ -233,6 +233,11 @@ class FeatureStage:
         return self._state
 
     @property
+    def features(self) -> Tensor:
+        """``(n, f)``."""
+        return self._state["features"]
+
+    @property
     def posteriors(self) -> Tensor:
         """``(n, K)`` soft clusters."""
         return self._state["posteriors"]

@@ -13,12 +13,29 @@ from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.pose_search import Candidates, Evidence
 from napari_cryodeco.train.abinit import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, join, rebuild
-from napari_cryodeco.train.retry import second_look
-from napari_cryodeco.train.stages import Reporter
+from napari_cryodeco.train.retry import candidates, second_look
+from napari_cryodeco.train.stages import Reporter, generator
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
-PLANS = ((9, 12, 0.08), (10, 14, 0.08), None, (11, 16, 0.12), (11, 16, 0.12))
-"""Coarse and fine radius of each pass and its largest shift in box sides; None: a second look.
+SAMPLE = 1500  # particles per species of the first passes
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Match particles with all species and rebuild.
+
+    `coarse` and `fine` radius of the search, largest shift `extent` in box sides; `all` particles
+    or a sample.
+    """
+
+    coarse: int
+    fine: int
+    extent: float = 0.08
+    all: bool = False
+
+
+PLANS = (Pass(9, 12), Pass(10, 14), None, Pass(10, 14), None, *[Pass(11, 16, 0.12, all=True)] * 2)
+"""The passes; None: a second look at species that are not confirmed yet.
 
 The last passes look farther out: particles picked far off their centre would else be forced into
 the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the box).
@@ -48,6 +65,8 @@ class JointStage:
         The images.
     volumes
         ``(K, p)`` on the 3-D ball of ``looks.radius``.
+    features
+        ``(n, f)`` of the images: which look like the particles of a species.
     dtype
         Of the grid search's products.
     seed, threads
@@ -60,19 +79,18 @@ class JointStage:
         self,
         looks: Looks,
         volumes: Tensor,
+        features: Tensor,
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
         threads: int = 1,
     ) -> None:
         self._looks, self._dtype, self._seed, self._threads = looks, dtype, seed, threads
-        self._start = volumes
-        # one species was sharpened on its own already: the last passes are enough
-        self._plans = PLANS if len(volumes) > 1 else PLANS[-2:]
+        self._start, self._features = volumes, features
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
         """Count the passes."""
-        return len(self._plans)
+        return len(PLANS)
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
         """Take up the volumes and poses after the last pass."""
@@ -83,6 +101,7 @@ class JointStage:
             "shifts": torch.zeros(n, species, 2),
             "scores": torch.zeros(n, species),
             "resolution": torch.zeros(species),
+            "confirmed": torch.zeros(species, dtype=torch.bool),
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -104,51 +123,63 @@ class JointStage:
 
     def advance(self, unit: int, report: Reporter) -> None:
         """Match every particle with every volume and rebuild, or look for better volumes."""
-        radii = self._plans[unit]
-        if radii is None:
-            self._look_again(report)
+        plan = PLANS[unit]
+        if plan is None:
+            self._look_again(unit, report)
         else:
-            self._pass(radii, report)
+            self._pass(plan, report)
 
-    def _look_again(self, report: Reporter) -> None:
+    def _rows(self, everyone: bool) -> Tensor:
+        """Particles that a pass uses, in their order."""
+        count, most = len(self._looks.images), SAMPLE * len(self._start)
+        if everyone or count <= most:
+            return torch.arange(count)
+        draw = generator(self._seed, self.name, 0)
+        return torch.randperm(count, generator=draw)[:most].sort().values
+
+    def _look_again(self, unit: int, report: Reporter) -> None:
         """Give a species another volume where its particles say so."""
-        own, changed = self._state["scores"].argmax(1), 0
-        species = self._state["scores"].shape[1]
+        rows, changed = self._rows(everyone=False), 0
+        own, features = self._state["scores"][rows].argmax(1), self._features[rows]
+        confirmed = self._state["confirmed"]
+        species = len(confirmed)
         for index in range(species):
-            rows = torch.nonzero(own == index)[:, 0]
-            better = second_look(
+            report.step(index, species, f"a second look at species {index + 1}")
+            if confirmed[index]:
+                continue
+            verdict = second_look(
                 self._looks,
-                rows,
-                self._state["rotations"][rows, index],
-                self._state["shifts"][rows, index],
-                self._seed + index,
+                rows[candidates(features, own, index)],
+                self._state["volumes"][index],
+                self._seed + species * unit + index,
                 self._threads,
-                report,
+                report.check_stop,
             )
-            if better is not None:
-                self._state["volumes"][index] = better.cpu()
+            confirmed[index] = verdict.confirmed
+            if verdict.volume is not None:
+                self._state["volumes"][index] = verdict.volume.cpu()
                 changed += 1
-            report.step(index + 1, species, "a second look at each species")
         report.metric("restarted_species", changed)
+        report.metric("confirmed_species", int(confirmed.sum()))
 
-    def _pass(self, radii: tuple[int, int, float], report: Reporter) -> None:
+    def _pass(self, plan: Pass, report: Reporter) -> None:
         looks, seen_before = self._looks, bool(self._state["scores"].any())
-        coarse_radius, fine_radius = (min(radius, looks.radius) for radius in radii[:2])
-        plan = SearchPlan(coarse_radius, fine_radius, radii[2], keep=4, dtype=self._dtype)
-        ball3 = Ball(looks.radius, 3, looks.device)
-        evidence = looks.evidence(torch.arange(len(looks.images)))
+        coarse_radius, fine_radius = min(plan.coarse, looks.radius), min(plan.fine, looks.radius)
+        search = SearchPlan(coarse_radius, fine_radius, plan.extent, keep=4, dtype=self._dtype)
+        ball3, rows = Ball(looks.radius, 3, looks.device), self._rows(plan.all)
+        evidence = looks.evidence(rows)
         volumes = self._state["volumes"].to(looks.device)
-        matchers = [Matcher(volume, ball3, evidence.ball, plan) for volume in volumes]
+        matchers = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
         found = self._match(evidence, matchers, report)
-        self._state["rotations"] = torch.stack([f.rotations[:, 0] for f in found], 1).cpu()
-        self._state["shifts"] = torch.stack([f.shifts[:, 0] for f in found], 1).cpu()
-        before = self.posteriors.argmax(1)
-        self._state["scores"] = torch.stack([f.scores[:, 0] for f in found], 1).cpu()
-        moved = (self.posteriors.argmax(1) != before).float().mean()
-        self._rebuild(evidence, report)
-        report.metric("log_likelihood", float(self._state["scores"].amax(1).mean()))
+        before = self._state["scores"][rows].argmax(1)
+        for name in ("rotations", "shifts", "scores"):
+            best = torch.stack([getattr(one, name)[:, 0] for one in found], 1)
+            self._state[name][rows] = best.cpu()
+        scores = self._state["scores"][rows]
+        self._rebuild(evidence, rows, report)
+        report.metric("log_likelihood", float(scores.amax(1).mean()))
         if seen_before:
-            report.metric("changed_species", float(moved))
+            report.metric("changed_species", float((scores.argmax(1) != before).float().mean()))
 
     def _match(
         self, evidence: Evidence, matchers: list[Matcher], report: Reporter
@@ -165,15 +196,15 @@ class JointStage:
             report.step(min(start + 64, n), n, "particles against species")
         return [join(part) for part in parts]
 
-    def _rebuild(self, evidence: Evidence, report: Reporter) -> None:
+    def _rebuild(self, evidence: Evidence, rows: Tensor, report: Reporter) -> None:
         looks, power = self._looks, self._looks.power()
-        posteriors = self.posteriors.to(looks.device)
+        posteriors = self.posteriors[rows].to(looks.device)
         for species in range(posteriors.shape[1]):
             weights = posteriors[:, species]
             if float(weights.sum()) < 10:
                 continue  # nobody left: the volume stays as it was
-            rotations = self._state["rotations"][:, species].to(looks.device)
-            shifts = self._state["shifts"][:, species].to(looks.device)
+            rotations = self._state["rotations"][rows, species].to(looks.device)
+            shifts = self._state["shifts"][rows, species].to(looks.device)
             made = rebuild(evidence, rotations, shifts, weights, power, looks.radius)
             self._state["volumes"][species] = made.volume.cpu()
             self._state["resolution"][species] = fsc.resolution(made.fsc, looks.geometry.length)

@@ -127,6 +127,7 @@ class _Plan:
         return JointStage(
             self._looks(),
             volumes,
+            _get(finished, "features", FeatureStage).features,
             precision.choose(self._config.precision, self._device),
             self._config.seed,
             self._side_by_side,

@@ -1,33 +1,69 @@
 """A second look at each species: its particles may rather have another map.
 
 A species can lock into a wrong map and yet keep its particles. New random starts from those
-particles are judged beside the map that they have, on particles that neither has used.
+particles are judged beside the map that they have, on particles that neither has used. Both are
+sharpened first: a wrong map with polished poses tells more than a right one that is still coarse.
+Wrong maps are wrong each in its own way, so a map that a start finds again is taken to be right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from napari_cryodeco.train.abinit import HELD_OUT, SAMPLE, Looks, sharpen, side_by_side
-from napari_cryodeco.train.matching import rebuild
-from napari_cryodeco.train.single import StartPlan, held_out_score, random_start
-from napari_cryodeco.train.stages import Reporter, generator
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.superpose import superpose
+from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.train.abinit import HELD_OUT, Looks, sharpen, side_by_side
+from napari_cryodeco.train.matching import Matcher, SearchPlan, search
+from napari_cryodeco.train.stages import generator
+from napari_cryodeco.train.starts import StartPlan, random_start
 
-STARTS = 2
+STARTS = 2  # random starts at a time, until two maps agree
+MOST = 7  # maps that are tried, the present one among them
+SAMPLE = 1000  # particles of a species that a second look uses
 FEWEST = 60  # particles that a species needs for a start
+SURE = 2.0  # standard errors by which a start must be better than the present map
+AGREED = 0.8  # mean FSC of shells 1-9: wrong maps have .35-.74, right ones .84-.99
+AGREED_RADIUS = 9
+SHRINKAGE = 0.05  # of the features' covariance
+JUDGED = SearchPlan(11, 14)  # how the particles left out are matched with either map
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a second look found.
+
+    `volume` ``(p,)`` where a start is better than the present map, else None; `confirmed` where
+    two maps from different starts agree.
+    """
+
+    volume: Tensor | None
+    confirmed: bool
+
+
+@dataclass(frozen=True)
+class _Tried:
+    volume: Tensor
+    scores: Tensor
+
+    @property
+    def score(self) -> float:
+        return float(self.scores.mean())
 
 
 def second_look(
     looks: Looks,
     rows: Tensor,
-    rotations: Tensor,
-    shifts: Tensor,
+    volume: Tensor,
     seed: int,
     threads: int,
-    report: Reporter,
-) -> Tensor | None:
-    """A better volume ``(p,)`` for some particles, or None where theirs is the best.
+    tick: Callable[[], None],
+) -> Verdict:
+    """Try other maps for some particles.
 
     Parameters
     ----------
@@ -35,42 +71,68 @@ def second_look(
         All images.
     rows
         ``(m,)`` particles of the species.
-    rotations, shifts
-        ``(m, 3, 3)`` and ``(m, 2)`` in box sides: their poses in the present map.
+    volume
+        ``(p,)`` present map of the species.
     seed, threads
         Of the random starts; threads that run them side by side.
-    report
-        For progress.
+    tick
+        Called between the steps: may raise in order to stop.
     """
     if len(rows) < FEWEST:
-        return None
+        return Verdict(None, confirmed=False)
     order = torch.randperm(len(rows), generator=generator(seed, "retry", 0))[:SAMPLE]
     evidence, power = looks.evidence(rows[order]), looks.power()
     held = max(8, int(HELD_OUT * len(order)))
-    plan = StartPlan(last=min(9, looks.radius))
-    device = evidence.data.device
+    plan = StartPlan.of(1, looks.radius)
 
-    def judged(volume: Tensor) -> float:
-        return held_out_score(evidence[:held], volume, plan.last, plan.extent)
+    def one(start: int) -> _Tried:
+        begun = volume.to(evidence.data.device)
+        if start:
+            drawn = generator(seed, "retry-start", start)
+            begun = random_start(evidence[held:], power, plan, drawn, tick)
+        found = sharpen(evidence[held:], begun, power, looks, tick)[0]
+        return _Tried(found, _judged(evidence[:held], found, looks))
 
-    def one(start: int) -> tuple[Tensor, float]:
-        def tick(step: int) -> None:
-            report.check_stop()
+    tried = side_by_side(one, range(2), threads)
+    while len(tried) < MOST and not _confirmed(tried, looks.radius):
+        tried += side_by_side(one, range(len(tried), len(tried) + STARTS), threads)
+    best = max(tried[1:], key=lambda start: start.score)
+    gain = best.scores - tried[0].scores
+    better = bool(gain.mean() > SURE * gain.std() / held**0.5)
+    return Verdict(best.volume if better else None, _confirmed(tried, looks.radius))
 
-        drawn = generator(seed, "retry-start", start)
-        volume = random_start(evidence[held:], power, plan, drawn, None, tick)
-        return volume, judged(volume)
 
-    seen = order[held:]
-    present = rebuild(
-        evidence[held:],
-        rotations[seen].to(device),
-        shifts[seen].to(device),
-        torch.ones(len(seen), device=device),
-        power,
-        plan.last,
-    )
-    found = max(side_by_side(one, STARTS, threads), key=lambda start: start[1])
-    if found[1] <= judged(present.volume):
-        return None
-    return sharpen(evidence, found[0], power, looks, report.check_stop)[0]
+def _judged(evidence: Evidence, volume: Tensor, looks: Looks) -> Tensor:
+    """Best log-likelihood of each image; the map has not seen them."""
+    matcher = Matcher(volume, Ball(looks.radius, 3, looks.device), evidence.ball, JUDGED)
+    return search(evidence, matcher).best()[2]
+
+
+def _confirmed(tried: list[_Tried], radius: int) -> bool:
+    """Whether another start found the best map too."""
+    best, *others = sorted(tried, key=lambda start: -start.score)
+    return any(agree(best.volume, other.volume, radius) for other in others)
+
+
+def agree(first: Tensor, second: Tensor, radius: int) -> bool:
+    """Whether two volumes ``(p,)``, known up to `radius`, are one map in any frame and hand."""
+    ball = Ball(min(AGREED_RADIUS, radius), 3, first.device)
+    return float(superpose(first, second, ball).fsc.mean()) > AGREED
+
+
+def candidates(features: Tensor, own: Tensor, index: int) -> Tensor:
+    """Particles of species `index`, and those whose features look like theirs: ``(m,)`` rows.
+
+    A wrong map keeps the views that happen to fit it; a start from these alone fails again. The
+    features ``(n, f)`` know nothing of the map and bring the other views back.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    counts = torch.bincount(own)
+    mine = own == index
+    if int((counts > 1).sum()) > 1:
+        kept = counts[own] > 1
+        model = LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
+        model.fit(features[kept].numpy(), own[kept].numpy())
+        mine = mine | (torch.from_numpy(model.predict(features.numpy())) == index)
+    return torch.nonzero(mine)[:, 0]

@@ -1,0 +1,238 @@
+"""Volumes from nothing: stochastic expectation-maximisation from a random start.
+
+Each step draws a batch, scores it against slices of all volumes on a randomly turned grid (a fixed
+one leaves artefacts), spreads every image over its likely species and poses and moves running sums
+of the back-projections a little. The radius grows slowly: starts that grow in fewer than about 60
+steps lock into wrong maps of nearly the same likelihood. Small batches with a long memory start
+right more often than large ones.
+
+All species start together: clusters of image features hold particles of several species, and an
+image leaves for the species that it fits while the maps are still coarse. Starts from each cluster
+alone keep the strangers, and lock into maps that the strangers have bent (docs/method.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_cryodeco.imaging import so3
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.fourier import Accumulator, Cube
+from napari_cryodeco.model.pose_search import Evidence, grid_scores, shift_disc
+
+FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
+
+
+@dataclass(frozen=True)
+class StartPlan:
+    """Settings of a random start.
+
+    `steps` of `batch` images; the radius grows from `first` to `last` over the first 85 % of them;
+    `memory` is the share of the running sums that a step replaces; `extent` of shifts in box sides;
+    `spread` poses per image and species; an image is tried with the `tried` species that its
+    features like best.
+    """
+
+    steps: int = 250
+    batch: int = 32
+    first: int = 3
+    last: int = 9
+    memory: float = 0.07
+    extent: float = 0.08
+    spread: int = 64
+    tried: int = 4
+
+    @classmethod
+    def of(cls, species: int, radius: int) -> StartPlan:
+        """Settings for so many species and images known up to `radius`.
+
+        Several species need more steps, in which the images change places.
+        """
+        return cls(
+            steps=cls.steps * min(species, 4),
+            batch=max(cls.batch, 16 * species),
+            last=min(cls.last, radius),
+        )
+
+    def radius(self, step: int) -> int:
+        """Radius at `step`."""
+        return round(self.first + (self.last - self.first) * min(1.0, step / (0.85 * self.steps)))
+
+
+class Start:
+    """Volumes of all species on their way from nothing.
+
+    Parameters
+    ----------
+    evidence
+        Images, at least up to ``plan.last``.
+    power
+        Expected squared coefficient of a map per shell, ``(radius + 1,)``.
+    plan
+        Settings.
+    prior
+        ``(n, K)`` probability of each species before an image was compared with any map.
+    """
+
+    def __init__(self, evidence: Evidence, power: Tensor, plan: StartPlan, prior: Tensor) -> None:
+        device = evidence.data.device
+        self._evidence, self._power, self._plan = evidence, power, plan
+        self._log_prior = prior.to(device).log()
+        hopeless = self._log_prior.argsort(1, descending=True)[:, plan.tried :]
+        self._log_prior.scatter_(1, hopeless, -torch.inf)
+        self._ball3 = Ball(plan.last, 3, device)
+        self._sums: list[Accumulator] = []
+        self._volumes: list[Tensor] = []
+
+    @property
+    def volumes(self) -> Tensor:
+        """``(K, p)`` up to the radius of the last step."""
+        return torch.stack(self._volumes)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The running sums ``(K, m)``."""
+        return {
+            "numerator": torch.stack([sums.numerator for sums in self._sums]).cpu(),
+            "denominator": torch.stack([sums.denominator for sums in self._sums]).cpu(),
+        }
+
+    def load(self, tensors: dict[str, Tensor], radius: int) -> None:
+        """Take up the sums as they were after a step at `radius`."""
+        device = self._evidence.data.device
+        pairs = zip(tensors["numerator"], tensors["denominator"], strict=True)
+        self._sums = [Accumulator(up.to(device), down.to(device), radius) for up, down in pairs]
+        self._volumes = [sums.solve(self._power) for sums in self._sums]
+
+    def step(self, number: int, generator: torch.Generator) -> None:
+        """Do step `number` of the plan."""
+        radius, evidence = self._plan.radius(number), self._evidence
+        device = evidence.data.device
+        self._grow(radius)
+        rows = torch.randperm(len(evidence), generator=generator)[: self._plan.batch].to(device)
+        seen = evidence[rows].prefix(radius)
+        turn = so3.random_rotations(1, generator)[0]
+        grid = (so3.ring_grid(2 if radius <= 5 else 3) @ turn).to(device)
+        gain = len(evidence) / len(rows)
+        if not self._volumes:
+            self._scatter(seen, rows, grid, gain, generator)
+        else:
+            self._match(seen, rows, grid, gain * self._plan.memory, radius)
+        self._volumes = [sums.solve(self._power) for sums in self._sums]
+
+    def _grow(self, radius: int) -> None:
+        device, species = self._evidence.data.device, self._log_prior.shape[1]
+        if not self._sums:
+            self._sums = [Accumulator.empty(radius, device) for _ in range(species)]
+        elif self._sums[0].radius != radius:
+            self._sums = [_grown(sums, radius, device) for sums in self._sums]
+
+    def _scatter(
+        self,
+        seen: Evidence,
+        rows: Tensor,
+        grid: Tensor,
+        gain: float,
+        generator: torch.Generator,
+    ) -> None:
+        """Put the first images at random poses."""
+        for index, sums in enumerate(self._sums):
+            poses = torch.randint(0, len(grid), (len(rows),), generator=generator)
+            share = self._log_prior[rows, index].exp()[:, None] * gain
+            sums.insert(
+                seen.data * share,
+                seen.ctf2 * share,
+                grid[poses.to(grid.device)],
+                self._evidence.ball,
+            )
+
+    def _match(self, seen: Evidence, rows: Tensor, grid: Tensor, gain: float, radius: int) -> None:
+        """Spread each image over its likely species and poses."""
+        plan, ball2 = self._plan, self._evidence.ball
+        shifts = _shifts(plan.extent, radius).to(grid.device)
+        log_prior = self._log_prior[rows]
+        spread = min(plan.spread, len(grid))
+        tops = torch.full((*log_prior.shape, spread), -torch.inf, device=grid.device)
+        poses = torch.zeros(tops.shape, dtype=torch.long, device=grid.device)
+        where = torch.zeros_like(poses)
+        for index, slices in enumerate(_slices(self.volumes, grid, ball2, self._ball3, radius)):
+            some = torch.nonzero(log_prior[:, index].isfinite())[:, 0]
+            if not len(some):
+                continue
+            scores, which = grid_scores(seen[some], slices, shifts).max(1)
+            tops[some, index], best = scores.topk(spread, dim=1)
+            poses[some, index], where[some, index] = best, which.gather(1, best)
+        species = (log_prior + tops.logsumexp(2)).softmax(1)
+        weights = (tops.softmax(2) * species[:, :, None]).nan_to_num()
+        moved = seen.shifted(shifts)
+        for index, sums in enumerate(self._sums):
+            sums.decay(1 - plan.memory)
+            image, pose = torch.nonzero(weights[:, index] > FAINTEST, as_tuple=True)
+            share = weights[image, index, pose][:, None] * gain
+            sums.insert(
+                moved[image, where[image, index, pose]] * share,
+                seen.ctf2[image] * share,
+                grid[poses[image, index, pose]],
+                ball2,
+            )
+
+
+def random_start(
+    evidence: Evidence,
+    power: Tensor,
+    plan: StartPlan,
+    generator: torch.Generator,
+    tick: Callable[[], None],
+) -> Tensor:
+    """Volume ``(p,)`` up to ``plan.last`` from images of (mostly) one species alone."""
+    start = Start(evidence, power, plan, torch.ones(len(evidence), 1))
+    for number in range(plan.steps):
+        start.step(number, generator)
+        tick()
+    return start.volumes[0]
+
+
+def held_out_score(evidence: Evidence, volumes: Tensor, radius: int, extent: float) -> float:
+    """Mean best log-likelihood of unused images with ``(K, p)`` volumes at `radius`.
+
+    What restarts are ranked by.
+    """
+    ball3 = Ball(radius, 3, volumes.device)
+    grid = so3.ring_grid(4).to(volumes.device)
+    shifts = _shifts(extent, radius).to(volumes.device)
+    best = torch.full((len(evidence),), -torch.inf, device=volumes.device)
+    for volume in volumes:
+        slices = _slices(volume[None], grid, evidence.ball, ball3, radius)[0]
+        for start in range(0, len(evidence), 64):
+            rows = slice(start, start + 64)
+            found = grid_scores(evidence[rows].prefix(radius), slices, shifts).amax((1, 2))
+            best[rows] = torch.maximum(best[rows], found)
+    return float(best.mean())
+
+
+def _grown(sums: Accumulator, radius: int, device: torch.device) -> Accumulator:
+    """Take the sums over to a larger radius."""
+    larger = Accumulator.empty(radius, device)
+    small = round(sums.numerator.numel() ** (1 / 3))
+    big = round(larger.numerator.numel() ** (1 / 3))
+    inner = slice((big - small) // 2, (big - small) // 2 + small)
+    for old, new in (
+        (sums.numerator, larger.numerator),
+        (sums.denominator, larger.denominator),
+    ):
+        new.view(big, big, big)[inner, inner, inner] = old.view(small, small, small)
+    return larger
+
+
+def _shifts(extent: float, radius: int) -> Tensor:
+    return shift_disc(extent, 1 / (3 * radius) if radius > 4 else 0.08)
+
+
+def _slices(volumes: Tensor, rotations: Tensor, ball2: Ball, ball3: Ball, radius: int) -> Tensor:
+    """Slices ``(K, m, p)`` up to `radius`; shells that the volumes do not have yet are zero."""
+    reach = min(radius, int(ball3.radii[volumes.shape[1] - 1]))
+    found = Cube(volumes, ball3, reach).slice_all(rotations, ball2)
+    return torch.nn.functional.pad(found, (0, ball2.count(radius) - found.shape[2]))
