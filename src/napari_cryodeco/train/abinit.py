@@ -67,8 +67,9 @@ def search_radius(geometry: Geometry) -> int:
 class AbinitStage:
     """Stage: one volume per species, all species together; a unit is a tenth of the way.
 
-    In one more start than are asked for every image stays in its cluster: a species that looks like
-    some view of another can be swallowed by it where images are free to go.
+    Every other start knows nothing of the clusters. In one more than are asked for every image
+    stays in its cluster: a species that looks like some view of another can be swallowed by it
+    where images are free to go.
 
     Parameters
     ----------
@@ -119,9 +120,7 @@ class AbinitStage:
         steps = range(self._plan.steps * unit // UNITS, self._plan.steps * (unit + 1) // UNITS)
         rows, held = self._sample()
         evidence, power = self._looks.evidence(rows), self._looks.power()
-        begun = [_tempered(self._posteriors[rows])] * self._restarts
-        if self.species > 1:
-            begun.append(self._posteriors[rows])
+        begun = self._beginnings(self._posteriors[rows])
         done = [0] * len(begun)
 
         def one(restart: int) -> Start:
@@ -144,6 +143,14 @@ class AbinitStage:
         }
         if unit == UNITS - 1:
             self._choose([start.volumes for start in starts], evidence[:held], report)
+
+    def _beginnings(self, clusters: Tensor) -> list[Tensor]:
+        """What each start takes for granted, ``(n, K)``: clusters may help, or mislead."""
+        if self.species == 1:
+            return [clusters] * self._restarts
+        nothing = torch.full_like(clusters, 1 / self.species)
+        free = [nothing if number % 2 else _tempered(clusters) for number in range(self._restarts)]
+        return [*free, clusters]
 
     def _sample(self) -> tuple[Tensor, int]:
         """Rows that the starts see, and how many of the first are held out to rank them."""
