@@ -149,7 +149,7 @@ class AbinitStage:
         if self.species == 1:
             return [clusters] * self._restarts
         nothing = torch.full_like(clusters, 1 / self.species)
-        free = [nothing if number % 2 else _tempered(clusters) for number in range(self._restarts)]
+        free = [nothing if number % 2 else tempered(clusters) for number in range(self._restarts)]
         return [*free, clusters]
 
     def _sample(self) -> tuple[Tensor, int]:
@@ -174,7 +174,7 @@ class AbinitStage:
         report.metric("held_out_log_likelihood", max(scores))
 
 
-def _tempered(posteriors: Tensor) -> Tensor:
+def tempered(posteriors: Tensor) -> Tensor:
     """What clusters of features are worth as a prior: they are surer of themselves than right."""
     flat = posteriors**TEMPER
     return (1 - FLOOR) * flat / flat.sum(1, keepdim=True) + FLOOR / posteriors.shape[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,9 +14,12 @@ from napari_cryodeco.model.pose_search import Candidates, Evidence
 from napari_cryodeco.train.abinit import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, join, rebuild
 from napari_cryodeco.train.retry import candidates, second_look
+from napari_cryodeco.train.split import split
 from napari_cryodeco.train.stages import Reporter, generator
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
+FEWEST_LEFT = 10  # particles without which a species keeps its map, and is empty for a second look
+SETTLED = 0.01  # share of particles that may change species in the last pass
 SAMPLE = 1500  # particles per species of the first passes
 
 
@@ -25,16 +28,21 @@ class Pass:
     """Match particles with all species and rebuild.
 
     `coarse` and `fine` radius of the search, largest shift `extent` in box sides; `all` particles
-    or a sample.
+    or a sample; left out if `restless` and particles no longer change their species.
     """
 
     coarse: int
     fine: int
     extent: float = 0.08
     all: bool = False
+    restless: bool = False
 
 
-PLANS = (Pass(9, 12), Pass(10, 14), None, Pass(10, 14), None, *[Pass(11, 16, 0.12, all=True)] * 2)
+_FAR = Pass(11, 16, 0.12, all=True)
+PLANS = (
+    *(Pass(9, 12), Pass(10, 14), None, Pass(10, 14), None),
+    *(_FAR, _FAR, *[replace(_FAR, restless=True)] * 3),
+)
 """The passes; None: a second look at species that are not confirmed yet.
 
 The last passes look farther out: particles picked far off their centre would else be forced into
@@ -102,6 +110,7 @@ class JointStage:
             "scores": torch.zeros(n, species),
             "resolution": torch.zeros(species),
             "confirmed": torch.zeros(species, dtype=torch.bool),
+            "changed": torch.tensor(1.0),
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -126,7 +135,7 @@ class JointStage:
         plan = PLANS[unit]
         if plan is None:
             self._look_again(unit, report)
-        else:
+        elif not plan.restless or float(self._state["changed"]) > SETTLED:
             self._pass(plan, report)
 
     def _rows(self, everyone: bool) -> Tensor:
@@ -138,29 +147,48 @@ class JointStage:
         return torch.randperm(count, generator=draw)[:most].sort().values
 
     def _look_again(self, unit: int, report: Reporter) -> None:
-        """Give a species another volume where its particles say so."""
-        rows, changed = self._rows(everyone=False), 0
+        """Give species without particles other ones, and species with a worse map another map."""
+        rows = self._rows(everyone=False)
         own, features = self._state["scores"][rows].argmax(1), self._features[rows]
         confirmed = self._state["confirmed"]
         species = len(confirmed)
+        seeds = range(self._seed + species * unit, self._seed + species * (unit + 1))
+        changed = self._refill(rows, own, seeds[0], report)
         for index in range(species):
             report.step(index, species, f"a second look at species {index + 1}")
-            if confirmed[index]:
+            if confirmed[index] or index in changed:
                 continue
             verdict = second_look(
                 self._looks,
                 rows[candidates(features, own, index)],
                 self._state["volumes"][index],
-                self._seed + species * unit + index,
+                seeds[index],
                 self._threads,
                 report.check_stop,
             )
             confirmed[index] = verdict.confirmed
             if verdict.volume is not None:
                 self._state["volumes"][index] = verdict.volume.cpu()
-                changed += 1
-        report.metric("restarted_species", changed)
+                changed.add(index)
+        report.metric("restarted_species", len(changed))
         report.metric("confirmed_species", int(confirmed.sum()))
+
+    def _refill(self, rows: Tensor, own: Tensor, seed: int, report: Reporter) -> set[int]:
+        """Let empty species take one of two maps of those that are most likely two."""
+        volumes, confirmed = self._state["volumes"], self._state["confirmed"]
+        members = [rows[own == index] for index in range(len(volumes))]
+        changed: set[int] = set()
+        for index in range(len(volumes)):
+            if len(members[index]) >= FEWEST_LEFT:
+                continue
+            report.step(index, len(volumes), f"new particles for species {index + 1}")
+            whole = [few if other not in changed else few[:0] for other, few in enumerate(members)]
+            found = split(self._looks, whole, seed, self._threads, report.check_stop)
+            if found is not None:
+                volumes[found.index], volumes[index] = found.volumes.cpu()
+                confirmed[found.index] = confirmed[index] = False
+                changed |= {found.index, index}
+        return changed
 
     def _pass(self, plan: Pass, report: Reporter) -> None:
         looks, seen_before = self._looks, bool(self._state["scores"].any())
@@ -179,7 +207,8 @@ class JointStage:
         self._rebuild(evidence, rows, report)
         report.metric("log_likelihood", float(scores.amax(1).mean()))
         if seen_before:
-            report.metric("changed_species", float((scores.argmax(1) != before).float().mean()))
+            self._state["changed"] = (scores.argmax(1) != before).float().mean()
+            report.metric("changed_species", float(self._state["changed"]))
 
     def _match(
         self, evidence: Evidence, matchers: list[Matcher], report: Reporter
@@ -201,7 +230,7 @@ class JointStage:
         posteriors = self.posteriors[rows].to(looks.device)
         for species in range(posteriors.shape[1]):
             weights = posteriors[:, species]
-            if float(weights.sum()) < 10:
+            if float(weights.sum()) < FEWEST_LEFT:
                 continue  # nobody left: the volume stays as it was
             rotations = self._state["rotations"][rows, species].to(looks.device)
             shifts = self._state["shifts"][rows, species].to(looks.device)

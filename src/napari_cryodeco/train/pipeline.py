@@ -75,8 +75,8 @@ class _Plan:
         return {
             "prepare": 5e-3 * n,
             "features": 9e-3 * n,
-            "abinit": 65.0 * species * settings.restarts,
-            "joint": 0.08 * n * species,
+            "abinit": 2.5 * species * min(species, 4) * settings.restarts,
+            "joint": 6e-3 * n * species + 15.0 * species,
             "subspace": 0.025 * n,
             "refine": 0.25 * refine.warmup + 4e-4 * points * n * refine.epochs,
             "parity": 4e-4 * points * n * parity.epochs + 5.0 * parity.search_images,

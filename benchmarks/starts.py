@@ -1,0 +1,104 @@
+"""How often is one random start of all species right, and what do clusters of features add?
+
+    python benchmarks/starts.py --data DIR --cache DIR --seeds 3
+
+Three sets of ``dev_mix4_d64``; from each, one start a set and one seed from the clusters of the
+bundled prior, from those of classical image features, and from nothing: 1000 steps, then two passes
+over all particles. A start is right where ARI is at least 0.9. Needs the runs that
+``prior_abinitio.py --resimulate`` leaves in the cache: their features are taken from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from measuring import RESULTS, Table, machine, provenance
+from prior_sets import folder
+from sklearn.metrics import adjusted_rand_score
+
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.store import read_tensors
+from napari_cryodeco.train import joint
+from napari_cryodeco.train.abinit import Looks, search_radius, tempered
+from napari_cryodeco.train.stages import Silent, generator
+from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
+
+SET, SNR, HELD, RIGHT = "dev_mix4_d64", 0.1, 240, 0.9
+KEYS = ("set_seed", "begun_from", "seed")
+PASSES = 2
+
+
+def clusters(run: Run, begun_from: str) -> torch.Tensor:
+    """What the start takes for granted, ``(n, K)``."""
+    posteriors = read_tensors(run.paths.stage("features"))[0]["posteriors"]
+    if begun_from == "nothing":
+        return torch.full_like(posteriors, 1 / posteriors.shape[1])
+    return tempered(posteriors)
+
+
+def one(asked: argparse.Namespace, set_seed: int, begun_from: str, seed: int) -> dict[str, object]:
+    """Start, pass twice, score."""
+    where = folder(SET, set_seed, SNR, asked.data, asked.cache)
+    labels = np.load(where / "gt" / "ground_truth.npz", allow_pickle=False)["label"].astype(int)
+    prior = "none" if begun_from == "classical features" else "bundled"
+    name = f"{SET}_{set_seed}_{SNR}_{prior}_true_{set_seed}"
+    run = Run.open(asked.cache / "abinitio" / name)
+    geometry, species = run.geometry, int(labels.max()) + 1
+    radius = search_radius(geometry)
+    looks = Looks(run.images(), run.particles.ctf, geometry, radius, torch.device("cpu"))
+    begun, cpu = clusters(run, begun_from), time.process_time()
+    evidence, plan = looks.evidence(torch.arange(len(labels))), StartPlan.of(species, radius)
+    start = Start(evidence[HELD:], looks.power(), plan, begun[HELD:])
+    random = generator(seed, "starts", set_seed)
+    for step in range(plan.steps):
+        start.step(step, random)
+    spent = time.process_time() - cpu
+    held_out = held_out_score(evidence[:HELD], start.volumes, plan.last, plan.extent)
+    missing = len(Ball(radius, 3)) - start.volumes.shape[1]
+    volumes = torch.nn.functional.pad(start.volumes, (0, missing))
+    stage = joint.JointStage(looks, volumes, torch.zeros(len(labels), 1))
+    stage.load(None)
+    for unit in range(PASSES):
+        stage.advance(unit, Silent())
+    found = stage.posteriors.argmax(1)
+    return {
+        "ari_clusters": round(float(adjusted_rand_score(labels, begun.argmax(1))), 4),
+        "ari": round(float(adjusted_rand_score(labels, found)), 4),
+        "held_out": round(held_out, 2),
+        "counts": torch.bincount(found, minlength=species).tolist(),
+        "cpu_seconds": round(spent, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the shared data folder")
+    parser.add_argument("--cache", type=Path, required=True, help="where sets and runs are kept")
+    parser.add_argument("--sets", type=int, nargs="+", default=[0, 1, 2], help="seeds of the sets")
+    parser.add_argument("--seeds", type=int, default=2, help="starts of each kind and set")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    table = Table(asked.out / "starts.json", KEYS)
+    for seed in range(asked.seeds):
+        for set_seed in asked.sets:
+            for begun_from in ("prior", "classical features", "nothing"):
+                known = {"set_seed": set_seed, "begun_from": begun_from, "seed": seed}
+                if table.find(**known) is not None:
+                    continue
+                row = known | one(asked, set_seed, begun_from, seed) | machine() | provenance()
+                table.put(row)
+                print(known, row["ari"], row["held_out"], f"{row['cpu_seconds']} CPU-s", flush=True)
+    for begun_from in ("prior", "classical features", "nothing"):
+        found = [row["ari"] for row in table.rows() if row["begun_from"] == begun_from]
+        right = sum(ari >= RIGHT for ari in found)
+        print(f"{begun_from}: {right} of {len(found)} starts right, ARI {np.mean(found):.3f}")
+
+
+if __name__ == "__main__":
+    main()
