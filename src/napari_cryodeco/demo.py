@@ -52,13 +52,12 @@ class Sample:
     recipe
         How their images are made.
     abinitio, refine, network
-        Settings of the reconstruction: fewer starts, fewer epochs and a smaller network than by
-        default.
+        Settings of the reconstruction: fewer epochs and a smaller network than by default.
     """
 
     structures: tuple[str, ...] = ("1wcm", "2buk", "3wip")
     recipe: Recipe = field(default_factory=lambda: Recipe(count=250, snr=0.1, seed=1))
-    abinitio: AbinitioConfig = field(default_factory=lambda: AbinitioConfig(classes=3, restarts=3))
+    abinitio: AbinitioConfig = field(default_factory=lambda: AbinitioConfig(classes=3))
     refine: RefineConfig = field(default_factory=lambda: RefineConfig(epochs=4))
     network: FieldConfig = field(default_factory=lambda: FieldConfig(width=128))
 

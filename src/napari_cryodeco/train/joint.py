@@ -170,8 +170,10 @@ class JointStage:
             if verdict.volume is not None:
                 self._state["volumes"][index] = verdict.volume.cpu()
                 changed.add(index)
+        sure = int(confirmed.sum())
+        report.step(species, species, f"{sure} of {species} species found again from nothing")
         report.metric("restarted_species", len(changed))
-        report.metric("confirmed_species", int(confirmed.sum()))
+        report.metric("confirmed_species", sure)
 
     def _refill(self, rows: Tensor, own: Tensor, seed: int, report: Reporter) -> set[int]:
         """Let empty species take one of two maps of those that are most likely two."""
