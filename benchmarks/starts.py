@@ -1,11 +1,10 @@
-"""How often is one random start of all species right, and what do clusters of features add?
+"""How often is one random start of all species right, and what do the prior's clusters add?
 
-    python benchmarks/starts.py --data DIR --cache DIR --seeds 3
+    python benchmarks/starts.py --data DIR --cache DIR --seeds 2
 
-Three sets of ``dev_mix4_d64``; from each, one start a set and one seed from the clusters of the
-bundled prior, from those of classical image features, and from nothing: 1000 steps, then two passes
-over all particles. A start is right where ARI is at least 0.9. Needs the runs that
-``prior_abinitio.py --resimulate`` leaves in the cache: their features are taken from there.
+On sets of ``dev_mix4_d64``, single starts from the clusters of the bundled prior and from nothing:
+1000 steps, then two passes over all particles. A start is right where ARI is at least 0.9. Needs
+the runs that ``prior_abinitio.py --resimulate`` leaves in the cache: features are taken from there.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
 
 SET, SNR, HELD, RIGHT = "dev_mix4_d64", 0.1, 240, 0.9
 KEYS = ("set_seed", "begun_from", "seed")
+BEGINNINGS = ("prior", "nothing")
 PASSES = 2
 
 
@@ -45,8 +45,7 @@ def one(asked: argparse.Namespace, set_seed: int, begun_from: str, seed: int) ->
     """Start, pass twice, score."""
     where = folder(SET, set_seed, SNR, asked.data, asked.cache)
     labels = np.load(where / "gt" / "ground_truth.npz", allow_pickle=False)["label"].astype(int)
-    prior = "none" if begun_from == "classical features" else "bundled"
-    name = f"{SET}_{set_seed}_{SNR}_{prior}_true_{set_seed}"
+    name = f"{SET}_{set_seed}_{SNR}_bundled_true_{set_seed}"
     run = Run.open(asked.cache / "abinitio" / name)
     geometry, species = run.geometry, int(labels.max()) + 1
     radius = search_radius(geometry)
@@ -87,14 +86,14 @@ def main() -> None:
     table = Table(asked.out / "starts.json", KEYS)
     for seed in range(asked.seeds):
         for set_seed in asked.sets:
-            for begun_from in ("prior", "classical features", "nothing"):
+            for begun_from in BEGINNINGS:
                 known = {"set_seed": set_seed, "begun_from": begun_from, "seed": seed}
                 if table.find(**known) is not None:
                     continue
                 row = known | one(asked, set_seed, begun_from, seed) | machine() | provenance()
                 table.put(row)
                 print(known, row["ari"], row["held_out"], f"{row['cpu_seconds']} CPU-s", flush=True)
-    for begun_from in ("prior", "classical features", "nothing"):
+    for begun_from in BEGINNINGS:
         found = [row["ari"] for row in table.rows() if row["begun_from"] == begun_from]
         right = sum(ari >= RIGHT for ari in found)
         print(f"{begun_from}: {right} of {len(found)} starts right, ARI {np.mean(found):.3f}")

@@ -151,7 +151,8 @@ class AbinitioConfig(_Part):
         ge=1,
         le=64,
         title="Restarts",
-        description="Random starts of all species, ranked on held-out images (count).",
+        description="Random starts of all species, ranked on held-out images; one more keeps to "
+        "the clusters of the features (count).",
     )
 
     @field_validator("classes")

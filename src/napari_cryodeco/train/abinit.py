@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.config import AbinitioConfig
-from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
@@ -28,6 +27,11 @@ UNITS = 10
 SAMPLE = 3000  # images per species that the starts see
 HELD_OUT, MOST_HELD_OUT = 0.15, 600  # share and most of them that rank the starts
 TEMPER, FLOOR = 0.3, 0.1  # of the clusters' probabilities
+
+BEGUN_BEFORE = (
+    "This run was begun by an earlier version, whose classes were found in another way: make a new "
+    "run of the same particles; the results of this one stay as they are."
+)
 
 Made = TypeVar("Made")
 
@@ -78,7 +82,7 @@ class AbinitStage:
     posteriors
         ``(n, K)`` soft clusters to begin from.
     config
-        Number of restarts.
+        Number of starts, but for the one that keeps the clusters.
     seed, threads
         Of the random starts; threads that run them side by side.
     """
@@ -103,7 +107,21 @@ class AbinitStage:
         return UNITS
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
-        """Take up the running sums of all restarts."""
+        """Take up the running sums of all restarts.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than ten particles for each species, or an older version began.
+        """
+        count = len(self._posteriors)
+        if count < 10 * self.species:
+            raise ValueError(
+                f"{count} particles are too few for {self.species} species: at least ten per "
+                "species are needed."
+            )
+        if tensors and "resolution" in tensors:
+            raise ValueError(BEGUN_BEFORE)
         self._state = tensors or {}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -145,11 +163,16 @@ class AbinitStage:
             self._choose([start.volumes for start in starts], evidence[:held], report)
 
     def _beginnings(self, clusters: Tensor) -> list[Tensor]:
-        """What each start takes for granted, ``(n, K)``: clusters may help, or mislead."""
+        """What each start takes for granted, ``(n, K)``: clusters may help, or mislead.
+
+        Of many species an image is tried with those of its features only, so that none begins from
+        nothing.
+        """
         if self.species == 1:
             return [clusters] * self._restarts
         nothing = torch.full_like(clusters, 1 / self.species)
-        free = [nothing if number % 2 else tempered(clusters) for number in range(self._restarts)]
+        begun, unguided = tempered(clusters), self.species <= self._plan.tried
+        free = [nothing if number % 2 and unguided else begun for number in range(self._restarts)]
         return [*free, clusters]
 
     def _sample(self) -> tuple[Tensor, int]:
@@ -194,21 +217,13 @@ def side_by_side(work: Callable[[int], Made], numbers: range, threads: int) -> l
 
 def sharpen(
     evidence: Evidence, volume: Tensor, power: Tensor, looks: Looks, tick: Callable[[], None]
-) -> tuple[Tensor, float]:
-    """Search all images and rebuild, three times, with growing radius.
-
-    Volume and resolution in Å.
-    """
+) -> Tensor:
+    """Search all images and rebuild, three times, with growing radius: the volume ``(p,)``."""
     top = looks.radius
-    rounds = [(9, 9, 12), (10, 12, 14), (11, 14, top)]
-    resolution = looks.geometry.length
     everyone = torch.ones(len(evidence), device=evidence.data.device)
-    for coarse_radius, fine_radius, next_radius in rounds:
+    for coarse_radius, fine_radius, next_radius in ((9, 9, 12), (10, 12, 14), (11, 14, top)):
         plan = SearchPlan(min(coarse_radius, top), min(fine_radius, top))
         matcher = Matcher(volume, Ball(top, 3, looks.device), evidence.ball, plan)
         rotations, shifts, _ = search(evidence, matcher, lambda done: tick()).best()
-        found = rebuild(evidence, rotations, shifts, everyone, power, min(next_radius, top))
-        volume = found.volume
-        resolution = fsc.resolution(found.fsc, looks.geometry.length)
-    full = Ball(top, 3)
-    return torch.nn.functional.pad(volume, (0, len(full) - len(volume))), resolution
+        volume = rebuild(evidence, rotations, shifts, everyone, power, min(next_radius, top)).volume
+    return volume

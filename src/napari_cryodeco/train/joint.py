@@ -11,10 +11,10 @@ from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.pose_search import Candidates, Evidence
-from napari_cryodeco.train.abinit import Looks
+from napari_cryodeco.train.abinit import BEGUN_BEFORE, Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, join, rebuild
-from napari_cryodeco.train.retry import candidates, second_look
-from napari_cryodeco.train.split import split
+from napari_cryodeco.train.retry import likeness, second_look
+from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Reporter, generator
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
@@ -65,7 +65,7 @@ class Assignment:
 
 
 class JointStage:
-    """Stage: joint EM; a unit is one pass over all particles.
+    """Stage: joint EM; a unit is one of :data:`PLANS`: a pass over particles, or a second look.
 
     Parameters
     ----------
@@ -101,7 +101,15 @@ class JointStage:
         return len(PLANS)
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
-        """Take up the volumes and poses after the last pass."""
+        """Take up the volumes and poses after the last pass.
+
+        Raises
+        ------
+        ValueError
+            If an older version began.
+        """
+        if tensors and "confirmed" not in tensors:
+            raise ValueError(BEGUN_BEFORE)
         n, species = len(self._looks.images), len(self._start)
         self._state = tensors or {
             "volumes": self._start.clone(),
@@ -152,6 +160,7 @@ class JointStage:
         own, features = self._state["scores"][rows].argmax(1), self._features[rows]
         confirmed = self._state["confirmed"]
         species = len(confirmed)
+        like = likeness(features, own)
         seeds = range(self._seed + species * unit, self._seed + species * (unit + 1))
         changed = self._refill(rows, own, seeds[0], report)
         for index in range(species):
@@ -160,7 +169,7 @@ class JointStage:
                 continue
             verdict = second_look(
                 self._looks,
-                rows[candidates(features, own, index)],
+                rows[(own == index) | (like == index)],
                 self._state["volumes"][index],
                 seeds[index],
                 self._threads,
@@ -179,21 +188,20 @@ class JointStage:
         """Let empty species take one of two maps of those that are most likely two."""
         volumes, confirmed = self._state["volumes"], self._state["confirmed"]
         members = [rows[own == index] for index in range(len(volumes))]
+        empty = [index for index, few in enumerate(members) if len(few) < FEWEST_LEFT]
+        if not empty:
+            return set()
+        report.step(0, len(volumes), f"other particles for {len(empty)} species that have none")
+        found = splits(self._looks, members, seed, self._threads, report.check_stop)
         changed: set[int] = set()
-        for index in range(len(volumes)):
-            if len(members[index]) >= FEWEST_LEFT:
-                continue
-            report.step(index, len(volumes), f"new particles for species {index + 1}")
-            whole = [few if other not in changed else few[:0] for other, few in enumerate(members)]
-            found = split(self._looks, whole, seed, self._threads, report.check_stop)
-            if found is not None:
-                volumes[found.index], volumes[index] = found.volumes.cpu()
-                confirmed[found.index] = confirmed[index] = False
-                changed |= {found.index, index}
+        for index, halves in zip(empty, found, strict=False):
+            volumes[halves.index], volumes[index] = halves.volumes.cpu()
+            confirmed[halves.index] = confirmed[index] = False
+            changed |= {halves.index, index}
         return changed
 
     def _pass(self, plan: Pass, report: Reporter) -> None:
-        looks, seen_before = self._looks, bool(self._state["scores"].any())
+        looks = self._looks
         coarse_radius, fine_radius = min(plan.coarse, looks.radius), min(plan.fine, looks.radius)
         search = SearchPlan(coarse_radius, fine_radius, plan.extent, keep=4, dtype=self._dtype)
         ball3, rows = Ball(looks.radius, 3, looks.device), self._rows(plan.all)
@@ -201,15 +209,17 @@ class JointStage:
         volumes = self._state["volumes"].to(looks.device)
         matchers = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
         found = self._match(evidence, matchers, report)
-        before = self._state["scores"][rows].argmax(1)
+        known = self._state["scores"][rows]
+        before, seen_before = known.argmax(1), known.any(1)
         for name in ("rotations", "shifts", "scores"):
             best = torch.stack([getattr(one, name)[:, 0] for one in found], 1)
             self._state[name][rows] = best.cpu()
         scores = self._state["scores"][rows]
         self._rebuild(evidence, rows, report)
         report.metric("log_likelihood", float(scores.amax(1).mean()))
-        if seen_before:
-            self._state["changed"] = (scores.argmax(1) != before).float().mean()
+        if seen_before.any():
+            moved = (scores.argmax(1) != before)[seen_before]
+            self._state["changed"] = moved.float().mean()
             report.metric("changed_species", float(self._state["changed"]))
 
     def _match(

@@ -1,9 +1,9 @@
 """A second look at each species: its particles may rather have another map.
 
 A species can lock into a wrong map and yet keep its particles. New random starts from those
-particles are judged beside the map that they have, on particles that neither has used. Both are
-sharpened first: a wrong map with polished poses tells more than a right one that is still coarse.
-Wrong maps are wrong each in its own way, so a map that a start finds again is taken to be right.
+particles are judged beside the map that they have, on particles left out while both are sharpened:
+a wrong map with polished poses tells more than a right one that is still coarse. Wrong maps are
+wrong each in its own way, so a map that a start finds again is taken to be right.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from napari_cryodeco.train.stages import generator
 from napari_cryodeco.train.starts import StartPlan, random_start
 
 STARTS = 2  # random starts at a time, until two maps agree
-MOST = 7  # maps that are tried, the present one among them
-SAMPLE = 1000  # particles of a species that a second look uses
+MOST = 8  # maps that are tried, the present one among them
+LOOKED_AT = 1000  # particles of a species that a second look uses
 FEWEST = 60  # particles that a species needs for a start
 SURE = 2.0  # standard errors by which a start must be better than the present map
 AGREED = 0.8  # mean FSC of shells 1-9: wrong maps have .35-.74, right ones .84-.99
@@ -38,7 +38,7 @@ class Verdict:
     """What a second look found.
 
     `volume` ``(p,)`` where a start is better than the present map, else None; `confirmed` where
-    two maps from different starts agree.
+    the map that stays is the best, or like it, and was found by another start too.
     """
 
     volume: Tensor | None
@@ -80,7 +80,7 @@ def second_look(
     """
     if len(rows) < FEWEST:
         return Verdict(None, confirmed=False)
-    order = torch.randperm(len(rows), generator=generator(seed, "retry", 0))[:SAMPLE]
+    order = torch.randperm(len(rows), generator=generator(seed, "retry", 0))[:LOOKED_AT]
     evidence, power = looks.evidence(rows[order]), looks.power()
     held = max(8, int(HELD_OUT * len(order)))
     plan = StartPlan.of(1, looks.radius)
@@ -90,49 +90,56 @@ def second_look(
         if start:
             drawn = generator(seed, "retry-start", start)
             begun = random_start(evidence[held:], power, plan, drawn, tick)
-        found = sharpen(evidence[held:], begun, power, looks, tick)[0]
+        found = sharpen(evidence[held:], begun, power, looks, tick)
         return _Tried(found, _judged(evidence[:held], found, looks))
 
     tried = side_by_side(one, range(2), threads)
-    while len(tried) < MOST and not _confirmed(tried, looks.radius):
+    while not (verdict := _verdict(tried, looks.radius)).confirmed and len(tried) < MOST:
         tried += side_by_side(one, range(len(tried), len(tried) + STARTS), threads)
-    best = max(tried[1:], key=lambda start: start.score)
-    gain = best.scores - tried[0].scores
-    better = bool(gain.mean() > SURE * gain.std() / held**0.5)
-    return Verdict(best.volume if better else None, _confirmed(tried, looks.radius))
+    return verdict
+
+
+def _verdict(tried: list[_Tried], radius: int) -> Verdict:
+    """Judge the present map, the first, beside those of the starts."""
+    present, *starts = tried
+    best, *others = sorted(starts, key=lambda start: -start.score)
+    gain = best.scores - present.scores
+    same = agree(best.volume, present.volume, radius)
+    again = any(agree(best.volume, other.volume, radius) for other in others)
+    sure = bool(gain.mean() > SURE * gain.std() / len(gain) ** 0.5)
+    if sure or (again and not same and gain.mean() > 0):
+        return Verdict(best.volume, same or again)
+    return Verdict(None, same)
 
 
 def _judged(evidence: Evidence, volume: Tensor, looks: Looks) -> Tensor:
-    """Best log-likelihood of each image; the map has not seen them."""
+    """Best log-likelihood of each image."""
     matcher = Matcher(volume, Ball(looks.radius, 3, looks.device), evidence.ball, JUDGED)
     return search(evidence, matcher).best()[2]
 
 
-def _confirmed(tried: list[_Tried], radius: int) -> bool:
-    """Whether another start found the best map too."""
-    best, *others = sorted(tried, key=lambda start: -start.score)
-    return any(agree(best.volume, other.volume, radius) for other in others)
-
-
 def agree(first: Tensor, second: Tensor, radius: int) -> bool:
-    """Whether two volumes ``(p,)``, known up to `radius`, are one map in any frame and hand."""
-    ball = Ball(min(AGREED_RADIUS, radius), 3, first.device)
+    """Whether two volumes ``(p,)``, known up to `radius`, are one map in any frame and hand.
+
+    Never of smaller radii than :data:`AGREED_RADIUS`: at low resolution all maps are alike.
+    """
+    if radius < AGREED_RADIUS:
+        return False
+    ball = Ball(AGREED_RADIUS, 3, first.device)
     return float(superpose(first, second, ball).fsc.mean()) > AGREED
 
 
-def candidates(features: Tensor, own: Tensor, index: int) -> Tensor:
-    """Particles of species `index`, and those whose features look like theirs: ``(m,)`` rows.
+def likeness(features: Tensor, own: Tensor) -> Tensor:
+    """Which species each particle looks like: ``(n,)`` from features ``(n, f)`` and species.
 
     A wrong map keeps the views that happen to fit it; a start from these alone fails again. The
-    features ``(n, f)`` know nothing of the map and bring the other views back.
+    features know nothing of the map and bring the other views back.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    counts = torch.bincount(own)
-    mine = own == index
-    if int((counts > 1).sum()) > 1:
-        kept = counts[own] > 1
-        model = LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
-        model.fit(features[kept].numpy(), own[kept].numpy())
-        mine = mine | (torch.from_numpy(model.predict(features.numpy())) == index)
-    return torch.nonzero(mine)[:, 0]
+    kept = torch.bincount(own)[own] > 1
+    if len(own[kept].unique()) < 2:
+        return own
+    model = LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
+    model.fit(features[kept].numpy(), own[kept].numpy())
+    return torch.from_numpy(model.predict(features.numpy()))

@@ -1,4 +1,4 @@
-"""A species that lost its particles starts anew, from those of another that hides two.
+"""A species that lost its particles starts anew, from those of another that may hide two.
 
 Where two bodies share one map, the particles of the worse explained one are spread over several
 species and their own species is empty. Two maps started from the particles of each other species
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.train.abinit import HELD_OUT, Looks, side_by_side
-from napari_cryodeco.train.retry import FEWEST, SAMPLE
+from napari_cryodeco.train.retry import FEWEST, LOOKED_AT, agree
 from napari_cryodeco.train.stages import generator
 from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
 
@@ -28,25 +28,23 @@ class Split:
     volumes: Tensor
 
 
-def split(
+def splits(
     looks: Looks, members: list[Tensor], seed: int, threads: int, tick: Callable[[], None]
-) -> Split | None:
-    """Find the species that is two; None where all are too small to be tried.
+) -> list[Split]:
+    """Find species that may be two, the likeliest first.
 
     Parameters
     ----------
     looks
         All images.
     members
-        Rows ``(m,)`` of the particles of each species.
+        Rows ``(m,)`` of the particles of each species; small ones are not tried.
     seed, threads
         Of the random starts; threads that run them side by side.
     tick
         Called between the steps: may raise in order to stop.
     """
     tried = [index for index, rows in enumerate(members) if len(rows) >= 2 * FEWEST]
-    if not tried:
-        return None
 
     def one(place: int) -> tuple[float, Tensor]:
         rows = members[tried[place]]
@@ -54,8 +52,12 @@ def split(
         return gain * len(rows), volumes
 
     found = side_by_side(one, range(len(tried)), threads)
-    best = max(range(len(found)), key=lambda place: found[place][0])
-    return Split(tried[best], found[best][1])
+    order = sorted(range(len(found)), key=lambda place: -found[place][0])
+    return [
+        Split(tried[place], found[place][1])
+        for place in order
+        if not agree(found[place][1][0], found[place][1][1], looks.radius)
+    ]
 
 
 def _halved(
@@ -63,7 +65,7 @@ def _halved(
 ) -> tuple[float, Tensor]:
     """Two volumes of some particles, and how much more both say of unseen ones than one alone."""
     random = generator(seed, "split", 0)
-    order = torch.randperm(len(rows), generator=random)[:SAMPLE]
+    order = torch.randperm(len(rows), generator=random)[:LOOKED_AT]
     evidence, power = looks.evidence(rows[order]), looks.power()
     held = max(8, int(HELD_OUT * len(order)))
     plan = StartPlan.of(2, looks.radius)

@@ -81,9 +81,10 @@ class Start:
     def __init__(self, evidence: Evidence, power: Tensor, plan: StartPlan, prior: Tensor) -> None:
         device = evidence.data.device
         self._evidence, self._power, self._plan = evidence, power, plan
-        self._log_prior = prior.to(device).log()
-        hopeless = self._log_prior.argsort(1, descending=True)[:, plan.tried :]
-        self._log_prior.scatter_(1, hopeless, -torch.inf)
+        # ties are broken by chance, the same at every restart, or the first species got all images
+        chance = 1 + 1e-4 * torch.rand(prior.shape, generator=torch.Generator().manual_seed(0))
+        hopeless = (prior.cpu() * chance).argsort(1, descending=True)[:, plan.tried :]
+        self._log_prior = prior.cpu().log().scatter(1, hopeless, -torch.inf).to(device)
         self._ball3 = Ball(plan.last, 3, device)
         self._sums: list[Accumulator] = []
         self._volumes: list[Tensor] = []
