@@ -136,7 +136,7 @@ def test_classes_from_nothing_and_the_same_after_a_restart(mixture, monkeypatch)
         whole.advance(unit, Silent())
         if unit == 5:
             saved = {name: value.clone() for name, value in whole.tensors().items()}
-    resumed = AbinitStage(looks, posteriors, config, seed=4, threads=1)
+    resumed = AbinitStage(looks, posteriors, config, seed=4, threads=2)
     resumed.load(saved)
     for unit in range(6, resumed.units()):
         resumed.advance(unit, Silent())
