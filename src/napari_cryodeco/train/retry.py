@@ -23,9 +23,9 @@ from napari_cryodeco.train.stages import generator
 from napari_cryodeco.train.starts import StartPlan, random_start
 
 STARTS = 2  # random starts at a time, until two maps agree
-MOST = 8  # maps that are tried, the present one among them
+MOST = 6  # maps that are tried, the present one among them
 LOOKED_AT = 1000  # particles of a species that a second look uses
-FEWEST = 60  # particles that a species needs for a start
+FEWEST = 100  # particles that a species needs for a start
 SURE = 2.0  # standard errors by which a start must be better than the present map
 AGREED = 0.8  # mean FSC of shells 1-9: wrong maps have .35-.74, right ones .84-.99
 AGREED_RADIUS = 9
