@@ -171,7 +171,11 @@ def draw(table: Table, name: str, images: Path) -> None:
             axes[3].scatter(place_x, errors, color=colour, s=14)
     axes[3].set_xticks(np.arange(len(species)), species)
     axes[3].set_yscale("log")
-    figures.tidy(axes[3], "median pose error, degrees (modulo symmetry)")
+    ticks = [1, 2, 5, 10, 30, 100]
+    axes[3].set_yticks(ticks, [f"{tick}°" for tick in ticks])
+    axes[3].minorticks_off()
+    axes[3].set_ylim(1, 180)
+    figures.tidy(axes[3], "median pose error")
     figures.save(page, images / "prior_abinitio.png")
 
 
