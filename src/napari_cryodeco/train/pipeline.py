@@ -67,18 +67,18 @@ class _Plan:
         return [Step(name, seconds[name], make) for name, make in makers.items()]
 
     def _seconds(self) -> dict[str, float]:
-        """Expected durations, measured on two busy cores: of use as ratios, for the estimate."""
+        """Expected durations, measured on two quiet cores: of use as ratios, for the estimate."""
         settings, n = self._config.abinitio, len(self._run.particles)
         species = 3 if settings.classes == "auto" else settings.classes
         refine, parity = self._config.refine, self._config.parity
         points = (self._box() / 2) ** 2
         return {
-            "prepare": 5e-3 * n,
-            "features": 9e-3 * n,
+            "prepare": 3e-4 * n,
+            "features": 4e-3 * n,
             "abinit": 2.5 * species * min(species, 4) * settings.restarts,
             "joint": 6e-3 * n * species + 15.0 * species,
-            "subspace": 0.025 * n,
-            "refine": 0.25 * refine.warmup + 4e-4 * points * n * refine.epochs,
+            "subspace": 4e-3 * n,
+            "refine": 0.03 * refine.warmup + 1.2e-5 * points * n * refine.epochs,
             "parity": 4e-4 * points * n * parity.epochs + 5.0 * parity.search_images,
         }
 
