@@ -23,7 +23,8 @@ from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors
 from napari_cryodeco.train import joint
-from napari_cryodeco.train.abinit import Looks, search_radius, tempered
+from napari_cryodeco.train.abinit import tempered
+from napari_cryodeco.train.looks import Looks, search_radius
 from napari_cryodeco.train.stages import Silent, generator
 from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
 
@@ -52,14 +53,13 @@ def one(asked: argparse.Namespace, set_seed: int, begun_from: str, seed: int) ->
     looks = Looks(run.images(), run.particles.ctf, geometry, radius, torch.device("cpu"))
     begun, cpu = clusters(run, begun_from), time.process_time()
     evidence, plan = looks.evidence(torch.arange(len(labels))), StartPlan.of(species, radius)
-    start = Start(evidence[HELD:], looks.power(), plan, begun[HELD:])
+    start = Start(evidence[HELD:], looks.power, plan, begun[HELD:])
     random = generator(seed, "starts", set_seed)
     for step in range(plan.steps):
         start.step(step, random)
     spent = time.process_time() - cpu
     held_out = held_out_score(evidence[:HELD], start.volumes, plan.last, plan.extent)
-    missing = len(Ball(radius, 3)) - start.volumes.shape[1]
-    volumes = torch.nn.functional.pad(start.volumes, (0, missing))
+    volumes = Ball(radius, 3).extend(start.volumes)
     stage = joint.JointStage(looks, volumes, torch.zeros(len(labels), 1))
     stage.load(None)
     for unit in range(PASSES):

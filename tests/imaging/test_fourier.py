@@ -107,3 +107,11 @@ def test_the_kz_axis_is_kept(blobs):
     sections = back.mean((1, 2))
     assert sections.std() > 0.5 * volume.mean((1, 2)).std()
     assert abs(float(back.mean())) < 1e-6
+
+
+def test_a_prefix_is_extended_by_zeros():
+    small, large = Ball(4, 3), Ball(6, 3)
+    known = torch.randn(2, len(small))
+    whole = large.extend(known)
+    assert whole.shape == (2, len(large))
+    assert torch.equal(large.to_map(whole, 16), small.to_map(known, 16))

@@ -1,4 +1,4 @@
-"""A planted scene of the training tests: an analytic molecule with an arm in one of two places."""
+"""Planted scenes of the training tests: a molecule with an arm in two places, and mixtures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.so3 import random_rotations
+from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.subspace import Observations
 
 BOX, RADIUS, COUNT = 20, 7, 240
@@ -77,3 +78,64 @@ def scene() -> Scene:
 def noisy_scene() -> Scene:
     """Another 240 images, twice as noisy."""
     return make_scene(noise=0.6, seed=2)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Images of bodies at unknown poses, noise 1; `labels` and `maps` ``(K, p)`` are true."""
+
+    looks: Looks
+    labels: Tensor
+    maps: Tensor
+
+
+def mixture(
+    bodies: tuple[Tensor, ...], labels: Tensor, width: float, extent: float, gain: float, seed: int
+) -> Mixture:
+    """Images of points ``(m, 3)``, px, blurred by `width` px and moved up to `extent` box sides."""
+    box, pixel_size, radius, count = 28, 8.0, 9, len(labels)
+    generator = torch.Generator().manual_seed(seed)
+    ball, column = Ball(radius, 2), torch.ones(count, dtype=torch.float64)
+    defocus = 8000 + 12000 * torch.rand(count, generator=generator).double()
+    ctf = Ctf(defocus, defocus, 0 * column, 300 * column, 2.7 * column, 0.1 * column, 0 * column)
+    rotations = random_rotations(count, generator)
+    clean = torch.stack(
+        [
+            _points(bodies[label] @ rotation.T, ball, box, width)
+            for label, rotation in zip(labels.tolist(), rotations, strict=True)
+        ]
+    )
+    shifts = (torch.rand(count, 2, generator=generator) - 0.5) * 2 * extent
+    images = ball.shift(clean * ctf.at(ball.frequencies(box, pixel_size)), shifts) * gain
+    images = images + torch.randn(images.shape, generator=generator)
+    geometry = Geometry(box, pixel_size, radius, float(box), box, pixel_size)
+    maps = torch.stack([_points(body, Ball(radius, 3), box, width) * gain for body in bodies])
+    return Mixture(Looks(images, ctf, geometry, radius, torch.device("cpu")), labels, maps)
+
+
+def _points(where: Tensor, ball: Ball, box: int, width: float) -> Tensor:
+    """Hartley coefficients of blurred points by the definition; of images, of x and y."""
+    phase = 2 * torch.pi / box * ball.points.float() @ where[:, : ball.ndim].T
+    blur = torch.exp(-2 * (torch.pi * width * ball.radii / box) ** 2)
+    return (phase.cos() + phase.sin()).sum(1) * blur
+
+
+@pytest.fixture(scope="session")
+def rod_and_ball() -> Mixture:
+    """120 images of a long bent rod and a small ball, by turns, off their centre."""
+    t = torch.linspace(-1, 1, 30)
+    rod = torch.stack([6 * t, 2.5 * t**2, torch.zeros_like(t)], 1)
+    ball = torch.randn(30, 3, generator=torch.Generator().manual_seed(3)) * 1.2
+    bodies = (rod - rod.mean(0), ball - ball.mean(0))
+    return mixture(bodies, torch.arange(120) % 2, 1.0, 0.02, 1.5, seed=1)
+
+
+@pytest.fixture(scope="session")
+def tripod_and_arc() -> Mixture:
+    """150 images of three arms of different length, then 150 of three quarters of a ring."""
+    arms = [torch.linspace(0, length, 12) for length in (11, 7, 4)]
+    tripod = torch.cat([arm[:, None] * torch.eye(3)[axis] for axis, arm in enumerate(arms)])
+    angle = torch.linspace(0, 1.5 * torch.pi, 36)
+    arc = 8 * torch.stack([angle.cos(), angle.sin(), 0.1 * angle**2], 1)
+    bodies = (tripod - tripod.mean(0), arc - arc.mean(0))
+    return mixture(bodies, torch.arange(300) // 150, 1.0, 0.0, 1.0, seed=7)

@@ -8,12 +8,9 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.config import AbinitioConfig
-from napari_cryodeco.imaging import so3
 from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.imaging.ctf import Ctf
-from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.spectrum import signal_power
-from napari_cryodeco.train.abinit import AbinitStage, Looks, side_by_side
+from napari_cryodeco.train.abinit import AbinitStage, side_by_side
 from napari_cryodeco.train.features import (
     FeatureStage,
     classical_features,
@@ -21,42 +18,16 @@ from napari_cryodeco.train.features import (
     without_defocus,
 )
 from napari_cryodeco.train.joint import JointStage
+from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.stages import Reporter, Silent
 from napari_cryodeco.train.starts import StartPlan
 
-BOX, PIXEL, RADIUS, COUNT = 28, 8.0, 9, 120
+COUNT = 120
 
 
-def bodies() -> list[torch.Tensor]:
-    """A long bent rod and a small ball, in pixels."""
-    t = torch.linspace(-1, 1, 30)
-    rod = torch.stack([6 * t, 2.5 * t**2, torch.zeros_like(t)], 1)
-    ball = torch.randn(30, 3, generator=torch.Generator().manual_seed(3)) * 1.2
-    return [rod - rod.mean(0), ball - ball.mean(0)]
-
-
-@pytest.fixture(scope="module")
-def mixture() -> tuple[Looks, np.ndarray]:
-    """Images of both, half each, with CTF, small shifts and noise 1."""
-    generator = torch.Generator().manual_seed(1)
-    labels = np.arange(COUNT) % 2
-    rotations = so3.random_rotations(COUNT, generator)
-    ball = Ball(RADIUS, 2)
-    column = torch.ones(COUNT, dtype=torch.float64)
-    defocus = 8000 + 12000 * torch.rand(COUNT, generator=generator).double()
-    ctf = Ctf(defocus, defocus, 0 * column, 300 * column, 2.7 * column, 0.1 * column, 0 * column)
-    k = ball.points.float()
-    width = torch.exp(-2 * (torch.pi * k.norm(dim=1) / BOX) ** 2)
-    clean = torch.empty(COUNT, len(ball))
-    for i in range(COUNT):
-        where = (bodies()[labels[i]] @ rotations[i].T)[:, :2]
-        phase = 2 * torch.pi * k @ where.T / BOX
-        clean[i] = (phase.cos() + phase.sin()).sum(1) * width
-    shifts = (torch.rand(COUNT, 2, generator=generator) - 0.5) * 0.04
-    images = ball.shift(clean * ctf.at(ball.frequencies(BOX, PIXEL)), shifts)
-    images = images * 1.5 + torch.randn(images.shape, generator=generator)
-    geometry = Geometry(BOX, PIXEL, RADIUS, float(BOX), BOX, PIXEL)
-    return Looks(images, ctf, geometry, RADIUS, torch.device("cpu")), labels
+@pytest.fixture
+def mixture(rod_and_ball):
+    return rod_and_ball.looks, rod_and_ball.labels.numpy()
 
 
 def feature_stage(looks: Looks, classes: int | None) -> FeatureStage:
@@ -115,11 +86,11 @@ def test_what_the_defocus_predicts_is_taken_out(mixture):
 
 
 def test_signal_power_is_that_of_the_clean_slices():
-    ball = Ball(RADIUS, 2)
+    radius, ball = 9, Ball(9, 2)
     ctf = torch.full((400, len(ball)), 0.7)
     clean = torch.randn(400, len(ball)) * 3
     noisy = clean * ctf + torch.randn(400, len(ball))
-    power = signal_power(noisy, ctf, ball, RADIUS)[1:]
+    power = signal_power(noisy, ctf, ball, radius)[1:]
     assert torch.allclose(power, torch.full_like(power, 9.0), rtol=0.2)
 
 

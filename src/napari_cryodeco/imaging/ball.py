@@ -87,6 +87,10 @@ class Ball:
         limit = torch.tensor(math.floor(radius * radius + 1e-9), device=self.points.device)
         return int(torch.searchsorted(self._squared, limit, right=True))
 
+    def extend(self, h: Tensor) -> Tensor:
+        """Coefficients ``(..., p)`` of a prefix ``(..., m)``: zero where nothing is known."""
+        return torch.nn.functional.pad(h, (0, len(self) - h.shape[-1]))
+
     def frequencies(self, box: int, pixel_size: float) -> Tensor:
         """``(p, ndim)`` frequencies in cycles/Å for this box (px) and pixel size (Å)."""
         return self.points.float() / (box * pixel_size)

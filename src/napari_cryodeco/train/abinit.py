@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -15,10 +15,8 @@ from torch import Tensor
 
 from napari_cryodeco.config import AbinitioConfig
 from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.imaging.ctf import Ctf
-from napari_cryodeco.imaging.geometry import Geometry
-from napari_cryodeco.imaging.spectrum import signal_power
 from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild, search
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
@@ -34,38 +32,6 @@ BEGUN_BEFORE = (
 )
 
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class Looks:
-    """The images as the search sees them: noise 1, CTF known, up to `radius`."""
-
-    images: Tensor
-    ctf: Ctf
-    geometry: Geometry
-    radius: int
-    device: torch.device
-
-    def evidence(self, rows: Tensor) -> Evidence:
-        """Evidence of some particles, float32, on the device."""
-        ball = Ball(self.radius, 2)
-        ctf = self.ctf[rows].at(ball.frequencies(self.geometry.box, self.geometry.pixel_size))
-        images = self.images[:, : len(ball)][rows].float()
-        return Evidence.of(images.to(self.device), ctf.to(self.device), ball.to(self.device))
-
-    def power(self) -> Tensor:
-        """Signal power per shell, from up to 4000 images."""
-        n = len(self.images)
-        rows = torch.linspace(0, n - 1, min(n, 4000)).long()
-        ball = Ball(self.radius, 2)
-        ctf = self.ctf[rows].at(ball.frequencies(self.geometry.box, self.geometry.pixel_size))
-        images = self.images[:, : len(ball)][rows].float()
-        return signal_power(images, ctf, ball, self.radius).to(self.device)
-
-
-def search_radius(geometry: Geometry) -> int:
-    """Radius of the ab initio search: 16 resolves a degree or two, and a small box has less."""
-    return min(16, geometry.radius)
 
 
 class AbinitStage:
@@ -137,7 +103,7 @@ class AbinitStage:
         """Take every restart some steps on; the last unit chooses among them."""
         steps = range(self._plan.steps * unit // UNITS, self._plan.steps * (unit + 1) // UNITS)
         rows, held = self._sample()
-        evidence, power = self._looks.evidence(rows), self._looks.power()
+        evidence, power = self._looks.evidence(rows), self._looks.power
         begun = self._beginnings(self._posteriors[rows])
         done = [0] * len(begun)
 
@@ -186,13 +152,13 @@ class AbinitStage:
 
     def _choose(self, found: list[Tensor], held: Evidence, report: Reporter) -> None:
         """Keep the volumes that explain best what no start has seen."""
-        plan, full = self._plan, Ball(self._looks.radius, 3)
+        plan = self._plan
         scores = []
         for volumes in found:
             report.check_stop()
             scores.append(held_out_score(held, volumes, plan.last, plan.extent))
         best = found[scores.index(max(scores))].cpu()
-        volumes = torch.nn.functional.pad(best, (0, len(full) - best.shape[1]))
+        volumes = Ball(self._looks.radius, 3).extend(best)
         self._state = {"volumes": volumes, "scores": torch.tensor(scores)}
         report.metric("held_out_log_likelihood", max(scores))
 

@@ -11,7 +11,8 @@ from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.pose_search import Candidates, Evidence
-from napari_cryodeco.train.abinit import BEGUN_BEFORE, Looks
+from napari_cryodeco.train.abinit import BEGUN_BEFORE
+from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, join, rebuild
 from napari_cryodeco.train.retry import likeness, second_look
 from napari_cryodeco.train.split import splits
@@ -97,7 +98,7 @@ class JointStage:
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
-        """Count the passes."""
+        """Count the passes and second looks."""
         return len(PLANS)
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
@@ -238,7 +239,7 @@ class JointStage:
         return [join(part) for part in parts]
 
     def _rebuild(self, evidence: Evidence, rows: Tensor, report: Reporter) -> None:
-        looks, power = self._looks, self._looks.power()
+        looks, power = self._looks, self._looks.power
         posteriors = self.posteriors[rows].to(looks.device)
         for species in range(posteriors.shape[1]):
             weights = posteriors[:, species]

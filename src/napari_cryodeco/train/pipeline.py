@@ -14,7 +14,7 @@ from napari_cryodeco.model import precision
 from napari_cryodeco.model.weights import Weights
 from napari_cryodeco.runs.prior_record import PriorRecord, write_record
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.train.abinit import AbinitStage, Looks, search_radius
+from napari_cryodeco.train.abinit import AbinitStage
 from napari_cryodeco.train.device import choose_box
 from napari_cryodeco.train.features import (
     COMPONENTS,
@@ -25,6 +25,7 @@ from napari_cryodeco.train.features import (
 )
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
+from napari_cryodeco.train.looks import Looks, search_radius
 from napari_cryodeco.train.parity import ParityStage
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.prior import Prior, open_prior

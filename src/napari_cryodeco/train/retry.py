@@ -17,7 +17,8 @@ from torch import Tensor
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.superpose import superpose
 from napari_cryodeco.model.pose_search import Evidence
-from napari_cryodeco.train.abinit import HELD_OUT, Looks, sharpen, side_by_side
+from napari_cryodeco.train.abinit import HELD_OUT, sharpen, side_by_side
+from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, search
 from napari_cryodeco.train.stages import generator
 from napari_cryodeco.train.starts import StartPlan, random_start
@@ -81,7 +82,7 @@ def second_look(
     if len(rows) < FEWEST:
         return Verdict(None, confirmed=False)
     order = torch.randperm(len(rows), generator=generator(seed, "retry", 0))[:LOOKED_AT]
-    evidence, power = looks.evidence(rows[order]), looks.power()
+    evidence, power = looks.evidence(rows[order]), looks.power
     held = max(8, int(HELD_OUT * len(order)))
     plan = StartPlan.of(1, looks.radius)
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.train.abinit import HELD_OUT, Looks, side_by_side
+from napari_cryodeco.train.abinit import HELD_OUT, side_by_side
+from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.retry import FEWEST, LOOKED_AT, agree
 from napari_cryodeco.train.stages import generator
 from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
@@ -66,7 +67,7 @@ def _halved(
     """Two volumes of some particles, and how much more both say of unseen ones than one alone."""
     random = generator(seed, "split", 0)
     order = torch.randperm(len(rows), generator=random)[:LOOKED_AT]
-    evidence, power = looks.evidence(rows[order]), looks.power()
+    evidence, power = looks.evidence(rows[order]), looks.power
     held = max(8, int(HELD_OUT * len(order)))
     plan = StartPlan.of(2, looks.radius)
     start = Start(evidence[held:], power, plan, torch.full((len(order) - held, 2), 0.5))
@@ -76,5 +77,4 @@ def _halved(
     volumes, unseen = start.volumes, evidence[:held]
     alone = [held_out_score(unseen, volume[None], plan.last, plan.extent) for volume in volumes]
     gain = held_out_score(unseen, volumes, plan.last, plan.extent) - max(alone)
-    missing = len(Ball(looks.radius, 3)) - volumes.shape[1]
-    return gain, torch.nn.functional.pad(volumes, (0, missing))
+    return gain, Ball(looks.radius, 3, looks.device).extend(volumes)

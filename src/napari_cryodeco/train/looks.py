@@ -1,0 +1,50 @@
+"""The images as the pose search sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.ctf import Ctf
+from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.imaging.spectrum import signal_power
+from napari_cryodeco.model.pose_search import Evidence
+
+MOST = 4000  # images that the signal power is measured on
+
+
+def search_radius(geometry: Geometry) -> int:
+    """Radius of the ab initio search: 16 resolves a degree or two, and a small box has less."""
+    return min(16, geometry.radius)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The images as the search sees them: noise 1, CTF known, up to `radius`."""
+
+    images: Tensor
+    ctf: Ctf
+    geometry: Geometry
+    radius: int
+    device: torch.device
+
+    def evidence(self, rows: Tensor) -> Evidence:
+        """Evidence of some particles, float32, on the device."""
+        ball = Ball(self.radius, 2)
+        images, ctf = self._seen(rows, ball)
+        return Evidence.of(images.to(self.device), ctf.to(self.device), ball.to(self.device))
+
+    @cached_property
+    def power(self) -> Tensor:
+        """Signal power per shell, from up to :data:`MOST` images."""
+        n = len(self.images)
+        rows, ball = torch.linspace(0, n - 1, min(n, MOST)).long(), Ball(self.radius, 2)
+        return signal_power(*self._seen(rows, ball), ball, self.radius).to(self.device)
+
+    def _seen(self, rows: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
+        ctf = self.ctf[rows].at(ball.frequencies(self.geometry.box, self.geometry.pixel_size))
+        return self.images[:, : len(ball)][rows].float(), ctf
