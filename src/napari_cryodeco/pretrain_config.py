@@ -15,6 +15,7 @@ from napari_cryodeco.settings_file import plain_values, to_yaml
 
 ObjectiveName = Literal["prototypes", "supcon", "identity", "moco"]
 ModelName = Literal["small", "vit-s", "vit-b"]
+KindName = Literal["blob", "assembly", "warped", "fragment"]
 
 LIMITS = frozenset(
     {"steps", "minutes", "anneal", "save_minutes", "probe", "probe_every"}
@@ -85,6 +86,13 @@ class PretrainConfig(BaseModel):
         le=1_000_000,
         title="Synthetic structures",
         description="Procedural structures simulated beside the real ones (count).",
+    )
+    kinds: tuple[KindName, ...] = Field(
+        default=("blob", "assembly", "warped", "fragment"),
+        min_length=1,
+        title="Kinds of synthetic structures",
+        description="blob: bodies of domains; assembly: pieces of real structures put together "
+        "anew; warped: real ones bent and stretched; fragment: cut as well (names).",
     )
     snr: tuple[float, float] = Field(
         default=(0.015, 1.0),

@@ -15,10 +15,11 @@ from napari_cryodeco.data.episodes import (
     splat,
 )
 from napari_cryodeco.data.molecule import load_beads
-from napari_cryodeco.data.procedural import invent, real_clouds
+from napari_cryodeco.data.procedural import KINDS, invent, real_clouds
 from napari_cryodeco.data.projection import project, to_images
 from napari_cryodeco.imaging.preprocess import window, windowed
 from napari_cryodeco.imaging.so3 import random_rotations
+from napari_cryodeco.pretrain_config import PretrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,16 @@ def test_invented_structures_do_not_depend_on_their_number() -> None:
     for one, other in zip(few, more[:3], strict=True):
         assert (one.points == other.points).all()
     assert len({cloud.points.tobytes() for cloud in more}) == 5
+
+
+@pytest.mark.parametrize("kinds", [["blob"], ["warped", "fragment"]])
+def test_only_the_kinds_asked_for_are_invented(kinds: list[str]) -> None:
+    made = invent(6, training_molecules()[:2], 9, 128, kinds)
+    assert {cloud.kind for cloud in made} <= set(kinds)
+
+
+def test_the_settings_name_the_kinds_that_there_are() -> None:
+    assert PretrainConfig().kinds == tuple(KINDS)
 
 
 def test_index_keeps_proof_species_out(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ filled at the density of protein, so that size and mass go together as they do i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,6 +24,10 @@ PROTEIN_DENSITY = 0.81  # Da per Å³
 SPACING = 5.0  # Å between the points of a filled shape
 _MOST_POINTS = 24_000
 _SMALLEST, _LARGEST = 35.0, 210.0  # Å from the centre to the farthest point
+
+KINDS = {"blob": 0.35, "assembly": 0.35, "warped": 0.2, "fragment": 0.1}
+"""Kinds of structures and their shares: bodies of domains, real pieces put together anew, real
+structures bent and stretched, and such that were cut before."""
 
 Parts = Sequence[np.ndarray]
 
@@ -74,9 +78,9 @@ def invent(
     molecules: Sequence[Molecule],
     seed: int,
     size: int,
-    progress: Callable[[int, int], None] | None = None,
+    kinds: Sequence[str] = tuple(KINDS),
 ) -> list[Cloud]:
-    """Make `count` structures: a third blobs, a third assemblies, the rest warped or cut ones.
+    """Make `count` structures of some kinds, in their shares.
 
     Parameters
     ----------
@@ -88,8 +92,8 @@ def invent(
         The same seed gives the same structures, whatever the count.
     size
         Most points per structure.
-    progress
-        Called with (made, in all).
+    kinds
+        Of :data:`KINDS`.
     """
     rng = np.random.default_rng([seed, 0])
     real = [molecule.positions.astype(float) for molecule in molecules]
@@ -97,18 +101,19 @@ def invent(
     made = []
     for number in range(count):
         rng = np.random.default_rng([seed, 1 + number])
-        kind, points = _one(rng, real, parts)
+        kind, points = _one(rng, real, parts, kinds)
         while not _SMALLEST < np.linalg.norm(points, axis=1).max() < _LARGEST:
-            kind, points = _one(rng, real, parts)
+            kind, points = _one(rng, real, parts, kinds)
         made.append(make_cloud(f"{kind}-{number}", kind, points, np.ones(len(points)), size))
-        if progress is not None:
-            progress(number + 1, count)
     return made
 
 
-def _one(rng: np.random.Generator, real: Parts, parts: Parts) -> tuple[str, np.ndarray]:
-    """One structure of any kind, centred."""
-    kind = str(rng.choice(["blob", "assembly", "warped", "fragment"], p=[0.35, 0.35, 0.2, 0.1]))
+def _one(
+    rng: np.random.Generator, real: Parts, parts: Parts, kinds: Sequence[str]
+) -> tuple[str, np.ndarray]:
+    """One structure of one of `kinds`, centred."""
+    shares = np.array([KINDS[kind] for kind in kinds])
+    kind = str(rng.choice(list(kinds), p=shares / shares.sum()))
     if kind == "blob" or not parts:
         kind, points = "blob", blob_protein(rng)
     elif kind == "assembly":

@@ -47,10 +47,9 @@ def small_views(episode: Episode) -> Tensor:
 def make_bank(config: PretrainConfig) -> Bank:
     """Real and procedural structures that the settings ask for."""
     molecules = training_molecules(config.structures)
-    size = POINTS[config.model]
-    return Bank.of(
-        real_clouds(molecules, size) + invent(config.synthetic, molecules, config.seed, size)
-    )
+    size, count = POINTS[config.model], config.synthetic
+    invented = invent(count, molecules, config.seed, size, config.kinds)
+    return Bank.of(real_clouds(molecules, size) + invented)
 
 
 class EpisodicObjective:
