@@ -8,7 +8,14 @@ import torch
 from napari_cryodeco.imaging import so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
-from napari_cryodeco.model.pose_search import Candidates, Evidence, grid_scores, refine, shift_disc
+from napari_cryodeco.model.pose_search import (
+    Candidates,
+    Evidence,
+    best_slices,
+    grid_scores,
+    refine,
+    shift_disc,
+)
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild, search
 
 BOX, RADIUS, COUNT = 24, 11, 40
@@ -100,3 +107,11 @@ def test_rebuilding_at_true_poses_gives_the_map_and_agreeing_halves(planted):
     overlap = (made.volume * truth).sum() / (made.volume.norm() * truth.norm())
     assert overlap > 0.9
     assert made.fsc[:2].min() > 0.5
+
+
+def test_the_best_slices_are_those_at_their_best_shifts():
+    scores = torch.randn(5, 7, 40, generator=torch.Generator().manual_seed(4))
+    top, index, shift = best_slices(scores, 6)
+    rows = torch.arange(5)[:, None]
+    assert torch.equal(scores[rows, shift, index], top)
+    assert torch.equal(top, scores.amax(1).sort(1, descending=True).values[:, :6])

@@ -79,6 +79,17 @@ def grid_scores(
     return dots.sub_(norms[:, None], alpha=0.5)
 
 
+def best_slices(scores: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Best scores ``(n, keep)`` of ``(n, T, Q)``, each at its best shift, their slices and shifts.
+
+    The shifts of the kept alone are looked up: a maximum that tells where it was is seven times
+    slower on a CPU than one that does not.
+    """
+    top, index = scores.amax(1).topk(keep, dim=1)
+    shift = scores.gather(2, index[:, None].expand(-1, scores.shape[1], -1)).argmax(1)
+    return top, index, shift
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The best few poses of each image, with their log-likelihoods.
@@ -106,10 +117,8 @@ def coarse(
     dtype: torch.dtype,
 ) -> Candidates:
     """Keep the best grid poses of each image; slices ``(Q, p)`` at rotations ``(Q, 3, 3)``."""
-    scores = grid_scores(evidence, slices, shifts, dtype)
-    by_rotation, which_shift = scores.max(1)
-    top, index = by_rotation.topk(keep, dim=1)
-    return Candidates(rotations[index], shifts[which_shift.gather(1, index)], top)
+    top, index, which_shift = best_slices(grid_scores(evidence, slices, shifts, dtype), keep)
+    return Candidates(rotations[index], shifts[which_shift], top)
 
 
 def refine(

@@ -22,7 +22,7 @@ from torch import Tensor
 from napari_cryodeco.imaging import so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator, Cube
-from napari_cryodeco.model.pose_search import Evidence, grid_scores, shift_disc
+from napari_cryodeco.model.pose_search import Evidence, best_slices, grid_scores, shift_disc
 
 FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
 
@@ -163,9 +163,8 @@ class Start:
             some = torch.nonzero(log_prior[:, index].isfinite())[:, 0]
             if not len(some):
                 continue
-            scores, which = grid_scores(seen[some], slices, shifts).max(1)
-            tops[some, index], best = scores.topk(spread, dim=1)
-            poses[some, index], where[some, index] = best, which.gather(1, best)
+            found = best_slices(grid_scores(seen[some], slices, shifts), spread)
+            tops[some, index], poses[some, index], where[some, index] = found
         species = (log_prior + tops.logsumexp(2)).softmax(1)
         weights = (tops.softmax(2) * species[:, :, None]).nan_to_num()
         moved = seen.shifted(shifts)
