@@ -132,12 +132,12 @@ class PriorEncoder(nn.Module):
         """Features ``(b, dim)``, of any length."""
         return self.project(self.pooled(views))
 
-    def steady_features(self, views: Tensor) -> Tensor:
-        """Features ``(b, dim)``, averaged over four quarter turns of each view.
+    def steady_features(self, views: Tensor, turns: int = 4) -> Tensor:
+        """Features ``(b, dim)``, averaged over the first `turns` quarter turns of each view.
 
         A turned image is another of the same particle: the mean is less noisy.
         """
-        return torch.stack([self.features(quarter_turned(views, k)) for k in range(4)]).mean(0)
+        return torch.stack([self.features(quarter_turned(views, k)) for k in range(turns)]).mean(0)
 
     def pooled(self, views: Tensor) -> Tensor:
         """Mean of every channel behind the stem and each block, and the invariants, ``(b, f)``.
