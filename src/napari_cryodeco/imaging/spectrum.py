@@ -32,6 +32,11 @@ def signal_power(images: Tensor, ctf: Tensor, ball: Ball, radius: int) -> Tensor
     count = ball.count(radius)
     seen = shell_sums((images[:, :count] ** 2 - 1).mean(0), ball, radius)
     passed = shell_sums((ctf[:, :count] ** 2).mean(0), ball, radius)
+    return expected_power(seen, passed)
+
+
+def expected_power(seen: Tensor, passed: Tensor) -> Tensor:
+    """Power per shell from sums over shells of ``h² − 1`` and ``CTF²``, both ``(radius + 1,)``."""
     power = seen / passed.clamp_min(1e-6)
     # a shell without measurable signal keeps a small prior, or it would be shut for ever
-    return power.clamp_min(1e-3 * float(power[1:].max()) / radius**3)
+    return power.clamp_min(1e-3 * float(power[1:].max()) / (len(power) - 1) ** 3)

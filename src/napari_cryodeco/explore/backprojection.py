@@ -1,0 +1,199 @@
+"""What the particles say: maps back-projected from the images themselves, beside the decoder's.
+
+A decoder can invent what no particle shows. Two half-sets of the particles of a selection, put back
+at the poses of the run, tell how far their map can be trusted, and where the decoded one leaves it.
+The poses are shared by both halves and by the decoder, so the correlation of the halves is an upper
+bound, as it is after any refinement that is not split from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_cryodeco.explore.volumes import Volume
+from napari_cryodeco.imaging import fsc
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.fourier import Accumulator
+from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.imaging.spectrum import expected_power, shell_sums
+from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.runs.run import Run
+
+FEWEST = 20  # particles that two half-maps are made of
+HALVES_AGREE, MAPS_AGREE = 0.143, 0.5  # FSC thresholds: of half-maps, and of a map with another
+_TOGETHER = 256
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class BackProjection:
+    """Maps of some particles, Wiener-filtered, in the units of the decoded ones.
+
+    `halves` from alternate particles and `whole` from all; `fsc` ``(radius,)`` of the halves over
+    shells 1 … radius; `count` particles; `length` width of the box in Å.
+    """
+
+    whole: Volume
+    halves: tuple[Volume, Volume]
+    fsc: np.ndarray
+    count: int
+    length: float
+
+    @property
+    def resolution(self) -> float:
+        """Å at which the halves agree no longer (FSC 0.143)."""
+        return fsc.resolution(torch.from_numpy(self.fsc), self.length, HALVES_AGREE)
+
+    def compare(self, decoded: Volume) -> np.ndarray:
+        """FSC ``(radius,)`` of the decoded map with the one of the particles.
+
+        Raises
+        ------
+        ValueError
+            If it has another box.
+        """
+        maps = [torch.from_numpy(np.array(volume.data)) for volume in (decoded, self.whole)]
+        return fsc.shells(*maps)[: len(self.fsc)].numpy()
+
+    def agreement(self, decoded: Volume) -> float:
+        """Å to which the decoded map agrees with the particles (FSC 0.5)."""
+        return fsc.resolution(torch.from_numpy(self.compare(decoded)), self.length, MAPS_AGREE)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Particles about a latent point: `rows` ``(m,)`` ascending, `weights` ``(m,)`` in (0, 1]."""
+
+    rows: np.ndarray
+    weights: np.ndarray
+
+
+def neighbours(latents: np.ndarray, point: np.ndarray, count: int) -> Neighbours:
+    """The particles nearest to a latent point, the nearer the heavier.
+
+    Parameters
+    ----------
+    latents, point
+        ``(n, d)`` and ``(d,)``.
+    count
+        How many; the kernel (Epanechnikov) is zero at the next one.
+    """
+    squared = ((latents - np.asarray(point, latents.dtype)) ** 2).sum(1)
+    count = min(count, len(latents))
+    nearest = np.argpartition(squared, count - 1)[:count]
+    edge = np.partition(squared, count)[count] if count < len(latents) else squared.max() * 1.01
+    weights = 1 - squared[nearest] / max(float(edge), 1e-30)
+    order = np.argsort(nearest)
+    return Neighbours(nearest[order], np.maximum(weights, 1e-3)[order].astype(np.float32))
+
+
+def back_project(
+    run: Run,
+    rows: np.ndarray,
+    weights: np.ndarray | None = None,
+    epoch: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> BackProjection:
+    """Put images back at the poses of the run, CTF-corrected, streamed from disk.
+
+    Parameters
+    ----------
+    run
+        The run; its working images must be there.
+    rows, weights
+        ``(m,)`` particles and how much each counts; None: all the same.
+    epoch
+        Whose poses; None: the newest.
+    device
+        Where to compute.
+    progress
+        Called with (done, in all); raising in it cancels.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than twenty particles, or rows that the run does not have.
+    """
+    rows, first = np.unique(np.asarray(rows, np.int64), return_index=True)
+    _check(rows, len(run.particles))
+    share = torch.ones(len(rows))
+    if weights is not None:
+        share = torch.as_tensor(np.asarray(weights, np.float32)[first])
+    poses, geometry = run.epoch(epoch).poses(), run.geometry
+    where = torch.device(device)
+    halves = [_Half(run, poses, where), _Half(run, poses, where)]
+    done = 0
+    with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for part in torch.arange(len(rows)).split(2 * _TOGETHER):
+            chosen, counts = torch.from_numpy(rows)[part], share[part]
+            jobs = [
+                pool.submit(half.add, chosen[place::2], counts[place::2])
+                for place, half in enumerate(halves)
+            ]
+            done += sum(job.result() for job in jobs)
+            if progress is not None:
+                progress(done, len(rows))
+    return _solved(halves, geometry, len(rows))
+
+
+class _Half:
+    """Sums of half of the particles."""
+
+    def __init__(self, run: Run, poses: Poses, device: torch.device) -> None:
+        self._images, self._ctf, self._poses = run.images(), run.particles.ctf, poses
+        self._geometry, self._device = run.geometry, device
+        self._ball = Ball(self._geometry.radius, 2)
+        self._on_device = self._ball.to(device)
+        box, pixel_size = self._geometry.box, self._geometry.pixel_size
+        self._frequencies = self._ball.frequencies(box, pixel_size)
+        self.sums = Accumulator.empty(self._geometry.radius, device)
+        self.seen = torch.zeros(self._geometry.radius + 1)
+        self.passed = torch.zeros(self._geometry.radius + 1)
+
+    def add(self, rows: Tensor, weights: Tensor) -> int:
+        """Add particles; return how many."""
+        images = self._images[rows].float()
+        ctf = self._ctf[rows].at(self._frequencies)
+        radius = self._geometry.radius
+        self.seen += shell_sums((images**2 - 1).sum(0), self._ball, radius)
+        self.passed += shell_sums((ctf**2).sum(0), self._ball, radius)
+        evidence = Evidence.of(images.to(self._device), ctf.to(self._device), self._on_device)
+        shifts = (self._poses.shifts[rows] / self._geometry.length).to(self._device)
+        share = weights.to(self._device)[:, None]
+        moved = evidence.shifted(shifts[:, None])[:, 0] * share
+        rotations = self._poses.rotations[rows].to(self._device)
+        self.sums.insert(moved, evidence.ctf2 * share, rotations, self._on_device)
+        return len(rows)
+
+
+def _solved(halves: list[_Half], geometry: Geometry, count: int) -> BackProjection:
+    first, second = (half.sums for half in halves)
+    seen = sum((half.seen for half in halves), torch.zeros(()))
+    passed = sum((half.passed for half in halves), torch.zeros(()))
+    power = expected_power(seen, passed)
+    both = Accumulator(
+        first.numerator + second.numerator, first.denominator + second.denominator, first.radius
+    )
+    found = [sums.solve(power.to(sums.numerator)).cpu() for sums in (first, second, both)]
+    ball, voxel = Ball(geometry.radius, 3), geometry.length / geometry.box
+    maps = [Volume(ball.to_map(h, geometry.box, geometry.scale).numpy(), voxel) for h in found]
+    curve = fsc.of_coefficients(found[0], found[1], ball).numpy()
+    return BackProjection(maps[2], (maps[0], maps[1]), curve, count, geometry.length)
+
+
+def _check(rows: np.ndarray, count: int) -> None:
+    if len(rows) < FEWEST:
+        raise ValueError(
+            f"{len(rows)} particles are too few to say anything: select at least {FEWEST}."
+        )
+    if rows[0] < 0 or rows[-1] >= count:
+        raise ValueError(f"Row {rows[-1]} does not exist: the run has rows 0 to {count - 1}.")
