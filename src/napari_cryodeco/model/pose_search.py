@@ -8,6 +8,7 @@ no network: it takes a `Renderer`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class Renderer(Protocol):
 
     def __call__(self, rotations: Tensor, radius: float) -> Tensor:
         """``(m, 3, 3)`` rotations to ``(m, ball.count(radius))`` coefficients on the 2-D ball."""
+
+
+Favour = Callable[[Tensor], Tensor]
+"""Rotations ``(..., 3, 3)`` to what is added to the log-likelihood where poses are compared."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,19 @@ def coarse(
     shifts: Tensor,
     keep: int,
     dtype: torch.dtype,
+    favour: Favour | None = None,
 ) -> Candidates:
-    """Keep the best grid poses of each image; slices ``(Q, p)`` at rotations ``(Q, 3, 3)``."""
-    top, index, which_shift = best_slices(grid_scores(evidence, slices, shifts, dtype), keep)
+    """Keep the best grid poses of each image; slices ``(Q, p)`` at rotations ``(Q, 3, 3)``.
+
+    The scores are log-likelihoods, whatever was favoured.
+    """
+    scores = grid_scores(evidence, slices, shifts, dtype)
+    if favour is None:
+        top, index, which_shift = best_slices(scores, keep)
+    else:
+        added = favour(rotations)
+        top, index, which_shift = best_slices(scores.add_(added), keep)
+        top = top - added[index]
     return Candidates(rotations[index], shifts[which_shift], top)
 
 
@@ -129,8 +144,12 @@ def refine(
     offsets: Tensor,
     radius: float,
     keep: int,
+    favour: Favour | None = None,
 ) -> Candidates:
-    """One octree level: 8 rotations `half_step` rad off each candidate, times shifts."""
+    """One octree level: 8 rotations `half_step` rad off each candidate, times shifts.
+
+    The scores are log-likelihoods, whatever was favoured.
+    """
     seen = evidence.prefix(radius)
     n, m = start.scores.shape
     children = so3.octree_children(start.rotations, half_step).reshape(n, m * 8, 3, 3)
@@ -144,10 +163,11 @@ def refine(
     )
     scores, which = dots.max(2)
     scores = scores.reshape(n, m * 8) - 0.5 * norms
-    top, index = scores.topk(keep, dim=1)
+    wanted = scores if favour is None else scores + favour(children)
+    index = wanted.topk(keep, dim=1).indices
     parent = index // 8
     best_shift = shifts.reshape(n, m, -1, 2)[
         torch.arange(n)[:, None], parent, which.reshape(n, m * 8).gather(1, index)
     ]
     rows = torch.arange(n)[:, None]
-    return Candidates(children[rows, index], best_shift, top)
+    return Candidates(children[rows, index], best_shift, scores[rows, index])

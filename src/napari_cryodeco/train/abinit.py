@@ -24,6 +24,7 @@ from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
 UNITS = 10
 SAMPLE = 3000  # images per species that the starts see
 HELD_OUT, MOST_HELD_OUT = 0.15, 600  # share and most of them that rank the starts
+SPREAD_BY = 400  # images of a species that tell which viewing directions are crowded
 TEMPER, FLOOR = 0.3, 0.1  # of the clusters' probabilities
 
 BEGUN_BEFORE = (
@@ -148,7 +149,8 @@ class AbinitStage:
         return rows, min(max(8, int(HELD_OUT * len(rows))), MOST_HELD_OUT)
 
     def _kept(self, restart: int) -> dict[str, Tensor]:
-        return {name: self._state[f"{name}.{restart}"] for name in ("numerator", "denominator")}
+        end = f".{restart}"
+        return {n.removesuffix(end): v for n, v in self._state.items() if n.endswith(end)}
 
     def _choose(self, found: list[Tensor], held: Evidence, report: Reporter) -> None:
         """Keep the volumes that explain best what no start has seen."""
@@ -190,6 +192,8 @@ def sharpen(
     for coarse_radius, fine_radius, next_radius in ((9, 9, 12), (10, 12, 14), (11, 14, top)):
         plan = SearchPlan(min(coarse_radius, top), min(fine_radius, top))
         matcher = Matcher(volume, Ball(top, 3, looks.device), evidence.ball, plan)
+        seen = evidence[:SPREAD_BY]
+        matcher.spread(matcher.along_axes(seen), everyone[: len(seen)])
         rotations, shifts, _ = search(evidence, matcher, lambda done: tick()).best()
         volume = rebuild(evidence, rotations, shifts, everyone, power, min(next_radius, top)).volume
     return volume

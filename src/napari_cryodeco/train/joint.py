@@ -11,7 +11,7 @@ from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.pose_search import Candidates, Evidence
-from napari_cryodeco.train.abinit import BEGUN_BEFORE
+from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, join, rebuild
 from napari_cryodeco.train.retry import likeness, second_look
@@ -209,6 +209,7 @@ class JointStage:
         evidence = looks.evidence(rows)
         volumes = self._state["volumes"].to(looks.device)
         matchers = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
+        _spread(matchers, evidence)
         found = self._match(evidence, matchers, report)
         known = self._state["scores"][rows]
         before, seen_before = known.argmax(1), known.any(1)
@@ -252,6 +253,16 @@ class JointStage:
             self._state["resolution"][species] = fsc.resolution(made.fsc, looks.geometry.length)
             report.check_stop()
         report.metric("resolution", float(self._state["resolution"].min()))
+
+
+def _spread(matchers: list[Matcher], evidence: Evidence) -> None:
+    """Keep the images of each species from gathering on a few viewing axes."""
+    count = min(len(evidence), SPREAD_BY * len(matchers))
+    some = evidence[torch.linspace(0, len(evidence) - 1, count).long()]
+    along = [matcher.along_axes(some) for matcher in matchers]
+    belongs = torch.stack([best.amax(1) for best in along], 1).softmax(1)
+    for matcher, best, weights in zip(matchers, along, belongs.T, strict=True):
+        matcher.spread(best, weights)
 
 
 def _polished(matcher: Matcher, seen: Evidence, found: Candidates, near: Tensor) -> Candidates:

@@ -11,7 +11,16 @@ from torch import Tensor
 from napari_cryodeco.imaging import fsc, so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator, Cube
-from napari_cryodeco.model.pose_search import Candidates, Evidence, coarse, refine, shift_disc
+from napari_cryodeco.model.pose_search import (
+    Candidates,
+    Evidence,
+    Favour,
+    coarse,
+    grid_scores,
+    refine,
+    shift_disc,
+)
+from napari_cryodeco.train import coverage
 
 BATCH = 64
 
@@ -55,6 +64,8 @@ class Matcher:
         self._grid = so3.ring_grid(plan.nside).to(volume.device)
         self._slices = self.render(self._grid, self.coarse_radius)
         self._shifts = shift_disc(plan.extent, plan.spacing).to(volume.device)
+        self._axis = coverage.axis_of(self._grid)
+        self._favour: Favour | None = None
 
     def render(self, rotations: Tensor, radius: float) -> Tensor:
         """Slices of the volume; the `Renderer` of the search."""
@@ -63,7 +74,27 @@ class Matcher:
     def coarse(self, evidence: Evidence) -> Candidates:
         """Best grid poses of each image."""
         seen = evidence.prefix(self.coarse_radius)
-        return coarse(seen, self._slices, self._grid, self._shifts, self.plan.keep, self.plan.dtype)
+        plan, favour = self.plan, self._favour
+        return coarse(seen, self._slices, self._grid, self._shifts, plan.keep, plan.dtype, favour)
+
+    def along_axes(self, evidence: Evidence) -> Tensor:
+        """Best log-likelihood of each image along each viewing axis: ``(n, AXES)``."""
+        best = torch.full((len(evidence), coverage.AXES), -torch.inf, device=self._grid.device)
+        for start in range(0, len(evidence), BATCH):
+            seen = evidence[start : start + BATCH].prefix(self.coarse_radius)
+            scores = grid_scores(seen, self._slices, self._shifts, self.plan.dtype).amax(1)
+            where = self._axis.expand(len(scores), -1)
+            best[start : start + BATCH].scatter_reduce_(1, where, scores, "amax")
+        return best
+
+    def spread(self, along: Tensor, weights: Tensor) -> None:
+        """Keep the images from gathering on a few viewing axes, from here on.
+
+        `along` ``(n, AXES)`` is what :meth:`along_axes` found, `weights` ``(n,)`` how much each
+        image belongs to the map.
+        """
+        found = coverage.penalties(along, weights, coverage.even_share(self._axis))
+        self._favour = lambda rotations: found[coverage.axis_of(rotations)]
 
     def polish(self, evidence: Evidence, start: Candidates) -> Candidates:
         """Octree refinement of candidates down to one per image, with growing radius."""
@@ -74,7 +105,14 @@ class Matcher:
             keep = max(1, plan.keep >> (level + 1)) if level < plan.levels - 1 else 1
             offsets = shift_disc(spacing * 1.45, spacing).to(found.shifts)
             found = refine(
-                evidence, self.render, found, step, offsets, self.coarse_radius + growth, keep
+                evidence,
+                self.render,
+                found,
+                step,
+                offsets,
+                self.coarse_radius + growth,
+                keep,
+                self._favour,
             )
             step, spacing = step / 2, spacing / 2
         return found

@@ -23,6 +23,7 @@ from napari_cryodeco.imaging import so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator, Cube
 from napari_cryodeco.model.pose_search import Evidence, best_slices, grid_scores, shift_disc
+from napari_cryodeco.train import coverage
 
 FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
 
@@ -34,7 +35,8 @@ class StartPlan:
     `steps` of `batch` images; the radius grows from `first` to `last` over the first 85 % of them;
     `memory` is the share of the running sums that a step replaces; `extent` of shifts in box sides;
     `spread` poses per image and species; an image is tried with the `tried` species that its
-    features like best.
+    features like best. Poses are compared with an error of `shaken` nats that is common to the
+    images of a step, fades over the first 80 % of the steps and keeps starts out of dead ends.
     """
 
     steps: int = 250
@@ -45,6 +47,7 @@ class StartPlan:
     extent: float = 0.08
     spread: int = 64
     tried: int = 4
+    shaken: float = 15.0
 
     @classmethod
     def of(cls, species: int, radius: int) -> StartPlan:
@@ -61,6 +64,10 @@ class StartPlan:
     def radius(self, step: int) -> int:
         """Radius at `step`."""
         return round(self.first + (self.last - self.first) * min(1.0, step / (0.85 * self.steps)))
+
+    def shaking(self, step: int) -> float:
+        """Standard deviation in nats of the error of a pose at `step`."""
+        return self.shaken * max(0.0, 1 - step / (0.8 * self.steps))
 
 
 class Start:
@@ -86,6 +93,8 @@ class Start:
         hopeless = (prior.cpu() * chance).argsort(1, descending=True)[:, plan.tried :]
         self._log_prior = prior.cpu().log().scatter(1, hopeless, -torch.inf).to(device)
         self._ball3 = Ball(plan.last, 3, device)
+        self._crowding = torch.ones(prior.shape[1], coverage.AXES, device=device)
+        self._penalties = torch.zeros_like(self._crowding)
         self._sums: list[Accumulator] = []
         self._volumes: list[Tensor] = []
 
@@ -95,10 +104,12 @@ class Start:
         return torch.stack(self._volumes)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The running sums ``(K, m)``."""
+        """The running sums ``(K, m)``; crowding and penalties of the viewing axes ``(K, AXES)``."""
         return {
             "numerator": torch.stack([sums.numerator for sums in self._sums]).cpu(),
             "denominator": torch.stack([sums.denominator for sums in self._sums]).cpu(),
+            "crowding": self._crowding.cpu(),
+            "penalties": self._penalties.cpu(),
         }
 
     def load(self, tensors: dict[str, Tensor], radius: int) -> None:
@@ -107,6 +118,8 @@ class Start:
         pairs = zip(tensors["numerator"], tensors["denominator"], strict=True)
         self._sums = [Accumulator(up.to(device), down.to(device), radius) for up, down in pairs]
         self._volumes = [sums.solve(self._power) for sums in self._sums]
+        self._crowding = tensors["crowding"].to(device)
+        self._penalties = tensors["penalties"].to(device)
 
     def step(self, number: int, generator: torch.Generator) -> None:
         """Do step `number` of the plan."""
@@ -121,7 +134,9 @@ class Start:
         if not self._volumes:
             self._scatter(seen, rows, grid, gain, generator)
         else:
-            self._match(seen, rows, grid, gain * self._plan.memory, radius)
+            errors = torch.randn(len(self._sums), len(grid), generator=generator).to(device)
+            errors = errors * self._plan.shaking(number)
+            self._match(seen, rows, grid, gain * self._plan.memory, radius, errors)
         self._volumes = [sums.solve(self._power) for sums in self._sums]
 
     def _grow(self, radius: int) -> None:
@@ -150,10 +165,18 @@ class Start:
                 self._evidence.ball,
             )
 
-    def _match(self, seen: Evidence, rows: Tensor, grid: Tensor, gain: float, radius: int) -> None:
+    def _match(
+        self,
+        seen: Evidence,
+        rows: Tensor,
+        grid: Tensor,
+        gain: float,
+        radius: int,
+        errors: Tensor,
+    ) -> None:
         """Spread each image over its likely species and poses."""
         plan, ball2 = self._plan, self._evidence.ball
-        shifts = _shifts(plan.extent, radius).to(grid.device)
+        shifts, axis = _shifts(plan.extent, radius).to(grid.device), coverage.axis_of(grid)
         log_prior = self._log_prior[rows]
         spread = min(plan.spread, len(grid))
         tops = torch.full((*log_prior.shape, spread), -torch.inf, device=grid.device)
@@ -163,10 +186,12 @@ class Start:
             some = torch.nonzero(log_prior[:, index].isfinite())[:, 0]
             if not len(some):
                 continue
-            found = best_slices(grid_scores(seen[some], slices, shifts), spread)
-            tops[some, index], poses[some, index], where[some, index] = found
+            scores = grid_scores(seen[some], slices, shifts)
+            scores.add_(self._penalties[index, axis] + errors[index])
+            tops[some, index], poses[some, index], where[some, index] = best_slices(scores, spread)
         species = (log_prior + tops.logsumexp(2)).softmax(1)
         weights = (tops.softmax(2) * species[:, :, None]).nan_to_num()
+        self._spread(weights, axis[poses], coverage.even_share(axis))
         moved = seen.shifted(shifts)
         for index, sums in enumerate(self._sums):
             sums.decay(1 - plan.memory)
@@ -178,6 +203,17 @@ class Start:
                 grid[poses[image, index, pose]],
                 ball2,
             )
+
+    def _spread(self, weights: Tensor, axes: Tensor, even: Tensor) -> None:
+        """Note along which axes images ``(b, K, poses)`` look, and keep them from gathering."""
+        seen = torch.zeros_like(self._crowding)
+        for index, found in enumerate(seen):
+            found.index_add_(0, axes[:, index].flatten(), weights[:, index].flatten())
+        total = seen.sum(1, keepdim=True)
+        part = self._plan.memory * (total > 0)
+        crowding = seen / total.clamp_min(1e-6) / even.clamp_min(1e-6)
+        self._crowding = (1 - part) * self._crowding + part * crowding
+        self._penalties = coverage.adjusted(self._penalties, self._crowding)
 
 
 def random_start(
