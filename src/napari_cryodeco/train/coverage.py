@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 AXES = 60  # on half a sphere, about 20° apart
-CAP = 1.5  # images along an axis, in what chance would give it
-DEEPEST = 25.0  # log-likelihood that an axis can lose
+# Images along an axis, in what chance would give it. Views of a single sort may be preferred in
+# truth: while a map begins little is lost by spreading them, later much.
+CAP_AT_FIRST, CAP = 2.0, 5.0
+DEEPEST = 8.0  # log-likelihood that an axis can lose
 STEP = 2.0  # of a penalty for e times too many images
 WIDTH = math.radians(15)  # over which a crowd is counted
 ROUNDS = 60
@@ -50,10 +52,13 @@ def even_share(axes: Tensor) -> Tensor:
     return torch.bincount(axes.flatten(), minlength=AXES) / axes.numel()
 
 
-def adjusted(penalties: Tensor, crowding: Tensor) -> Tensor:
-    """Penalties ``(..., AXES)`` after another look at the crowd about each axis (1: by chance)."""
+def adjusted(penalties: Tensor, crowding: Tensor, cap: float) -> Tensor:
+    """Penalties ``(..., AXES)`` after another look at the crowd about each axis (1: by chance).
+
+    More than `cap` are too many.
+    """
     about = crowding @ _nearness(crowding.device)
-    return (penalties - STEP * (about / CAP).clamp_min(1e-3).log()).clamp(-DEEPEST, 0.0)
+    return (penalties - STEP * (about / cap).clamp_min(1e-3).log()).clamp(-DEEPEST, 0.0)
 
 
 def penalties(scores: Tensor, weights: Tensor, even: Tensor) -> Tensor:
@@ -72,5 +77,5 @@ def penalties(scores: Tensor, weights: Tensor, even: Tensor) -> Tensor:
     part = weights / weights.sum().clamp_min(1e-6)
     for _ in range(ROUNDS):
         share = (part[:, None] * (scores + found).softmax(1)).sum(0)
-        found = adjusted(found, share / even.clamp_min(1e-6))
+        found = adjusted(found, share / even.clamp_min(1e-6), CAP)
     return found

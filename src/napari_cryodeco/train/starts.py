@@ -213,7 +213,8 @@ class Start:
         part = self._plan.memory * (total > 0)
         crowding = seen / total.clamp_min(1e-6) / even.clamp_min(1e-6)
         self._crowding = (1 - part) * self._crowding + part * crowding
-        self._penalties = coverage.adjusted(self._penalties, self._crowding)
+        cap = coverage.CAP_AT_FIRST
+        self._penalties = coverage.adjusted(self._penalties, self._crowding, cap)
 
 
 def random_start(
