@@ -129,6 +129,8 @@ def judge(
     particles = back_project(run, chosen.rows, chosen.weights, used.number, device, progress)
     z = np.average(used.latents()[chosen.rows], axis=0, weights=chosen.weights)
     decoded = VolumeDecoder(used.field_path, device).decode(VolumeRequest(z))
+    if progress is not None:
+        progress(particles.count, particles.count)  # who cancels now is heard too
     return Verdict(chosen, used.number, particles, decoded, particles.compare(decoded))
 
 
