@@ -109,7 +109,7 @@ def test_neighbours_are_of_the_row_and_the_decoded_map_is_at_their_mean(
     assert len(rows) == 25 and 7 in rows
     assert (particle_set.labels[rows] == particle_set.labels[7]).all()
     record = json.loads((out / "fsc.json").read_text())
-    assert record["count"] == 25 and "25 nearest to row 7" in record["rows"]
+    assert record["count"] == 25 and "nearest to row 7" in record["rows"]
 
     latents = planted_run.epoch().latents()
     squared = ((latents - latents[7]) ** 2).sum(1)
@@ -171,7 +171,8 @@ class Halves:
 
     length, count = 100.0, 900
 
-    def __init__(self, agree_to_shell: int) -> None:
+    def __init__(self, agree_to_shell: int, coverage: float) -> None:
+        self.coverage = coverage
         self.fsc = falling(agree_to_shell)
         self.resolution = 100.0 / max(agree_to_shell, 1)
 
@@ -181,8 +182,8 @@ def falling(shell: int) -> np.ndarray:
     return (np.arange(1, 21) <= shell).astype(np.float32)
 
 
-def verdict(halves: int, decoded: int) -> Verdict:
-    nothing: Any = Halves(halves)
+def verdict(halves: int, decoded: int, coverage: float = 1.0) -> Verdict:
+    nothing: Any = Halves(halves, coverage)
     volume = Volume(np.zeros((4, 4, 4), np.float32), 1.0)
     return Verdict(Chosen(np.arange(900), None, "all"), 1, nothing, volume, falling(decoded))
 
@@ -195,6 +196,13 @@ def test_the_warning_comes_when_the_decoded_map_agrees_to_much_less() -> None:
     assert coarse == "Finer than 20.0 Å the decoded map shows what these particles do not."
     assert verdict(10, 0).warning == "The decoded map shows what these particles do not."
     assert "too few" in verdict(0, 10).warning
+
+
+def test_few_sides_are_warned_of_however_well_the_halves_agree() -> None:
+    assert verdict(20, 20, 0.9).warning == ""
+    assert "few sides (35 % of Fourier space)" in verdict(20, 20, 0.35).warning
+    both = verdict(10, 5, 0.35).warning
+    assert "few sides" in both and "Finer than 20.0 Å" in both
 
 
 def test_the_sentences_give_count_resolution_and_agreement() -> None:

@@ -48,7 +48,7 @@ def choose(panel, source):
 def click(qtbot, panel, button):
     with qtbot.waitSignal(panel._task.ended, timeout=60_000):
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not panel._task.busy and not panel.bar.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: not panel._task.busy and not panel.work.bar.isVisible(), timeout=5000)
 
 
 def layers(viewer):
@@ -86,7 +86,14 @@ def test_without_a_run_it_says_what_to_do(qtbot, viewer):
 
 
 def test_every_control_explains_itself(panel):
-    for widget in (panel.source, panel.labels, panel.count, panel.start, panel.cancel, panel.save):
+    for widget in (
+        panel.source,
+        panel.labels,
+        panel.count,
+        panel.start,
+        panel.work.cancel,
+        panel.save,
+    ):
         assert widget.toolTip()
 
 
@@ -111,8 +118,8 @@ def test_a_selection_is_reconstructed_shown_and_compared(
     click(qtbot, panel, panel.start)
     view = panel.view
     assert "30 particles: their half-maps agree to" in view.result.text()
-    assert view.result.isVisible() and not panel.message.isVisible()
-    half_maps, decoded = view.plot.series
+    assert view.result.isVisible() and not panel.work.message.isVisible()
+    decoded, half_maps = view.plot.series
     assert (half_maps.label, decoded.label) == ("half-maps", "decoded map")
     assert half_maps.y[0] > 0.9 > 0.5 > decoded.y.mean()
     # the field of this run was never trained, and the particles say so
@@ -152,7 +159,7 @@ def test_neighbours_of_the_cursor_and_clusters(qtbot, panel, session, particle_s
     chosen = panel._verdict.chosen
     assert len(chosen.rows) == 25
     assert (particle_set.labels[chosen.rows] == particle_set.labels[0]).all()
-    assert "25 nearest to particle 1" in panel.view.result.toolTip()
+    assert "nearest to particle 1 in z" in panel.view.result.toolTip()
 
     session.set_clustering(cluster(session.loaded().latents, 2))
     choose(panel, Source.CLUSTERS)
@@ -167,7 +174,7 @@ def test_maps_are_saved_as_the_command_writes_them(qtbot, panel, tmp_path):
     click(qtbot, panel, panel.start)
     panel.folder.show_value(tmp_path / "maps")
     click(qtbot, panel, panel.save)
-    assert "written" in panel.message.text()
+    assert "written" in panel.work.message.text()
     assert panel.view.result.isVisible()  # what was found stays
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert names == [
@@ -178,7 +185,7 @@ def test_maps_are_saved_as_the_command_writes_them(qtbot, panel, tmp_path):
     with mrcfile.open(tmp_path / "maps" / "map.mrc") as mrc:
         assert float(mrc.voxel_size.x) == pytest.approx(8.0)
     click(qtbot, panel, panel.save)
-    assert "exists already" in panel.message.text()
+    assert "exists already" in panel.work.message.text()
 
 
 def test_the_suggested_folder_is_free_again_after_saving(qtbot, panel, planted_run):
@@ -194,7 +201,7 @@ def test_the_suggested_folder_is_free_again_after_saving(qtbot, panel, planted_r
 def test_too_few_particles_are_one_sentence(qtbot, panel, session, viewer):
     session.select_rows(np.arange(5))
     click(qtbot, panel, panel.start)
-    assert panel.message.text().startswith("5 particles are too few")
+    assert panel.work.message.text().startswith("5 particles are too few")
     assert not panel.save.isEnabled() and panel.start.isEnabled()
     assert layers(viewer) == []
 
@@ -208,12 +215,14 @@ def test_progress_has_an_estimate_and_cancel_stops(qtbot, panel, viewer, monkeyp
     monkeypatch.setattr("napari_cryodeco.gui.evidence_panel.judge_asked", slow)
     choose(panel, Source.ALL)
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: " left" in panel.message.text(), timeout=5000)
-    assert panel.bar.isVisible() and panel.cancel.isVisible() and not panel.start.isEnabled()
+    qtbot.waitUntil(lambda: " left" in panel.work.message.text(), timeout=5000)
+    assert (
+        panel.work.bar.isVisible() and panel.work.cancel.isVisible() and not panel.start.isEnabled()
+    )
     with qtbot.waitSignal(panel._task.ended, timeout=5000):
-        qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(panel.work.cancel, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(panel.start.isEnabled, timeout=5000)
-    assert panel.message.text() == "Cancelled." and not panel.cancel.isVisible()
+    assert panel.work.message.text() == "Cancelled." and not panel.work.cancel.isVisible()
     assert layers(viewer) == []
 
 

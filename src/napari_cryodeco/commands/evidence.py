@@ -88,5 +88,5 @@ def _chosen(
     latents = run.epoch(epoch).latents()
     if not 0 <= near < len(latents):
         raise ValueError(f"row {near}: {run.path} has rows 0 to {len(latents) - 1}.")
-    source = f"the {min(count, len(latents))} nearest to row {near} in z, the nearer the heavier"
+    source = f"the nearest to row {near} in z"
     return chosen_near(latents, latents[near], count, source)

@@ -29,6 +29,7 @@ from napari_cryodeco.runs.run import Run
 FEWEST = 20  # particles that two half-maps are made of
 HALVES_AGREE, MAPS_AGREE = 0.143, 0.5  # FSC thresholds: of half-maps, and of a map with another
 _TOGETHER = 256
+_DIRECTIONS, _ACROSS = 1000, 0.2  # points of a Fibonacci sphere; sine of 12°
 
 Progress = Callable[[int, int], None]
 
@@ -38,7 +39,8 @@ class BackProjection:
     """Maps of some particles, Wiener-filtered, in the units of the decoded ones.
 
     `halves` from alternate particles and `whole` from all; `fsc` ``(radius,)`` of the halves over
-    shells 1 … radius; `count` particles; `length` width of the box in Å.
+    shells 1 … radius; `count` particles; `length` width of the box in Å; `coverage` share of the
+    directions of Fourier space that they measure.
     """
 
     whole: Volume
@@ -46,6 +48,7 @@ class BackProjection:
     fsc: np.ndarray
     count: int
     length: float
+    coverage: float
 
     @property
     def resolution(self) -> float:
@@ -137,7 +140,35 @@ def back_project(
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
     halves = (_Half(run, poses, torch.device(device)), _Half(run, poses, torch.device(device)))
     _fill(halves, torch.from_numpy(rows), torch.from_numpy(share), progress)
-    return _solved(halves, run.geometry, len(rows))
+    seen = coverage(poses.rotations[torch.from_numpy(rows)], torch.from_numpy(share))
+    return _solved(halves, run.geometry, len(rows), seen)
+
+
+def coverage(rotations: Tensor, weights: Tensor) -> float:
+    """Share of the directions of Fourier space that views measure, 0…1.
+
+    A view measures what lies across it. Particles that are all seen from one side leave most of
+    space empty, and a map of them is drawn out, however well its halves agree.
+
+    Parameters
+    ----------
+    rotations, weights
+        ``(m, 3, 3)`` and ``(m,)``.
+
+    Notes
+    -----
+    A direction counts as measured with a tenth of the views that it would have were they spread
+    evenly. The number of views of a direction is the sampling of Baldwin & Lyumkis (2020).
+    """
+    turn = torch.arange(_DIRECTIONS) + 0.5
+    z, angle = 1 - 2 * turn / _DIRECTIONS, turn * torch.pi * (1 + 5**0.5)
+    flat = (1 - z**2).sqrt()
+    directions = torch.stack([flat * angle.cos(), flat * angle.sin(), z], 1)
+    views = torch.zeros(_DIRECTIONS)
+    for seen, share in zip(rotations[:, 2].split(20_000), weights.split(20_000), strict=True):
+        views += ((directions @ seen.T).abs() < _ACROSS).float() @ share
+    even = _ACROSS * float(weights.sum())  # the band's share of the sphere
+    return float((views > 0.1 * even).float().mean())
 
 
 def _fill(
@@ -190,7 +221,9 @@ class _Half:
         return len(rows)
 
 
-def _solved(halves: tuple[_Half, _Half], geometry: Geometry, count: int) -> BackProjection:
+def _solved(
+    halves: tuple[_Half, _Half], geometry: Geometry, count: int, seen_from: float
+) -> BackProjection:
     first, second = (half.sums for half in halves)
     seen = sum((half.seen for half in halves), torch.zeros(()))
     passed = sum((half.passed for half in halves), torch.zeros(()))
@@ -202,7 +235,7 @@ def _solved(halves: tuple[_Half, _Half], geometry: Geometry, count: int) -> Back
     ball, voxel = Ball(geometry.radius, 3), geometry.length / geometry.box
     maps = [Volume(ball.to_map(h, geometry.box, geometry.scale).numpy(), voxel) for h in found]
     curve = fsc.of_coefficients(found[0], found[1], ball).numpy()
-    return BackProjection(maps[2], (maps[0], maps[1]), curve, count, geometry.length)
+    return BackProjection(maps[2], (maps[0], maps[1]), curve, count, geometry.length, seen_from)
 
 
 def _checked(

@@ -27,6 +27,7 @@ NOTE = (
     "are upper bounds."
 )
 _MUCH_COARSER = 1.5  # times; two thresholds of noisy curves differ by less
+_ENOUGH = 0.8  # coverage; a missing cone of 37° leaves this
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Chosen:
 def chosen_near(latents: np.ndarray, point: np.ndarray, count: int, source: str) -> Chosen:
     """The `count` particles nearest to a latent point, the nearer the heavier."""
     near = neighbours(latents, point, count)
-    return Chosen(near.rows, near.weights, source)
+    return Chosen(near.rows, near.weights, f"{source}, the nearer the heavier")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,19 +88,24 @@ class Verdict:
 
     @property
     def warning(self) -> str:
-        """One sentence where the particles do not bear the map out; empty where they do."""
-        found = self.particles
+        """What speaks against the maps, in a sentence or two; empty where nothing does."""
+        found, said = self.particles, []
+        if found.coverage < _ENOUGH:
+            said.append(
+                f"Seen from few sides ({100 * found.coverage:.0f} % of Fourier space): the map of "
+                "these particles is drawn out; do not trust its resolution."
+            )
         if found.fsc[0] < HALVES_AGREE:
-            return (
+            said.append(
                 "Two halves of these particles show different maps: they are too few, or their "
                 "poses are wrong."
             )
-        nowhere = self.decoded_fsc[0] < MAPS_AGREE
-        if nowhere or self.agreement > _MUCH_COARSER * found.resolution:
-            beyond = "" if nowhere else f"Finer than {self.agreement:.1f} Å "
-            sentence = f"{beyond}the decoded map shows what these particles do not."
-            return sentence[0].upper() + sentence[1:]
-        return ""
+        elif self.decoded_fsc[0] < MAPS_AGREE:
+            said.append("The decoded map shows what these particles do not.")
+        elif self.agreement > _MUCH_COARSER * found.resolution:
+            beyond = f"Finer than {self.agreement:.1f} Å"
+            said.append(f"{beyond} the decoded map shows what these particles do not.")
+        return " ".join(said)
 
 
 def judge(
@@ -173,6 +179,7 @@ def _record(verdict: Verdict) -> dict[str, object]:
         "half_maps_threshold": HALVES_AGREE,
         "decoded_agrees_to_A": round(verdict.agreement, 4),
         "decoded_threshold": MAPS_AGREE,
+        "fourier_coverage": round(found.coverage, 3),
         "warning": verdict.warning,
         "count": found.count,
         "rows": verdict.chosen.source,

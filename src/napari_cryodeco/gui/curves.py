@@ -146,7 +146,7 @@ class CurvePlot(QWidget):
         grid, text = QPen(_faded(ink, 40)), QPen(_faded(ink, 200))
         across = int(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
         beside = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        for tick in round_ticks(view[0], view[1], max(2, int(frame.width() / 60))):
+        for tick in round_ticks(view[0], view[1], max(2, int(frame.width() / 48))):
             x = _place(QPointF(tick, view[2]), frame, view).x()
             painter.setPen(grid)
             painter.drawLine(QPointF(x, frame.top()), QPointF(x, frame.bottom()))

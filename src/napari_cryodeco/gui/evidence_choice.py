@@ -60,7 +60,7 @@ def asked_for(session: Session, source: Source, labels: str, count: int) -> Aske
         if cursor is None:
             raise ValueError("There is no cursor yet: click into the plot of the Explorer.")
         count = min(count, len(latents))
-        words = f"the {count:,} nearest to particle {cursor.row + 1:,} in z, the nearer the heavier"
+        words = f"the nearest to particle {cursor.row + 1:,} in z"
         return Asked(words, count, point=cursor.z)
     rows = chosen_rows(session, Which(source), labels)
     words = f"clusters {labels.strip()}" if source is Source.CLUSTERS else str(source)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
@@ -16,7 +13,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -32,8 +28,7 @@ from napari_cryodeco.gui.evidence_view import EvidenceView
 from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of, particles_view_of
 from napari_cryodeco.gui.session import session_of
-from napari_cryodeco.runs.estimate import Estimate
-from napari_cryodeco.terminal import duration
+from napari_cryodeco.gui.task_row import TaskRow
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -54,7 +49,6 @@ class EvidencePanel(QWidget):
         self._session = session_of(viewer)
         self._decoded, self._particles = map_view_of(viewer), particles_view_of(viewer)
         self._task = Task(self)
-        self._begun, self._estimate, self._stopping = 0.0, Estimate({"": 1.0}), False
         self._run_path: Path | None = None
         self._suggested: Path | None = None
         self._verdict: Verdict | None = None
@@ -63,12 +57,10 @@ class EvidencePanel(QWidget):
         self.count = QSpinBox()
         self.sentence = QLabel(NO_RUN)
         self.start = QPushButton("Reconstruct from particles")
-        self.bar = QProgressBar()
-        self.cancel = QPushButton("Cancel")
-        self.message = QLabel()
+        self.work = TaskRow(self._task, "particles put back")
         self.view = EvidenceView()
         self.folder = PathEditor(True, "new folder for the maps", save=True)
-        self.save = QPushButton("Save maps and curves")
+        self.save = QPushButton("Save")
         self._lay_out()
         self._explain()
         self._connect()
@@ -82,45 +74,40 @@ class EvidencePanel(QWidget):
         self.count.setRange(20, 100_000)
         self.count.setSingleStep(100)
         self.count.setValue(500)
-        for label in (self.sentence, self.message):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.sentence.setWordWrap(True)
+        self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._names = {self.labels: QLabel("Clusters"), self.count: QLabel("How many")}
         rows = QFormLayout()
         rows.addRow("Particles", self.source)
         for widget, name in self._names.items():
             rows.addRow(name, widget)
-        progress = QHBoxLayout()
-        progress.addWidget(self.bar, 1)
-        progress.addWidget(self.cancel)
+        saving = QHBoxLayout()
+        saving.addWidget(self.folder, 1)
+        saving.addWidget(self.save)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(4)
         column.addLayout(rows)
         column.addWidget(self.sentence)
         column.addWidget(self.start)
-        column.addLayout(progress)
-        column.addWidget(self.message)
+        column.addWidget(self.work)
         column.addWidget(self.view, 1)
-        column.addWidget(self.folder)
-        column.addWidget(self.save)
+        column.addLayout(saving)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(Scrolled(page))
-        for hidden in (self.bar, self.cancel, self.message):
-            hidden.hide()
 
     def _explain(self) -> None:
         hints: dict[QWidget, str] = {
             self.source: "Which particles are put back into a map",
             self.labels: "Numbers of the clusters, from 1, separated by commas",
-            self.count: "Number of particles nearest to the cursor in z, the nearer the heavier",
+            self.count: "How many particles about the cursor in z; the nearer count the more",
             self.start: "Put the images back at the poses of the run, CTF-corrected, in two halves;"
             " compare the map decoded at their mean z with what they show",
-            self.cancel: "Stop; the maps in the viewer stay as they are",
             self.folder: "A new folder; nothing is overwritten",
-            self.save: "map.mrc, half_map_1.mrc, half_map_2.mrc, decoded.mrc (voxel size in Å),"
-            " fsc.json and rows.txt (row numbers from 0)",
+            self.save: "Write map.mrc, half_map_1.mrc, half_map_2.mrc and decoded.mrc (voxel size "
+            "in Å), fsc.json, and rows.txt (row numbers from 0)",
         }
         for widget, hint in hints.items():
             widget.setToolTip(f"<qt>{hint}</qt>")
@@ -140,11 +127,8 @@ class EvidencePanel(QWidget):
         self.folder.changed.connect(self._refresh)
         self.start.clicked.connect(self._reconstruct)
         self.save.clicked.connect(self._save)
-        self.cancel.clicked.connect(self._cancelled)
         self._task.returned.connect(self._done)
-        self._task.failed.connect(self._failed)
-        self._task.progressed.connect(self._progressed)
-        self._task.ended.connect(self._ended)
+        self._task.ended.connect(self._refresh)
 
     # ---- the state of the widgets
 
@@ -156,7 +140,7 @@ class EvidencePanel(QWidget):
             self._task.cancel()
             self._verdict = None
             self.view.clear()
-            self._say("")
+            self.work.say("")
             self.folder.show_value(None)
             self._suggest()
         self._refresh()
@@ -197,57 +181,23 @@ class EvidencePanel(QWidget):
         work = partial(judge_asked, self._session.loaded(), self._asked())
         self._verdict = None
         self.view.clear()
-        self._say("Reading the images…")
-        self._begin(work)
+        self.work.say("Reading the images…")
+        self.work.start(work)
+        self._refresh()
 
     def _save(self) -> None:
         folder = self.folder.value()
         if self._verdict is not None and folder is not None:
-            self._begin(partial(save_verdict, self._verdict, folder))
-
-    def _begin(self, work: Callable[..., Any]) -> None:
-        self._begun, self._estimate = time.monotonic(), Estimate({"": 1.0})
-        self._stopping = False
-        self.bar.setRange(0, 0)
-        self.bar.show()
-        self.cancel.show()
-        self._task.start(work)
-        self._refresh()
-
-    def _progressed(self, done: int, of: int) -> None:
-        if self._stopping:
-            return  # told before the work heard of it
-        self.bar.setRange(0, of)
-        self.bar.setValue(done)
-        self._estimate.observe("", done / of, time.monotonic() - self._begun)
-        left = duration(self._estimate.remaining()) if done < of else "decoding their mean z"
-        self._say(f"{done:,} of {of:,} particles put back, {left}.")
+            self.work.start(partial(save_verdict, self._verdict, folder))
+            self._refresh()
 
     def _done(self, answer: Verdict | str) -> None:
         if isinstance(answer, str):
-            self._say(answer)
+            self.work.say(answer)
             self._suggest()
             return
         self._verdict = answer
-        self._say("")
+        self.work.say("")
         self.view.show_verdict(answer)
         self._decoded.show(answer.decoded)
         self._particles.show(answer.particles.whole)
-
-    def _failed(self, sentence: str) -> None:
-        self._say(sentence)
-        show_error(sentence)
-
-    def _cancelled(self) -> None:
-        self._stopping = True
-        self._task.cancel()
-        self._say("Cancelled.")
-
-    def _say(self, sentence: str) -> None:
-        self.message.setText(sentence)
-        self.message.setVisible(bool(sentence))
-
-    def _ended(self) -> None:
-        self.bar.hide()
-        self.cancel.hide()
-        self._refresh()

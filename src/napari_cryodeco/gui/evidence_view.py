@@ -20,9 +20,10 @@ class EvidenceView(QWidget):
         super().__init__()
         self.result = QLabel()
         self.warning = QLabel()
-        self.warning.setStyleSheet("color: #E69F00; font-weight: bold;")
+        self.warning.setStyleSheet("color: #E69F00;")
         self.warning.setToolTip(
-            "<qt>The half-maps agree to a resolution that is finer by more than half.</qt>"
+            "<qt>Comes when the half-maps agree to a resolution 1.5 times finer than the decoded "
+            "map does, or when the views leave a fifth of Fourier space empty.</qt>"
         )
         for label in (self.result, self.warning):
             label.setWordWrap(True)
@@ -33,7 +34,7 @@ class EvidenceView(QWidget):
             "Fourier shell correlation of the half-maps, and of the decoded map with the "
             "particles: comes with the reconstruction",
         )
-        self.plot.setMinimumHeight(190)
+        self.plot.setMinimumHeight(150)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.result)
@@ -60,8 +61,9 @@ class EvidenceView(QWidget):
         self.warning.setVisible(bool(verdict.warning))
         self.plot.mark(HALVES_AGREE, MAPS_AGREE)
         self.plot.show_series(
-            Series("half-maps", verdict.frequencies, verdict.particles.fsc),
+            # blue and orange, as the layers are
             Series("decoded map", verdict.frequencies, verdict.decoded_fsc),
+            Series("half-maps", verdict.frequencies, verdict.particles.fsc),
         )
         self.plot.setToolTip(
             f"<qt>Fourier shell correlation over spatial frequency in 1/Å. Dashed: {HALVES_AGREE} "
