@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
@@ -12,11 +13,10 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cryodeco.explore.landscape import cluster
-from napari_cryodeco.gui import evidence_choice
 from napari_cryodeco.gui.evidence_choice import Source, asked_for
 from napari_cryodeco.gui.evidence_panel import NO_RUN, EvidencePanel
 from napari_cryodeco.gui.layers import FROM_PARTICLES, NAME, map_view_of, particles_view_of
-from napari_cryodeco.gui.session import session_of
+from napari_cryodeco.gui.session import Session, session_of
 from napari_cryodeco.runs.store import read_mrc
 
 
@@ -238,13 +238,15 @@ def test_another_run_begins_anew(qtbot, panel, session, planted_template):
     assert str(planted_template.path) in str(panel.folder.value())
 
 
-def test_the_choice_knows_no_window():
-    assert not [name for name in vars(evidence_choice) if name.startswith("Q")]
+def test_the_choice_needs_no_viewer():
     with pytest.raises(ValueError, match="No run is open"):
-        asked_for(session_of(SimpleNamespaceViewer()), Source.ALL, "", 0)
+        asked_for(Session(), Source.ALL, "", 0)
 
 
-class SimpleNamespaceViewer(SimpleNamespace):
-    """Stands for a viewer that has no run."""
-
-    __hash__ = object.__hash__
+def test_the_panel_is_light():
+    """torch takes seconds to import: the first reconstruction loads it, not the menu."""
+    program = (
+        "import sys, napari_cryodeco.gui.evidence_panel;"
+        "sys.exit('torch' in sys.modules and 'imported torch')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
