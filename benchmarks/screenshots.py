@@ -2,8 +2,8 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/screenshots.py --run demo-run/run
 
-writes ``explorer.png`` (1600×1000) and ``reconstruct.png`` (1280×800) into ``docs/images``; with
-``--all`` also every panel at both sizes, to look at.
+writes ``explorer.png`` (1600×1000), ``reconstruct.png`` and ``evidence.png`` (1280×800) into
+``docs/images``; with ``--all`` also every panel at both sizes, to look at.
 """
 
 from __future__ import annotations
@@ -113,6 +113,14 @@ def movie(studio: Studio) -> None:
     spin(1.0)
 
 
+def evidence(studio: Studio) -> None:
+    """Reconstruct from the selected particles."""
+    panel = studio.open("Evidence")
+    panel.start.click()
+    wait(lambda: panel.save.isEnabled())
+    spin(1.0)
+
+
 def reconstruct(studio: Studio, run: Path) -> None:
     """Watch the run as its training left it."""
     panel = studio.open("Reconstruct")
@@ -140,6 +148,11 @@ def main() -> None:
     reconstruct(small, run)
     small.shoot(args.out / "reconstruct.png")
     small.close()
+    small = Studio(SIZES[0])
+    explore(small, run)
+    evidence(small)
+    small.shoot(args.out / "evidence.png")
+    small.close()
     for size in SIZES if args.all else ():
         studio = Studio(size)
         explore(studio, run)
@@ -149,6 +162,8 @@ def main() -> None:
         studio.shoot(args.all / f"movie-{name}")
         studio.open("Export")
         studio.shoot(args.all / f"export-{name}")
+        evidence(studio)
+        studio.shoot(args.all / f"evidence-{name}")
         studio.close()
 
 

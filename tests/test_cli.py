@@ -19,7 +19,7 @@ from napari_cryodeco.runs.run import Run
 
 COMMANDS = (
     *("new", "train", "watch", "project", "cluster", "decode", "movie", "select", "export"),
-    *("simulate", "demo", "pretrain", "prior"),
+    *("simulate", "demo", "backproject", "pretrain", "prior"),
 )
 NEW_OPTIONS = ("poses", "classes", "preset", "z-dim", "prior", "datadir", "device", "seed")
 Capture = pytest.CaptureFixture[str]
@@ -144,6 +144,7 @@ def test_commands_on_what_is_no_run(tmp_path: Path, capsys: Capture) -> None:
         ("movie", tmp_path, "-o", tmp_path / "a.gif"),
         ("select", tmp_path, "--labels", 1, "-o", tmp_path / "a.star"),
         ("export", tmp_path, tmp_path / "out"),
+        ("backproject", tmp_path, "--near", 0, "-o", tmp_path / "out"),
     ):
         assert "is no run" in fails(capsys, *words)
     assert not list(tmp_path.iterdir())

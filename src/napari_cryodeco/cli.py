@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
+from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project
 from napari_cryodeco.commands.new import new
 from napari_cryodeco.commands.pretraining import pretrain
@@ -37,7 +38,7 @@ app = App(
 )
 _COMMANDS = (
     *(new, train, watch, project, cluster, decode, movie, select, export, simulate, demo),
-    *(pretrain, prior),
+    *(backproject, pretrain, prior),
 )
 for _command in _COMMANDS:
     app.command(_command)

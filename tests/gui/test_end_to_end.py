@@ -175,7 +175,7 @@ def test_a_dropped_run_opens_the_explorer_in_a_small_window(qtbot, viewer, plant
     assert session.run.path == planted_run.path
     heights = []
     viewer.window._qt_window.installEventFilter(watch := HeightWatch(heights))
-    for name in ("Reconstruct", "Movie", "Export"):
+    for name in ("Reconstruct", "Movie", "Export", "Evidence"):
         open_panel(qtbot, viewer, name)
     docks = {}
     for dock in viewer.window._qt_window.findChildren(QDockWidget):
@@ -183,6 +183,7 @@ def test_a_dropped_run_opens_the_explorer_in_a_small_window(qtbot, viewer, plant
     window: QMainWindow = docks["Movie"].window()
     assert docks["Explorer"] in window.tabifiedDockWidgets(docks["Reconstruct"])
     assert docks["Export"] in window.tabifiedDockWidgets(docks["Movie"])
+    assert docks["Evidence"] in window.tabifiedDockWidgets(docks["Movie"])
     assert window.dockWidgetArea(docks["Movie"]) != window.dockWidgetArea(docks["Explorer"])
     qtbot.wait(300)
     window.removeEventFilter(watch)

@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from napari_cryodeco.runs.paths import RunPaths
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from napari_cryodeco.explore.landscape import Clustering
     from napari_cryodeco.runs.run import Run
 
@@ -30,11 +32,27 @@ def open_run(path: Path) -> Run:
     return Run.open(path)
 
 
-def clusters_of(run: Run) -> Clustering:
-    """The newest clustering of the newest epoch."""
+def clusters_of(run: Run, epoch: int | None = None) -> Clustering:
+    """The newest clustering of an epoch, the newest by default."""
     from napari_cryodeco.explore.landscape import latest_clustering
 
-    found = latest_clustering(run.paths.views, run.epoch().number)
+    found = latest_clustering(run.paths.views, run.epoch(epoch).number)
     if found is None:
-        raise ValueError(f"{run.path} has no clusters yet: run `cryodeco cluster {run.path} -k K`.")
+        which = "" if epoch is None else f" of epoch {epoch}"
+        raise ValueError(
+            f"{run.path} has no clusters{which} yet: run `cryodeco cluster {run.path} -k K`."
+        )
     return found
+
+
+def members_of(run: Run, labels: str, epoch: int | None = None) -> np.ndarray:
+    """Rows of the particles in the clusters named as ``1,3``."""
+    import numpy as np
+
+    clusters = clusters_of(run, epoch)
+    count = len(clusters.centres)
+    names = [name.strip() for name in labels.split(",")]
+    for name in names:
+        if not (name.isdigit() and 1 <= int(name) <= count):
+            raise ValueError(f"--labels {labels}: {run.path} has clusters 1 to {count}.")
+    return np.flatnonzero(np.isin(clusters.labels, [int(name) - 1 for name in names]))

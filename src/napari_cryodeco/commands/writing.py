@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.commands.common import Output, clusters_of, open_run
+from napari_cryodeco.commands.common import Output, members_of, open_run
 from napari_cryodeco.terminal import Bar, complain, say
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from napari_cryodeco.runs.run import Run
 
 
 def select(
@@ -51,7 +45,7 @@ def select(
     if rows is not None:
         chosen = subset.read_rows(rows, len(opened.particles))
     else:
-        chosen = _members(opened, labels or "")
+        chosen = members_of(opened, labels or "")
     write = subset.write_with_images if float32 else subset.write
     written = write(chosen, opened.particles, output, overwrite=overwrite)
     say(f"{written.path}: {written.count:,} of {len(opened.particles):,} particles")
@@ -79,16 +73,3 @@ def export(run: Path, out: Path, /, *, overwrite: bool = False) -> None:
     with Bar("export") as bar:
         export_run(opened, out, progress=bar.count, overwrite=overwrite)
     say(str(out))
-
-
-def _members(run: Run, labels: str) -> np.ndarray:
-    """Rows of the particles in the clusters named as ``1,3``."""
-    import numpy as np
-
-    clusters = clusters_of(run)
-    count = len(clusters.centres)
-    names = [name.strip() for name in labels.split(",")]
-    for name in names:
-        if not (name.isdigit() and 1 <= int(name) <= count):
-            raise ValueError(f"--labels {labels}: {run.path} has clusters 1 to {count}.")
-    return np.flatnonzero(np.isin(clusters.labels, [int(name) - 1 for name in names]))

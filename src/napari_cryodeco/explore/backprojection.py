@@ -29,6 +29,7 @@ from napari_cryodeco.runs.run import Run
 FEWEST = 20  # particles that two half-maps are made of
 HALVES_AGREE, MAPS_AGREE = 0.143, 0.5  # FSC thresholds: of half-maps, and of a map with another
 _TOGETHER = 256
+_DIRECTIONS, _ACROSS = 1000, 0.2  # points of a Fibonacci sphere; sine of 12°
 
 Progress = Callable[[int, int], None]
 
@@ -38,7 +39,8 @@ class BackProjection:
     """Maps of some particles, Wiener-filtered, in the units of the decoded ones.
 
     `halves` from alternate particles and `whole` from all; `fsc` ``(radius,)`` of the halves over
-    shells 1 … radius; `count` particles; `length` width of the box in Å.
+    shells 1 … radius; `count` particles; `length` width of the box in Å; `coverage` share of the
+    directions of Fourier space that they measure.
     """
 
     whole: Volume
@@ -46,6 +48,7 @@ class BackProjection:
     fsc: np.ndarray
     count: int
     length: float
+    coverage: float
 
     @property
     def resolution(self) -> float:
@@ -85,7 +88,14 @@ def neighbours(latents: np.ndarray, point: np.ndarray, count: int) -> Neighbours
         ``(n, d)`` and ``(d,)``.
     count
         How many; the kernel (Epanechnikov) is zero at the next one.
+
+    Raises
+    ------
+    ValueError
+        If not even one is asked for.
     """
+    if count < 1:
+        raise ValueError(f"{count} neighbours say nothing: ask for at least {FEWEST}.")
     squared = ((latents - np.asarray(point, latents.dtype)) ** 2).sum(1)
     count = min(count, len(latents))
     nearest = np.argpartition(squared, count - 1)[:count]
@@ -110,39 +120,75 @@ def back_project(
     run
         The run; its working images must be there.
     rows, weights
-        ``(m,)`` particles and how much each counts; None: all the same.
+        ``(m,)`` particles and how much each counts, from 0 (not at all); None: all the same.
     epoch
         Whose poses; None: the newest.
     device
-        Where to compute.
+        Where to compute: ``"cpu"``, ``"cuda:0"``, …; ``"auto"`` takes a GPU if there is one.
     progress
         Called with (done, in all); raising in it cancels.
 
     Raises
     ------
     ValueError
-        If there are fewer than twenty particles, or rows that the run does not have.
+        If there are fewer than twenty particles, rows that the run does not have, or weights that
+        are no numbers from 0.
     """
-    rows, first = np.unique(np.asarray(rows, np.int64), return_index=True)
-    _check(rows, len(run.particles))
-    share = torch.ones(len(rows))
-    if weights is not None:
-        share = torch.as_tensor(np.asarray(weights, np.float32)[first])
-    poses, geometry = run.epoch(epoch).poses(), run.geometry
-    where = torch.device(device)
-    halves = [_Half(run, poses, where), _Half(run, poses, where)]
-    done = 0
-    with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for part in torch.arange(len(rows)).split(2 * _TOGETHER):
-            chosen, counts = torch.from_numpy(rows)[part], share[part]
-            jobs = [
-                pool.submit(half.add, chosen[place::2], counts[place::2])
-                for place, half in enumerate(halves)
-            ]
-            done += sum(job.result() for job in jobs)
-            if progress is not None:
-                progress(done, len(rows))
-    return _solved(halves, geometry, len(rows))
+    rows, share = _checked(rows, weights, len(run.particles))
+    poses = run.epoch(epoch).poses()
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    halves = (_Half(run, poses, torch.device(device)), _Half(run, poses, torch.device(device)))
+    _fill(halves, torch.from_numpy(rows), torch.from_numpy(share), progress)
+    seen = coverage(poses.rotations[torch.from_numpy(rows)], torch.from_numpy(share))
+    return _solved(halves, run.geometry, len(rows), seen)
+
+
+def coverage(rotations: Tensor, weights: Tensor) -> float:
+    """Share of the directions of Fourier space that views measure, 0…1.
+
+    A view measures what lies across it. Particles that are all seen from one side leave most of
+    space empty, and a map of them is drawn out, however well its halves agree.
+
+    Parameters
+    ----------
+    rotations, weights
+        ``(m, 3, 3)`` and ``(m,)``.
+
+    Notes
+    -----
+    A direction counts as measured with a tenth of the views that it would have were they spread
+    evenly. The number of views of a direction is the sampling of Baldwin & Lyumkis (2020).
+    """
+    turn = torch.arange(_DIRECTIONS) + 0.5
+    z, angle = 1 - 2 * turn / _DIRECTIONS, turn * torch.pi * (1 + 5**0.5)
+    flat = (1 - z**2).sqrt()
+    directions = torch.stack([flat * angle.cos(), flat * angle.sin(), z], 1)
+    views = torch.zeros(_DIRECTIONS)
+    for seen, share in zip(rotations[:, 2].split(20_000), weights.split(20_000), strict=True):
+        views += ((directions @ seen.T).abs() < _ACROSS).float() @ share
+    even = _ACROSS * float(weights.sum())  # the band's share of the sphere
+    return float((views > 0.1 * even).float().mean())
+
+
+def _fill(
+    halves: tuple[_Half, _Half], rows: Tensor, weights: Tensor, progress: Progress | None
+) -> None:
+    """Give every other particle to each half, both at once on a thread of their own."""
+    done, before = 0, torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            parts = (values.split(2 * _TOGETHER) for values in (rows, weights))
+            for chosen, counts in zip(*parts, strict=True):
+                jobs = [
+                    pool.submit(half.add, chosen[place::2], counts[place::2])
+                    for place, half in enumerate(halves)
+                ]
+                done += sum(job.result() for job in jobs)
+                if progress is not None:
+                    progress(done, len(rows))
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Half:
@@ -164,8 +210,8 @@ class _Half:
         images = self._images[rows].float()
         ctf = self._ctf[rows].at(self._frequencies)
         radius = self._geometry.radius
-        self.seen += shell_sums((images**2 - 1).sum(0), self._ball, radius)
-        self.passed += shell_sums((ctf**2).sum(0), self._ball, radius)
+        self.seen += shell_sums(weights @ (images**2 - 1), self._ball, radius)
+        self.passed += shell_sums(weights @ ctf**2, self._ball, radius)
         evidence = Evidence.of(images.to(self._device), ctf.to(self._device), self._on_device)
         shifts = (self._poses.shifts[rows] / self._geometry.length).to(self._device)
         share = weights.to(self._device)[:, None]
@@ -175,7 +221,9 @@ class _Half:
         return len(rows)
 
 
-def _solved(halves: list[_Half], geometry: Geometry, count: int) -> BackProjection:
+def _solved(
+    halves: tuple[_Half, _Half], geometry: Geometry, count: int, seen_from: float
+) -> BackProjection:
     first, second = (half.sums for half in halves)
     seen = sum((half.seen for half in halves), torch.zeros(()))
     passed = sum((half.passed for half in halves), torch.zeros(()))
@@ -187,13 +235,27 @@ def _solved(halves: list[_Half], geometry: Geometry, count: int) -> BackProjecti
     ball, voxel = Ball(geometry.radius, 3), geometry.length / geometry.box
     maps = [Volume(ball.to_map(h, geometry.box, geometry.scale).numpy(), voxel) for h in found]
     curve = fsc.of_coefficients(found[0], found[1], ball).numpy()
-    return BackProjection(maps[2], (maps[0], maps[1]), curve, count, geometry.length)
+    return BackProjection(maps[2], (maps[0], maps[1]), curve, count, geometry.length, seen_from)
 
 
-def _check(rows: np.ndarray, count: int) -> None:
+def _checked(
+    rows: np.ndarray, weights: np.ndarray | None, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that count for something, ascending and each once, with their weights."""
+    rows = np.asarray(rows, np.int64)
+    share = np.ones(len(rows), np.float32) if weights is None else np.asarray(weights, np.float32)
+    if share.shape != rows.shape:
+        raise ValueError(f"{len(share)} weights for {len(rows)} particles: give one for each.")
+    if not (np.isfinite(share) & (share >= 0)).all():
+        raise ValueError("Weights of particles are numbers from 0 on, none missing.")
+    rows, first = np.unique(rows, return_index=True)
+    beyond = rows[(rows < 0) | (rows >= count)]
+    if len(beyond):
+        raise ValueError(f"Row {beyond[0]} does not exist: the run has rows 0 to {count - 1}.")
+    share = share[first]
+    rows, share = rows[share > 0], share[share > 0]
     if len(rows) < FEWEST:
         raise ValueError(
             f"{len(rows)} particles are too few to say anything: select at least {FEWEST}."
         )
-    if rows[0] < 0 or rows[-1] >= count:
-        raise ValueError(f"Row {rows[-1]} does not exist: the run has rows 0 to {count - 1}.")
+    return rows, share

@@ -49,6 +49,13 @@ def export_widget() -> QWidget:
     return _docked(ExportPanel(_viewer()), "left")
 
 
+def evidence_widget() -> QWidget:
+    """Make the Evidence panel: the map of some particles themselves, beside the decoded one."""
+    from napari_cryodeco.gui.evidence_panel import EvidencePanel
+
+    return _docked(EvidencePanel(_viewer()), "left")
+
+
 def open_explorer(run: Path) -> None:
     """Show the Explorer of the front viewer on a run."""
     _, panel = _viewer().window.add_plugin_dock_widget(PLUGIN, "Explorer")

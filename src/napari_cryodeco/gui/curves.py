@@ -59,6 +59,7 @@ class CurvePlot(QWidget):
 
     def __init__(self, x_label: str, y_label: str, empty: str = "") -> None:
         super().__init__()
+        self._marks: tuple[float, ...] = ()
         self._labels = (x_label, y_label)
         self._empty = empty
         self._series: tuple[Series, ...] = ()
@@ -78,6 +79,11 @@ class CurvePlot(QWidget):
     def name_values(self, y_label: str) -> None:
         """Give the y axis another name."""
         self._labels = (self._labels[0], y_label)
+        self.update()
+
+    def mark(self, *values: float) -> None:
+        """Draw dashed lines across at these values of y, which the axis then reaches."""
+        self._marks = values
         self.update()
 
     def show_series(self, *series: Series) -> None:
@@ -116,7 +122,7 @@ class CurvePlot(QWidget):
     def _bounds(self) -> tuple[float, float, float, float]:
         """Data limits ``x0, x1, y0, y1`` with a little air above and below."""
         x = np.concatenate([one.x for one in self._series])
-        y = np.concatenate([one.y for one in self._series])
+        y = np.concatenate([*(one.y for one in self._series), np.array(self._marks)])
         x0, x1, y0, y1 = float(x.min()), float(x.max()), float(y.min()), float(y.max())
         air = 0.06 * (y1 - y0) or 0.05 * abs(y1) or 1.0
         return x0, x1 if x1 > x0 else x0 + 1.0, y0 - air, y1 + air
@@ -140,7 +146,7 @@ class CurvePlot(QWidget):
         grid, text = QPen(_faded(ink, 40)), QPen(_faded(ink, 200))
         across = int(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
         beside = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        for tick in round_ticks(view[0], view[1], max(2, int(frame.width() / 60))):
+        for tick in round_ticks(view[0], view[1], max(2, int(frame.width() / 48))):
             x = _place(QPointF(tick, view[2]), frame, view).x()
             painter.setPen(grid)
             painter.drawLine(QPointF(x, frame.top()), QPointF(x, frame.bottom()))
@@ -153,6 +159,11 @@ class CurvePlot(QWidget):
             painter.setPen(text)
             box = QRectF(0, y - height / 2, frame.left() - 5, height)
             painter.drawText(box, beside, f"{tick:g}")
+        painter.setPen(QPen(_faded(ink, 120), 1, Qt.PenStyle.DashLine))
+        for mark in self._marks:
+            y = _place(QPointF(view[0], mark), frame, view).y()
+            painter.drawLine(QPointF(frame.left(), y), QPointF(frame.right(), y))
+        painter.setPen(text)
         foot = QRectF(frame.left(), frame.bottom() + height + 3, frame.width(), height)
         painter.drawText(foot, across, self._labels[0])
         painter.save()

@@ -1,4 +1,4 @@
-"""The one layer that shows the decoded map: updated in place, never removed and added again."""
+"""The layers that show maps, decoded and of particles: updated in place, never added again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Surface
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
+from psygnal import Signal
 
 from napari_cryodeco.gui.surface import COARSE_FACES, isosurface
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_cryodeco.explore.volumes import Volume
 
-NAME = "decoded map"
+NAME, FROM_PARTICLES = "decoded map", "from particles"
 LEVELS = (0.5, 12.0)  # σ; vispy's iso shader is ten times slower below 0.2
 # napari draws z, y, x as a right-handed system, so x, y, z as a left-handed one: a molecule is
 # its own mirror image. With z pointing away the hand is the one that ChimeraX and RELION show.
@@ -29,6 +30,7 @@ _MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 FILLED = 0.8  # share of the box that fits the canvas at first; molecules leave a margin
 _SOFTWARE = ("llvmpipe", "softpipe", "swiftshader", "software")
 _GREY_BLUE = Colormap([[0.30, 0.40, 0.52], [0.62, 0.74, 0.86], [0.93, 0.96, 0.99]], name="cryodeco")
+_ORANGE = Colormap([[0.45, 0.22, 0.02], [0.90, 0.62, 0.0], [1.0, 0.88, 0.62]], name="particles")
 
 
 @lru_cache(maxsize=1)
@@ -69,11 +71,21 @@ class MapView:
         The viewer.
     mesh
         Show a mesh; None: as the OpenGL of this machine asks.
+    name, colours
+        Of the layer.
     """
 
-    def __init__(self, viewer: Viewer, mesh: bool | None = None) -> None:
+    level_changed = Signal(float)  # σ
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        mesh: bool | None = None,
+        name: str = NAME,
+        colours: Colormap = _GREY_BLUE,
+    ) -> None:
         self._viewer = weakref.ref(viewer)
-        self._mesh = mesh
+        self._mesh, self._name, self._colours = mesh, name, colours
         self._layer: Image | Surface | None = None
         self._shown: tuple[NDArray[np.float32], float] | None = None
         self._full = True
@@ -100,6 +112,13 @@ class MapView:
             layer.iso_threshold = self._level
         elif isinstance(layer, Surface):
             self._show_mesh(layer)
+        self.level_changed.emit(self._level)
+
+    def follow(self, other: MapView) -> None:
+        """Keep to the level of another view from now on."""
+        if other._level is not None:
+            self.set_level(other._level)
+        other.level_changed.connect(self.set_level)
 
     def auto_level(self) -> float:
         """Set a level that fits the map shown."""
@@ -119,6 +138,7 @@ class MapView:
         self._shown, self._full = (np.asarray(data, np.float32), float(voxel_size)), full
         if self._level is None:
             self._level = suggest_level(self._shown[0])
+            self.level_changed.emit(self._level)
         if self._mesh is None:  # before the layer is looked for: asking OpenGL handles events
             self._mesh = software_gl()
         layer = self.layer
@@ -149,11 +169,11 @@ class MapView:
         data, voxel = self._map()
         layer = Image(
             data,
-            name=NAME,
+            name=self._name,
             rendering="iso",
             iso_threshold=self.level,
             contrast_limits=(0.0, 2 * LEVELS[1]),
-            colormap=_GREY_BLUE,
+            colormap=self._colours,
             scale=(voxel,) * 3,
             units=("angstrom",) * 3,
         )
@@ -164,8 +184,8 @@ class MapView:
         data, voxel = self._map()
         return Surface(
             _triangles(data, self.level, None),
-            name=NAME,
-            colormap=_GREY_BLUE,
+            name=self._name,
+            colormap=self._colours,
             contrast_limits=(0.0, 0.8),
             shading="smooth",  # flat would be dark: vispy takes the wrong side of a turned view
             scale=(voxel,) * 3,
@@ -206,14 +226,25 @@ def _triangles(
     return vertices * _MIRROR, faces, radius
 
 
-_views: dict[int, MapView] = {}
+_views: dict[tuple[int, str], MapView] = {}
 
 
 def map_view_of(viewer: Any) -> MapView:
-    """The one map view of a viewer, shared by its panels."""
+    """The one view of decoded maps of a viewer, shared by its panels."""
+    return _view_of(viewer, NAME, _GREY_BLUE)
+
+
+def particles_view_of(viewer: Any) -> MapView:
+    """The one view of maps made of the particles themselves, at the level of the decoded one."""
+    return _view_of(viewer, FROM_PARTICLES, _ORANGE)
+
+
+def _view_of(viewer: Any, name: str, colours: Colormap) -> MapView:
     viewer = getattr(viewer, "__wrapped__", viewer)
-    key = id(viewer)
+    key = (id(viewer), name)
     if key not in _views:
-        _views[key] = MapView(viewer)
+        _views[key] = view = MapView(viewer, None, name, colours)
         weakref.finalize(viewer, _views.pop, key, None)
+        if name != NAME:
+            view.follow(map_view_of(viewer))
     return _views[key]
