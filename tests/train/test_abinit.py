@@ -121,6 +121,15 @@ def test_classes_from_nothing_and_the_same_after_a_restart(mixture, monkeypatch)
     assert assignment.poses.shifts.abs().max() < 0.2 * looks.geometry.length
 
 
+def test_a_start_of_an_older_version_is_told_apart(mixture):
+    looks, labels = mixture
+    posteriors = torch.nn.functional.one_hot(torch.from_numpy(labels)).float()
+    stage = AbinitStage(looks, posteriors, AbinitioConfig(classes=2), seed=0, threads=1)
+    with pytest.raises(ValueError, match="earlier version"):
+        stage.load({"numerator.0": torch.zeros(2, 5), "denominator.0": torch.zeros(2, 5)})
+    stage.load({"volumes": torch.zeros(2, 5), "scores": torch.zeros(3)})  # finished: as it is
+
+
 def test_work_side_by_side_keeps_its_order_and_the_threads():
     before = torch.get_num_threads()
     assert side_by_side(lambda i: i * i, range(5), 2) == [0, 1, 4, 9, 16]

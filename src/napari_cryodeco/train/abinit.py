@@ -87,7 +87,8 @@ class AbinitStage:
                 f"{count} particles are too few for {self.species} species: at least ten per "
                 "species are needed."
             )
-        if tensors and "resolution" in tensors:
+        begun = tensors and "volumes" not in tensors
+        if tensors and ("resolution" in tensors or (begun and "crowding.0" not in tensors)):
             raise ValueError(BEGUN_BEFORE)
         self._state = tensors or {}
 
