@@ -38,6 +38,10 @@ class Superposition:
     moved: Tensor
     fsc: Tensor
 
+    def apply(self, volume: Tensor, ball: Ball) -> Tensor:
+        """Move another map ``(p,)`` of the second's frame, on any 3-D `ball`, likewise."""
+        return _laid(volume, ball, self.rotation, self.shift, self.mirrored)
+
 
 def superpose(first: Tensor, second: Tensor, ball: Ball) -> Superposition:
     """Find the rotation, shift and hand of `second` at which it is most like `first`.
@@ -54,13 +58,16 @@ def superpose(first: Tensor, second: Tensor, ball: Ball) -> Superposition:
     found = [_best_of_hand(fixed, hand, ball) for hand in (free, free[ball.mirror])]
     mirrored = float(found[1][0]) > float(found[0][0])
     _, rotation, shift = found[mirrored]
-    plain = second[:count][ball.mirror] if mirrored else second[:count]
-    cube = Cube(plain[None], ball, ball.radius)
-    turned = cube.sample(0, (ball.points.float() @ rotation)[None])[0]
-    moved = ball.shift(turned[None], shift[None])[0]
+    moved = _laid(second[:count], ball, rotation, shift, mirrored)
     return Superposition(
         rotation, shift, mirrored, moved, fsc.of_coefficients(first[:count], moved, ball)
     )
+
+
+def _laid(volume: Tensor, ball: Ball, rotation: Tensor, shift: Tensor, mirrored: bool) -> Tensor:
+    cube = Cube((volume[ball.mirror] if mirrored else volume)[None], ball, ball.radius)
+    turned = cube.sample(0, (ball.points.float() @ rotation)[None])[0]
+    return ball.shift(turned[None], shift[None])[0]
 
 
 def _white(volume: Tensor, ball: Ball) -> Tensor:

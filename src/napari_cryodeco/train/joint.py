@@ -12,6 +12,7 @@ from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.pose_search import Candidates, Evidence
 from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY
+from napari_cryodeco.train.common_frame import moved_poses, over_largest
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, join, rebuild
 from napari_cryodeco.train.retry import likeness, second_look
@@ -55,14 +56,11 @@ the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the b
 class Assignment:
     """What ab initio hands on.
 
-    `poses` of all particles in the frame of their species, `posteriors` ``(n, K)``, `volumes`
-    ``(K, p)`` on the 3-D ball of `radius`.
+    `poses` of all particles, all species in one frame and hand, and `posteriors` ``(n, K)``.
     """
 
     poses: Poses
     posteriors: Tensor
-    volumes: Tensor
-    radius: int
 
 
 class JointStage:
@@ -133,11 +131,11 @@ class JointStage:
 
     def assignment(self) -> Assignment:
         """Poses of each particle in its likeliest species."""
-        rows = torch.arange(len(self._state["scores"]))
+        rows, length = torch.arange(len(self._state["scores"])), self._looks.geometry.length
         best = self._state["scores"].argmax(1)
-        shifts = self._state["shifts"][rows, best] * self._looks.geometry.length
+        shifts = self._state["shifts"][rows, best] * length
         poses = Poses(self._state["rotations"][rows, best], shifts)
-        return Assignment(poses, self.posteriors, self._state["volumes"], self._looks.radius)
+        return Assignment(poses, self.posteriors)
 
     def advance(self, unit: int, report: Reporter) -> None:
         """Match every particle with every volume and rebuild, or look for better volumes."""
@@ -146,6 +144,18 @@ class JointStage:
             self._look_again(unit, report)
         elif not plan.restless or float(self._state["changed"]) > SETTLED:
             self._pass(plan, report)
+        if unit == len(PLANS) - 1:
+            self._bring_together()
+
+    def _bring_together(self) -> None:
+        """Lay all maps over the largest species', and move the poses with them."""
+        state, ball = self._state, Ball(self._looks.radius, 3)
+        counts = torch.bincount(state["scores"].argmax(1), minlength=len(state["volumes"]))
+        for index, over in over_largest(state["volumes"], counts, ball.radius).items():
+            before = Poses(state["rotations"][:, index], state["shifts"][:, index])
+            after = moved_poses(before, over)
+            state["rotations"][:, index], state["shifts"][:, index] = after.rotations, after.shifts
+            state["volumes"][index] = over.apply(state["volumes"][index], ball)
 
     def _rows(self, everyone: bool) -> Tensor:
         """Particles that a pass uses, in their order."""

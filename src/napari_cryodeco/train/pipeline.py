@@ -186,7 +186,7 @@ class _Plan:
 
     def _posteriors(self, finished: Finished) -> Tensor | None:
         if self._config.poses == "abinitio":
-            return _get(finished, "joint", JointStage).assignment().posteriors
+            return _get(finished, "joint", JointStage).posteriors
         return None
 
     def _views(self) -> StoredViews:
