@@ -84,15 +84,19 @@ def grid_scores(
     return dots.sub_(norms[:, None], alpha=0.5)
 
 
-def best_slices(scores: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+def best_slices(
+    scores: Tensor, keep: int, added: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Best scores ``(n, keep)`` of ``(n, T, Q)``, each at its best shift, their slices and shifts.
 
+    What is `added` ``(Q,)`` to the slices' scores counts in the choice and is not in the scores.
     The shifts of the kept alone are looked up: a maximum that tells where it was is seven times
     slower on a CPU than one that does not.
     """
-    top, index = scores.amax(1).topk(keep, dim=1)
+    best = scores.amax(1)
+    index = (best if added is None else best + added).topk(keep, dim=1).indices
     shift = scores.gather(2, index[:, None].expand(-1, scores.shape[1], -1)).argmax(1)
-    return top, index, shift
+    return best.gather(1, index), index, shift
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,8 @@ def coarse(
     The scores are log-likelihoods, whatever was favoured.
     """
     scores = grid_scores(evidence, slices, shifts, dtype)
-    if favour is None:
-        top, index, which_shift = best_slices(scores, keep)
-    else:
-        added = favour(rotations)
-        top, index, which_shift = best_slices(scores.add_(added), keep)
-        top = top - added[index]
+    added = None if favour is None else favour(rotations)
+    top, index, which_shift = best_slices(scores, keep, added)
     return Candidates(rotations[index], shifts[which_shift], top)
 
 

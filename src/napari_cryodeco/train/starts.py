@@ -37,6 +37,7 @@ class StartPlan:
     `spread` poses per image and species; an image is tried with the `tried` species that its
     features like best. Poses are compared with an error of `shaken` nats that is common to the
     images of a step, fades over the first 80 % of the steps and keeps starts out of dead ends.
+    Several species are not shaken: they would lose what clusters of the features tell.
     """
 
     steps: int = 250
@@ -59,6 +60,7 @@ class StartPlan:
             steps=cls.steps * min(species, 4),
             batch=max(cls.batch, 16 * species),
             last=min(cls.last, radius),
+            shaken=cls.shaken if species == 1 else 0.0,
         )
 
     def radius(self, step: int) -> int:
@@ -177,7 +179,7 @@ class Start:
         """Spread each image over its likely species and poses."""
         plan, ball2 = self._plan, self._evidence.ball
         shifts, axis = _shifts(plan.extent, radius).to(grid.device), coverage.axis_of(grid)
-        log_prior = self._log_prior[rows]
+        log_prior, added_to = self._log_prior[rows], self._penalties[:, axis] + errors
         spread = min(plan.spread, len(grid))
         tops = torch.full((*log_prior.shape, spread), -torch.inf, device=grid.device)
         poses = torch.zeros(tops.shape, dtype=torch.long, device=grid.device)
@@ -186,9 +188,9 @@ class Start:
             some = torch.nonzero(log_prior[:, index].isfinite())[:, 0]
             if not len(some):
                 continue
-            scores = grid_scores(seen[some], slices, shifts)
-            scores.add_(self._penalties[index, axis] + errors[index])
-            tops[some, index], poses[some, index], where[some, index] = best_slices(scores, spread)
+            scores, added = grid_scores(seen[some], slices, shifts), added_to[index]
+            top, poses[some, index], where[some, index] = best_slices(scores, spread, added)
+            tops[some, index] = top + added[poses[some, index]]
         species = (log_prior + tops.logsumexp(2)).softmax(1)
         weights = (tops.softmax(2) * species[:, :, None]).nan_to_num()
         self._spread(weights, axis[poses], coverage.even_share(axis))
