@@ -109,18 +109,23 @@ def folder(name: str, seed: int, snr: float, data: Path, cache: Path, count: int
     return out
 
 
-def mixture(name: str, seed: int, snr: float, data: Path, cache: Path, count: int = 0) -> Mixture:
-    """Read a set; its working copy is made once, in the cache."""
-    where = folder(name, seed, snr, data, cache, count)
-    path = cache / "runs" / (where.name if where.parent == cache else f"{where.name}_shared")
+def prepared(path: Path, source: Path) -> Run:
+    """The run at `path` with its working copy, made of the STAR file `source` if need be."""
     if not path.is_dir():
-        source = where / "particles.star"
         config = TrainConfig.model_validate({"data": {"source": source}, "poses": "abinitio"})
         Run.create(path, read_particles(source), config)
     run = Run.open(path)
     if not run.paths.images.is_file():
         with RunLock(run.paths.root) as lock, Progress(run.paths.root, None) as progress:
             run_steps(run.paths, steps(run, torch.device("cpu"))[:1], progress, lock)
+    return run
+
+
+def mixture(name: str, seed: int, snr: float, data: Path, cache: Path, count: int = 0) -> Mixture:
+    """Read a set; its working copy is made once, in the cache."""
+    where = folder(name, seed, snr, data, cache, count)
+    path = cache / "runs" / (where.name if where.parent == cache else f"{where.name}_shared")
+    run = prepared(path, where / "particles.star")
     truth = np.load(where / "gt" / "ground_truth.npz", allow_pickle=False)
     species = tuple(str(name) for name in truth["class_names"])
     return Mixture(name, seed, snr, run, truth["label"].astype(int), species)

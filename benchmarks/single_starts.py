@@ -21,23 +21,18 @@ import mrcfile
 import numpy as np
 import torch
 from measuring import RESULTS, Table, machine, provenance
+from prior_sets import prepared
 
-from napari_cryodeco.config import TrainConfig
-from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.data.simulate import simulate
 from napari_cryodeco.demo import SAMPLE
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import align
 from napari_cryodeco.imaging.superpose import superpose
-from napari_cryodeco.runs.lock import RunLock
-from napari_cryodeco.runs.progress import Progress
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train import coverage
 from napari_cryodeco.train.abinit import sharpen
 from napari_cryodeco.train.looks import Looks, search_radius
 from napari_cryodeco.train.matching import Matcher, SearchPlan, search
-from napari_cryodeco.train.pipeline import steps
-from napari_cryodeco.train.reconstruct import run_steps
 from napari_cryodeco.train.stages import generator
 from napari_cryodeco.train.starts import StartPlan, random_start
 
@@ -48,21 +43,13 @@ ARMS = {"plain": (0.0, FREE), "shaken": (SHAKEN, FREE), "spread": (0.0, CAPS)}
 ARMS["both"] = (SHAKEN, CAPS)
 
 
-def prepared(cache: Path) -> tuple[Run, Path]:
+def demo_sample(cache: Path) -> tuple[Run, Path]:
     """The demo's sample as a run with its working copy, simulated once."""
-    sample, path = cache / "demo_sample", cache / "runs" / "demo_sample"
+    sample = cache / "demo_sample"
     if not sample.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         simulate(SAMPLE.molecules(), SAMPLE.recipe, sample)
-    source = sample / "particles.star"
-    if not path.is_dir():
-        config = TrainConfig.model_validate({"data": {"source": source}, "poses": "abinitio"})
-        Run.create(path, read_particles(source), config)
-    run = Run.open(path)
-    if not run.paths.images.is_file():
-        with RunLock(run.paths.root) as lock, Progress(run.paths.root, None) as progress:
-            run_steps(run.paths, steps(run, torch.device("cpu"))[:1], progress, lock)
-    return run, sample
+    return prepared(cache / "runs" / sample.name, sample / "particles.star"), sample
 
 
 def one(run: Run, sample: Path, species: int, arm: str, seed: int) -> dict[str, object]:
@@ -104,7 +91,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    table, (run, sample) = Table(asked.out / "single_starts.json", KEYS), prepared(asked.cache)
+    table, (run, sample) = Table(asked.out / "single_starts.json", KEYS), demo_sample(asked.cache)
     for place, name in enumerate(SAMPLE.structures):
         for arm in ARMS:
             for seed in range(asked.seeds):

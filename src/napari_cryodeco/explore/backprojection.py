@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_cryodeco.explore.volumes import Volume
-from napari_cryodeco.imaging import fsc
+from napari_cryodeco.explore.volumes import Volume, device_of
+from napari_cryodeco.imaging import fsc, so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator
 from napari_cryodeco.imaging.geometry import Geometry
@@ -136,9 +136,8 @@ def back_project(
     """
     rows, share = _checked(rows, weights, len(run.particles))
     poses = run.epoch(epoch).poses()
-    if device == "auto":
-        device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    halves = (_Half(run, poses, torch.device(device)), _Half(run, poses, torch.device(device)))
+    where = device_of(device)
+    halves = (_Half(run, poses, where), _Half(run, poses, where))
     _fill(halves, torch.from_numpy(rows), torch.from_numpy(share), progress)
     seen = coverage(poses.rotations[torch.from_numpy(rows)], torch.from_numpy(share))
     return _solved(halves, run.geometry, len(rows), seen)
@@ -160,10 +159,7 @@ def coverage(rotations: Tensor, weights: Tensor) -> float:
     A direction counts as measured with a tenth of the views that it would have were they spread
     evenly. The number of views of a direction is the sampling of Baldwin & Lyumkis (2020).
     """
-    turn = torch.arange(_DIRECTIONS) + 0.5
-    z, angle = 1 - 2 * turn / _DIRECTIONS, turn * torch.pi * (1 + 5**0.5)
-    flat = (1 - z**2).sqrt()
-    directions = torch.stack([flat * angle.cos(), flat * angle.sin(), z], 1)
+    directions = so3.spiral(1 - 2 * (torch.arange(_DIRECTIONS) + 0.5) / _DIRECTIONS)
     views = torch.zeros(_DIRECTIONS)
     for seen, share in zip(rotations[:, 2].split(20_000), weights.split(20_000), strict=True):
         views += ((directions @ seen.T).abs() < _ACROSS).float() @ share

@@ -91,6 +91,13 @@ def common_sigma(volumes: Sequence[Volume]) -> float:
     return math.sqrt(sum(volume.sigma**2 for volume in volumes) / len(volumes))
 
 
+def device_of(name: torch.device | str) -> torch.device:
+    """The device of this name; ``"auto"``: the first GPU if there is one."""
+    if name == "auto":
+        name = "cuda:0" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
 class VolumeDecoder:
     """Decodes maps of one epoch; safe to call from several threads.
 
@@ -110,9 +117,7 @@ class VolumeDecoder:
         device: torch.device | str = "cpu",
         precision: Literal["auto", "bf16", "fp32"] = "fp32",
     ) -> None:
-        if device == "auto":
-            device = "cuda:0" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = device_of(device)
         if isinstance(source, tuple):
             self._decoder, self.geometry = source
         else:

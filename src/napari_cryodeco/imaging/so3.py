@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -61,6 +62,16 @@ def angle_between(first: Tensor, second: Tensor) -> Tensor:
     """Angle in radians between rotations ``(..., 3, 3)``, accurate at small angles."""
     chord = (first - second).flatten(-2).norm(dim=-1)  # Frobenius norm = 2·sqrt(2)·sin(angle / 2)
     return 2 * (chord / (2 * 2**0.5)).clamp(max=1).asin()
+
+
+def spiral(heights: Tensor) -> Tensor:
+    """Unit vectors ``(m, 3)`` at `heights` ``(m,)``, each the golden angle on from the one before.
+
+    Evenly spread heights give evenly spread directions (a Fibonacci sphere).
+    """
+    turn = torch.arange(len(heights), device=heights.device) + 0.5
+    angle, across = turn * math.pi * (3 - math.sqrt(5)), (1 - heights**2).sqrt()
+    return torch.stack([across * angle.cos(), across * angle.sin(), heights], 1)
 
 
 def random_rotations(count: int, generator: torch.Generator) -> Tensor:

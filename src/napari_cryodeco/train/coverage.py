@@ -15,6 +15,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from napari_cryodeco.imaging import so3
+
 AXES = 60  # on half a sphere, about 20° apart
 # Images along an axis, in what chance would give it. Views of a single sort may be preferred in
 # truth: while a map begins little is lost by spreading them, later much.
@@ -27,11 +29,8 @@ ROUNDS = 60
 
 @lru_cache(maxsize=4)
 def _axes(device: torch.device) -> Tensor:
-    """Unit vectors ``(AXES, 3)`` spread evenly over half a sphere (a Fibonacci spiral)."""
-    number = torch.arange(AXES, device=device) + 0.5
-    z, angle = number / AXES, number * math.pi * (3 - math.sqrt(5))
-    across = (1 - z * z).sqrt()
-    return torch.stack([across * angle.cos(), across * angle.sin(), z], 1)
+    """Unit vectors ``(AXES, 3)`` spread evenly over half a sphere."""
+    return so3.spiral((torch.arange(AXES, device=device) + 0.5) / AXES)
 
 
 @lru_cache(maxsize=4)
