@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from napari_cryodeco.config import FieldConfig
 from napari_cryodeco.explore import landscape
 from napari_cryodeco.explore.render import View, framing, maximum, suggest_level, surface
 from napari_cryodeco.explore.trajectory import pc_traverse, support
@@ -27,6 +26,7 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.model.precision import choose, gigaflops
 from napari_cryodeco.runs.store import read_mrc
+from napari_cryodeco.stage_config import FieldConfig
 
 RESULT = Path(__file__).parent / "results" / "explore.json"
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch._dynamo  # now: it loads triton, which dies where Mesa's software OpenGL came first
 
-from napari_cryodeco.config import DataConfig, FieldConfig, RefineConfig, TrainConfig
+from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.molecule import Molecule
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.data.simulate import Recipe, simulate
@@ -23,6 +23,7 @@ from napari_cryodeco.runs.checkpoint import write_epoch
 from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import write_json, write_tensors
+from napari_cryodeco.stage_config import DataConfig, FieldConfig, RefineConfig
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.reconstruct import reconstruct
 from napari_cryodeco.train.stages import Silent

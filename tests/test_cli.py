@@ -92,7 +92,8 @@ def test_new_keeps_every_option(tmp_path: Path, particle_set: Any) -> None:
 
 
 def test_new_with_nothing_said_is_the_default_model(tmp_path: Path, particle_set: Any) -> None:
-    from napari_cryodeco.config import DataConfig, TrainConfig
+    from napari_cryodeco.config import TrainConfig
+    from napari_cryodeco.stage_config import DataConfig
 
     assert call("new", particle_set.star, tmp_path / "run") == 0
     default = TrainConfig(data=DataConfig(source=particle_set.star))

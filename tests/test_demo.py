@@ -13,11 +13,11 @@ import starfile
 import torch
 
 from napari_cryodeco import demo
-from napari_cryodeco.config import AbinitioConfig, RefineConfig
 from napari_cryodeco.data.ground_truth import Recipe
 from napari_cryodeco.data.molecule import load_beads
 from napari_cryodeco.imaging.so3 import euler_to_matrix
 from napari_cryodeco.runs.run import Run
+from napari_cryodeco.stage_config import AbinitioConfig, RefineConfig
 from napari_cryodeco.train.starts import StartPlan
 
 if TYPE_CHECKING:

@@ -11,18 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from napari_cryodeco.config import (
-    AbinitioConfig,
-    DataConfig,
-    FieldConfig,
-    RefineConfig,
-    TrainConfig,
-)
+from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Progress, read_status
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors
+from napari_cryodeco.stage_config import AbinitioConfig, DataConfig, FieldConfig, RefineConfig
 from napari_cryodeco.train.reconstruct import reconstruct
 from napari_cryodeco.train.starts import StartPlan
 

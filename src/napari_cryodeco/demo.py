@@ -19,13 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_cryodeco.config import (
-    AbinitioConfig,
-    DataConfig,
-    FieldConfig,
-    RefineConfig,
-    TrainConfig,
-)
+from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.ground_truth import Recipe
 from napari_cryodeco.data.molecule import Molecule, load_beads
 from napari_cryodeco.data.read import read_particles
@@ -38,6 +32,7 @@ from napari_cryodeco.imaging.poses import PoseAlignment, align
 from napari_cryodeco.runs.estimate import Estimate
 from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
+from napari_cryodeco.stage_config import AbinitioConfig, DataConfig, FieldConfig, RefineConfig
 from napari_cryodeco.train.reconstruct import reconstruct
 
 

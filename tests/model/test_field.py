@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_cryodeco.config import FieldConfig
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.field import FieldDecoder
+from napari_cryodeco.stage_config import FieldConfig
 
 RADIUS = 6
 CONFIG = FieldConfig(width=32, layers=2, frequencies=24)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from napari_cryodeco.config import DataConfig, TrainConfig
+from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.runs.run import Run, is_run
+from napari_cryodeco.stage_config import DataConfig
 
 
 def settings(source: Path, **changes: Any) -> TrainConfig:

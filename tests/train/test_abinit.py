@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from napari_cryodeco.config import AbinitioConfig
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.spectrum import signal_power
+from napari_cryodeco.stage_config import AbinitioConfig
 from napari_cryodeco.train.abinit import AbinitStage, side_by_side
 from napari_cryodeco.train.features import (
     FeatureStage,

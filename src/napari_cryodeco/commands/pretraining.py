@@ -10,10 +10,10 @@ import yaml
 from cyclopts import Parameter
 
 from napari_cryodeco.commands.priors import prior_path
-from napari_cryodeco.config import NO_PRIOR
 from napari_cryodeco.pretrain_config import ModelName, ObjectiveName, PretrainConfig
 from napari_cryodeco.runs.pretraining import PretrainPaths, check_settings, read_settings
 from napari_cryodeco.runs.progress import Status
+from napari_cryodeco.stage_config import NO_PRIOR
 from napari_cryodeco.terminal import Bar, complain, say
 
 if TYPE_CHECKING:

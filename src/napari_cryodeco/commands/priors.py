@@ -15,9 +15,9 @@ prior = App(name="prior", help="List, explain and fetch pretrained encoders.")
 @prior.command(name="list")
 def list_priors() -> None:
     """List the priors that a run may begin with."""
-    from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR
     from napari_cryodeco.model.card import BUNDLED
     from napari_cryodeco.model.official import OFFICIAL, default_folder, is_downloaded
+    from napari_cryodeco.stage_config import BUNDLED_PRIOR, NO_PRIOR
 
     size = f"{BUNDLED.stat().st_size / 1e6:.1f} MB" if BUNDLED.is_file() else "missing"
     rows = [
@@ -99,8 +99,8 @@ def prior_path(name: str) -> str:
     FileNotFoundError
         If there is nothing of this name.
     """
-    from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR
     from napari_cryodeco.model.official import OFFICIAL, default_folder, is_downloaded
+    from napari_cryodeco.stage_config import BUNDLED_PRIOR, NO_PRIOR
 
     if name in (BUNDLED_PRIOR, NO_PRIOR):
         return name

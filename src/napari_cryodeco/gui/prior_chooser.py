@@ -7,10 +7,10 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
-from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR
 from napari_cryodeco.gui.editors import Editor, leave_wheel_to_page
 from napari_cryodeco.gui.prior_download import DownloadDialog
 from napari_cryodeco.model.official import OFFICIAL, default_folder, is_downloaded
+from napari_cryodeco.stage_config import BUNDLED_PRIOR, NO_PRIOR
 
 FOLDER, DOWNLOAD = "\0folder", "\0download"  # no path looks like these
 _HINTS = {

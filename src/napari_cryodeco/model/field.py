@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_cryodeco.atomic import replacing
-from napari_cryodeco.config import FieldConfig
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.stage_config import FieldConfig
 
 _FORMAT = "napari-cryodeco field 1"
 _PUBLISHED_SIGMA = 0.5

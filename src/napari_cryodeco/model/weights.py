@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_cryodeco.atomic import replacing
-from napari_cryodeco.config import BUNDLED_PRIOR
 from napari_cryodeco.model.card import BUNDLED, card_of, read_card
 from napari_cryodeco.model.encoder import VitEncoder, differences
 from napari_cryodeco.model.prior import PriorEncoder
+from napari_cryodeco.stage_config import BUNDLED_PRIOR
 
 Kind = Literal["small", "vit"]
 KEY = "cryodeco"

@@ -13,9 +13,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from napari_cryodeco.config import AbinitioConfig
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.stage_config import AbinitioConfig
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild, search
 from napari_cryodeco.train.stages import Reporter, generator

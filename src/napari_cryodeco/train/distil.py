@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from napari_cryodeco.config import FieldConfig
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.model.field import FieldDecoder
+from napari_cryodeco.stage_config import FieldConfig
 from napari_cryodeco.train.optimiser import set_rate
 from napari_cryodeco.train.subspace import LinearModel
 

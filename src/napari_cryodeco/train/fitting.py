@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from napari_cryodeco.config import RefineConfig
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
@@ -17,6 +16,7 @@ from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.model.latents import PoseTable
 from napari_cryodeco.runs.store import write_mrc, write_tensors
+from napari_cryodeco.stage_config import RefineConfig
 from napari_cryodeco.train import optimiser
 from napari_cryodeco.train.latent_source import LatentSource
 from napari_cryodeco.train.shell_sums import ShellSums

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from napari_cryodeco.config import EncoderConfig
 from napari_cryodeco.model.encoder import ConvEncoder
 from napari_cryodeco.model.latents import LatentTable
+from napari_cryodeco.stage_config import EncoderConfig
 from napari_cryodeco.train import optimiser
 from napari_cryodeco.train.views import CachedFeatures, Sight, Views
 

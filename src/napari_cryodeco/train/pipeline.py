@@ -8,12 +8,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from napari_cryodeco.config import BUNDLED_PRIOR, NO_PRIOR, TrainConfig
+from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.weights import Weights
 from napari_cryodeco.runs.prior_record import PriorRecord, write_record
 from napari_cryodeco.runs.run import Run
+from napari_cryodeco.stage_config import BUNDLED_PRIOR, NO_PRIOR
 from napari_cryodeco.train.abinit import AbinitStage
 from napari_cryodeco.train.device import choose_box
 from napari_cryodeco.train.features import (

@@ -7,13 +7,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from napari_cryodeco.config import NO_PRIOR
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.encoder import VitEncoder
 from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.weights import Weights, load_encoder, located, read_weights
 from napari_cryodeco.runs.prior_record import PriorRecord
 from napari_cryodeco.runs.run import Run
+from napari_cryodeco.stage_config import NO_PRIOR
 from napari_cryodeco.train.views import PriorViews, StoredViews, Views
 
 _BATCH = {"small": 192, "vit": 32}  # larger ones fall out of the cache of two cores: 20 % slower
