@@ -8,14 +8,8 @@ import torch
 from napari_cryodeco.imaging import so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
-from napari_cryodeco.model.pose_search import (
-    Candidates,
-    Evidence,
-    best_slices,
-    grid_scores,
-    refine,
-    shift_disc,
-)
+from napari_cryodeco.model.evidence import Evidence, shift_disc
+from napari_cryodeco.model.pose_search import Candidates, refine
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild, search
 
 BOX, RADIUS, COUNT = 24, 11, 40
@@ -41,20 +35,6 @@ def planted() -> tuple[Evidence, torch.Tensor, Poses, Ball]:
     moved = disc.shift(clean, -shifts)  # the particle sits at minus its origin
     noise = 0.3 * torch.randn(moved.shape, generator=generator)
     return Evidence.of(ctf * moved + noise, ctf, disc), volume, Poses(rotations, shifts), ball
-
-
-def test_scores_are_log_likelihoods(planted):
-    evidence, _, _, _ = planted
-    slices = torch.randn(5, evidence.data.shape[1])
-    shifts = shift_disc(0.05, 0.05)
-    scores = grid_scores(evidence, slices, shifts)
-    ctf = evidence.ctf2.sqrt()
-    images = evidence.data / ctf.clamp_min(1e-6)  # any image with this CTF·image
-    moved = evidence.ball.shift(images, shifts[3].expand(COUNT, 2))
-    direct = -0.5 * (moved[:, None] - ctf[:, None] * slices).pow(2).sum(-1)
-    constant = -0.5 * moved.pow(2).sum(-1)
-    difference = scores[:, 3] - (direct - constant[:, None])
-    assert difference.abs().max() < 1e-3 * scores.abs().max()
 
 
 def test_shifts_fill_a_disc_around_the_origin():
@@ -107,11 +87,3 @@ def test_rebuilding_at_true_poses_gives_the_map_and_agreeing_halves(planted):
     overlap = (made.volume * truth).sum() / (made.volume.norm() * truth.norm())
     assert overlap > 0.9
     assert made.fsc[:2].min() > 0.5
-
-
-def test_the_best_slices_are_those_at_their_best_shifts():
-    scores = torch.randn(5, 7, 40, generator=torch.Generator().manual_seed(4))
-    top, index, shift = best_slices(scores, 6)
-    rows = torch.arange(5)[:, None]
-    assert torch.equal(scores[rows, shift, index], top)
-    assert torch.equal(top, scores.amax(1).sort(1, descending=True).values[:, :6])

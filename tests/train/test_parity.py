@@ -10,9 +10,9 @@ from torch import Tensor
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.so3 import angle_between, grid_spacing
+from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.model.exact_search import exact_search, radii, render
 from napari_cryodeco.model.field import FieldDecoder
-from napari_cryodeco.model.pose_search import Evidence
 from napari_cryodeco.train.parity import ParityStage
 from napari_cryodeco.train.stages import Silent
 

@@ -23,7 +23,7 @@ from napari_cryodeco.imaging.fourier import Accumulator
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.spectrum import expected_power, shell_sums
-from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.runs.run import Run
 
 FEWEST = 20  # particles that two half-maps are made of

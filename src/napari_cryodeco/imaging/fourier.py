@@ -89,12 +89,18 @@ class Cube:
     ) -> Tensor:
         """Slices ``(m, count)`` of volume `index` at `rotations` ``(m, 3, 3)`` on a 2-D `ball`."""
         count = ball.count(self.radius if radius is None else radius)
+        if self.grid.device.type == "cpu":
+            return self._compiled(index, rotations, ball, count)
         # the scale from k to grid_sample's units goes into the small matrices, not the many points
         where = slice_points(ball, rotations * (4 / (self.side - 1)), count)
         return self._look_up(index, where.add_(1 / (self.side - 1)))
 
     def slice_all(self, rotations: Tensor, ball: Ball) -> Tensor:
         """Slices ``(K, m, count)`` of all volumes up to ``self.radius``, at once."""
+        if self.grid.device.type == "cpu":
+            count = ball.count(self.radius)
+            found = [self._compiled(k, rotations, ball, count) for k in range(len(self.grid))]
+            return torch.stack(found)
         where = slice_points(ball, rotations * (4 / (self.side - 1)), ball.count(self.radius))
         return torch.nn.functional.grid_sample(
             self.grid.transpose(0, 1),
@@ -102,6 +108,11 @@ class Cube:
             mode="bilinear",
             align_corners=True,
         )[0, :, 0]
+
+    def _compiled(self, index: int, rotations: Tensor, ball: Ball, count: int) -> Tensor:
+        from napari_cryodeco.imaging import kernels  # numba: only who slices pays for it
+
+        return kernels.slices(self.grid[index, 0], 2 * rotations, ball.points[:count].float())
 
     def sample(self, index: int, points: Tensor) -> Tensor:
         """Values of volume `index` at `points` ``(m, p, 3)`` in units of k: ``(m, p)``."""
@@ -132,6 +143,13 @@ class Accumulator:
 
         `values` ``(m, p)`` = Σ CTF·image, `weights` ``(m, p)`` = Σ CTF².
         """
+        if self.numerator.device.type == "cpu":
+            from napari_cryodeco.imaging import kernels
+
+            points = ball.points[: values.shape[1]].float()
+            sums = self.numerator, self.denominator
+            kernels.insert(sums, 2 * rotations, points, values, weights)
+            return
         chunk = max(1, 400_000 // values.shape[1])
         for start in range(0, len(values), chunk):
             rows = slice(start, start + chunk)

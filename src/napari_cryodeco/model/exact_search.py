@@ -10,8 +10,10 @@ from torch import Tensor
 
 from napari_cryodeco.imaging import so3
 from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.model.evidence import Evidence, shift_disc
 from napari_cryodeco.model.field import FieldDecoder
-from napari_cryodeco.model.pose_search import Evidence, coarse, refine, shift_disc
+from napari_cryodeco.model.grid_slices import GridSlices
+from napari_cryodeco.model.pose_search import coarse, refine
 
 _EXTENT = 0.15625  # largest shift in box sides
 _FIRST_RADIUS, _LAST_RADIUS = 12, 32
@@ -80,8 +82,8 @@ def _search_one(
     rings = radii(ball.radius, levels)
     spacing = 2 * _EXTENT / (7 * 2 ** (level - 1))
     grid, shifts = so3.grid(level).to(device), shift_disc(_EXTENT, spacing).to(device)
-    slices = render(field, z, ball, grid, rings[0])
-    best = coarse(evidence.prefix(rings[0]), slices, grid, shifts, kept, torch.float32)
+    slices = GridSlices(render(field, z, ball, grid, rings[0]))
+    best = coarse(evidence.prefix(rings[0]), slices, grid, shifts, kept)
     half_step = 1.3 * so3.grid_spacing(2**level) / 4
     for ring in rings[1:]:
         spacing /= 2

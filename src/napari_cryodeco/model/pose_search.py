@@ -1,8 +1,6 @@
 """Poses by search over SO(3) and shifts, against slices of volumes (algorithm.md §8.3 S1–S4).
 
-Everything works on radius-sorted Hartley coefficients whose noise is 1. The log-likelihood of a
-pose, up to a constant, is ``⟨shift(CTF·image), slice⟩ − ½⟨CTF², slice²⟩`` within the radius; the
-CTF is on the side of the data, so that the slices of a grid serve all images. The search knows
+The CTF is on the side of the data, so that the slices of a grid serve all images. The search knows
 no network: it takes a `Renderer`.
 """
 
@@ -16,7 +14,8 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.imaging import so3
-from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.model.evidence import Evidence
+from napari_cryodeco.model.grid_slices import GridSlices
 
 
 class Renderer(Protocol):
@@ -28,75 +27,6 @@ class Renderer(Protocol):
 
 Favour = Callable[[Tensor], Tensor]
 """Rotations ``(..., 3, 3)`` to what is added to the log-likelihood where poses are compared."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the images say on the 2-D `ball`: `data` = CTF·image, `ctf2` = CTF², both ``(n, p)``."""
-
-    data: Tensor
-    ctf2: Tensor
-    ball: Ball
-
-    @classmethod
-    def of(cls, images: Tensor, ctf: Tensor, ball: Ball) -> Evidence:
-        """Weigh `images` by their `ctf`, both ``(n, p)``; the ball may be longer than p."""
-        return cls(images * ctf, ctf**2, ball)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, rows: Tensor | slice) -> Evidence:
-        return Evidence(self.data[rows], self.ctf2[rows], self.ball)
-
-    def prefix(self, radius: float) -> Evidence:
-        """Return the same up to a smaller radius."""
-        count = self.ball.count(radius)
-        return Evidence(self.data[:, :count], self.ctf2[:, :count], self.ball)
-
-    def shifted(self, shifts: Tensor) -> Tensor:
-        """Data moved by each of `shifts`, in box sides: ``(n, T, p)``.
-
-        The shifts are ``(T, 2)`` for all images or ``(n, T, 2)``, their own for each.
-        """
-        count = self.data.shape[1]
-        phase = 2 * torch.pi * shifts @ self.ball.points[:count].to(shifts.dtype).T
-        mirrored = self.data[:, self.ball.mirror[:count]]
-        return self.data[:, None] * phase.cos() + mirrored[:, None] * phase.sin()
-
-
-def shift_disc(extent: float, spacing: float) -> Tensor:
-    """Square grid of shifts within a circle of `extent`, box sides: ``(T, 2)``, with the origin."""
-    reach = int(extent / spacing + 1e-6)
-    axis = torch.arange(-reach, reach + 1) * spacing
-    points = torch.cartesian_prod(axis, axis)
-    return points[points.norm(dim=1) <= extent * 1.0001 + 1e-9]
-
-
-def grid_scores(
-    evidence: Evidence, slices: Tensor, shifts: Tensor, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """Log-likelihoods ``(n, T, Q)`` at common slices ``(Q, p)`` and shifts ``(T, 2)``."""
-    n, count = evidence.data.shape
-    moved = evidence.shifted(shifts).reshape(-1, count).to(dtype)
-    dots = (moved @ slices.to(dtype).T).float().reshape(n, len(shifts), len(slices))
-    norms = (evidence.ctf2.to(dtype) @ (slices**2).to(dtype).T).float()
-    return dots.sub_(norms[:, None], alpha=0.5)
-
-
-def best_slices(
-    scores: Tensor, keep: int, added: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Best scores ``(n, keep)`` of ``(n, T, Q)``, each at its best shift, their slices and shifts.
-
-    What is `added` ``(Q,)`` to the slices' scores counts in the choice and is not in the scores.
-    The shifts of the kept alone are looked up: a maximum that tells where it was is seven times
-    slower on a CPU than one that does not.
-    """
-    best = scores.amax(1)
-    index = (best if added is None else best + added).topk(keep, dim=1).indices
-    shift = scores.gather(2, index[:, None].expand(-1, scores.shape[1], -1)).argmax(1)
-    return best.gather(1, index), index, shift
 
 
 @dataclass(frozen=True)
@@ -119,21 +49,21 @@ class Candidates:
 
 def coarse(
     evidence: Evidence,
-    slices: Tensor,
+    slices: GridSlices,
     rotations: Tensor,
     shifts: Tensor,
     keep: int,
-    dtype: torch.dtype,
     favour: Favour | None = None,
 ) -> Candidates:
-    """Keep the best grid poses of each image; slices ``(Q, p)`` at rotations ``(Q, 3, 3)``.
+    """Keep the best grid poses of each image; the slices are those at rotations ``(Q, 3, 3)``.
 
     The scores are log-likelihoods, whatever was favoured.
     """
-    scores = grid_scores(evidence, slices, shifts, dtype)
-    added = None if favour is None else favour(rotations)
-    top, index, which_shift = best_slices(scores, keep, added)
-    return Candidates(rotations[index], shifts[which_shift], top)
+    scores, which = slices.best(evidence, shifts)
+    wanted = scores if favour is None else scores + favour(rotations)
+    index = wanted.topk(keep, dim=1).indices
+    moved = shifts[which.gather(1, index).long()]
+    return Candidates(rotations[index], moved, scores.gather(1, index))
 
 
 def refine(

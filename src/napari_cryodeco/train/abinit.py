@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.stage_config import AbinitioConfig
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild, search

@@ -10,7 +10,8 @@ from torch import Tensor
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
-from napari_cryodeco.model.pose_search import Candidates, Evidence
+from napari_cryodeco.model.evidence import Evidence
+from napari_cryodeco.model.pose_search import Candidates
 from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
 from napari_cryodeco.train.looks import Looks
@@ -74,8 +75,6 @@ class JointStage:
         ``(K, p)`` on the 3-D ball of ``looks.radius``.
     features
         ``(n, f)`` of the images: which look like the particles of a species.
-    dtype
-        Of the grid search's products.
     seed, threads
         Of the random starts of the second look; threads that run them side by side.
     """
@@ -87,11 +86,10 @@ class JointStage:
         looks: Looks,
         volumes: Tensor,
         features: Tensor,
-        dtype: torch.dtype = torch.float32,
         seed: int = 0,
         threads: int = 1,
     ) -> None:
-        self._looks, self._dtype, self._seed, self._threads = looks, dtype, seed, threads
+        self._looks, self._seed, self._threads = looks, seed, threads
         self._start, self._features = volumes, features
         self._state: dict[str, Tensor] = {}
 
@@ -214,7 +212,7 @@ class JointStage:
     def _pass(self, plan: Pass, report: Reporter) -> None:
         looks = self._looks
         coarse_radius, fine_radius = min(plan.coarse, looks.radius), min(plan.fine, looks.radius)
-        search = SearchPlan(coarse_radius, fine_radius, plan.extent, keep=4, dtype=self._dtype)
+        search = SearchPlan(coarse_radius, fine_radius, plan.extent, keep=4)
         ball3, rows = Ball(looks.radius, 3, looks.device), self._rows(plan.all)
         evidence = looks.evidence(rows)
         volumes = self._state["volumes"].to(looks.device)

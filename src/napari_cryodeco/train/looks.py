@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -12,7 +12,7 @@ from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.spectrum import signal_power
-from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.model.evidence import Evidence
 
 MOST = 4000  # images that the signal power is measured on
 
@@ -24,19 +24,24 @@ def search_radius(geometry: Geometry) -> int:
 
 @dataclass(frozen=True)
 class Looks:
-    """The images as the search sees them: noise 1, CTF known, up to `radius`."""
+    """The images as the search sees them: noise 1, CTF known, up to `radius`.
+
+    `products`: see :class:`Evidence`.
+    """
 
     images: Tensor
     ctf: Ctf
     geometry: Geometry
     radius: int
     device: torch.device
+    products: torch.dtype = torch.float32
 
     def evidence(self, rows: Tensor) -> Evidence:
         """Evidence of some particles, float32, on the device."""
         ball = Ball(self.radius, 2)
         images, ctf = self._seen(rows, ball)
-        return Evidence.of(images.to(self.device), ctf.to(self.device), ball.to(self.device))
+        images, ctf, ball = images.to(self.device), ctf.to(self.device), ball.to(self.device)
+        return replace(Evidence.of(images, ctf, ball), products=self.products)
 
     @cached_property
     def power(self) -> Tensor:

@@ -11,15 +11,9 @@ from torch import Tensor
 from napari_cryodeco.imaging import fsc, so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator, Cube
-from napari_cryodeco.model.pose_search import (
-    Candidates,
-    Evidence,
-    Favour,
-    coarse,
-    grid_scores,
-    refine,
-    shift_disc,
-)
+from napari_cryodeco.model.evidence import Evidence, shift_disc
+from napari_cryodeco.model.grid_slices import GridSlices
+from napari_cryodeco.model.pose_search import Candidates, Favour, coarse, refine
 from napari_cryodeco.train import coverage
 
 BATCH = 64
@@ -39,7 +33,6 @@ class SearchPlan:
     nside: int = 4
     levels: int = 3
     keep: int = 8
-    dtype: torch.dtype = torch.float32
 
     @property
     def spacing(self) -> float:
@@ -62,7 +55,7 @@ class Matcher:
         self.fine_radius = min(plan.fine_radius, radius)
         self._cube = Cube(volume[None], ball3, self.fine_radius)
         self._grid = so3.ring_grid(plan.nside).to(volume.device)
-        self._slices = self.render(self._grid, self.coarse_radius)
+        self._slices = GridSlices(self.render(self._grid, self.coarse_radius))
         self._shifts = shift_disc(plan.extent, plan.spacing).to(volume.device)
         self._axis = coverage.axis_of(self._grid)
         self._favour: Favour | None = None
@@ -75,14 +68,14 @@ class Matcher:
         """Best grid poses of each image."""
         seen = evidence.prefix(self.coarse_radius)
         plan, favour = self.plan, self._favour
-        return coarse(seen, self._slices, self._grid, self._shifts, plan.keep, plan.dtype, favour)
+        return coarse(seen, self._slices, self._grid, self._shifts, plan.keep, favour)
 
     def along_axes(self, evidence: Evidence) -> Tensor:
         """Best log-likelihood of each image along each viewing axis: ``(n, AXES)``."""
         best = torch.full((len(evidence), coverage.AXES), -torch.inf, device=self._grid.device)
         for start in range(0, len(evidence), BATCH):
             seen = evidence[start : start + BATCH].prefix(self.coarse_radius)
-            scores = grid_scores(seen, self._slices, self._shifts, self.plan.dtype).amax(1)
+            scores, _ = self._slices.best(seen, self._shifts)
             where = self._axis.expand(len(scores), -1)
             best[start : start + BATCH].scatter_reduce_(1, where, scores, "amax")
         return best

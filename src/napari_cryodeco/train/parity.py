@@ -18,9 +18,9 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.so3 import random_rotations
 from napari_cryodeco.model import precision
+from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.model.exact_search import exact_search
 from napari_cryodeco.model.field import FieldDecoder
-from napari_cryodeco.model.pose_search import Evidence
 from napari_cryodeco.model.weights import Weights
 from napari_cryodeco.train.fitting import Fitting, Seen
 from napari_cryodeco.train.latent_source import make_source

@@ -107,7 +107,9 @@ class _Plan:
     def _looks(self) -> Looks:
         geometry = self._run.geometry
         radius = search_radius(geometry)
-        return Looks(self._run.images(), self._run.particles.ctf, geometry, radius, self._device)
+        products = precision.choose_products(self._config.precision, self._device)
+        images, ctf = self._run.images(), self._run.particles.ctf
+        return Looks(images, ctf, geometry, radius, self._device, products)
 
     def _abinit(self, finished: Finished) -> Stage:
         posteriors = _get(finished, "features", FeatureStage).posteriors
@@ -130,7 +132,6 @@ class _Plan:
             self._looks(),
             volumes,
             _get(finished, "features", FeatureStage).features,
-            precision.choose(self._config.precision, self._device),
             self._config.seed,
             self._side_by_side,
         )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.superpose import superpose
-from napari_cryodeco.model.pose_search import Evidence
+from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.train.abinit import HELD_OUT, sharpen, side_by_side
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, search

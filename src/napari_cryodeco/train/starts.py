@@ -22,7 +22,8 @@ from torch import Tensor
 from napari_cryodeco.imaging import so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator, Cube
-from napari_cryodeco.model.pose_search import Evidence, best_slices, grid_scores, shift_disc
+from napari_cryodeco.model.evidence import Evidence, shift_disc
+from napari_cryodeco.model.grid_slices import GridSlices
 from napari_cryodeco.train import coverage
 
 FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
@@ -188,9 +189,9 @@ class Start:
             some = torch.nonzero(log_prior[:, index].isfinite())[:, 0]
             if not len(some):
                 continue
-            scores, added = grid_scores(seen[some], slices, shifts), added_to[index]
-            top, poses[some, index], where[some, index] = best_slices(scores, spread, added)
-            tops[some, index] = top + added[poses[some, index]]
+            scores, shift = GridSlices(slices).best(seen[some], shifts)
+            tops[some, index], best = (scores + added_to[index]).topk(spread, dim=1)
+            poses[some, index], where[some, index] = best, shift.gather(1, best).long()
         species = (log_prior + tops.logsumexp(2)).softmax(1)
         weights = (tops.softmax(2) * species[:, :, None]).nan_to_num()
         self._spread(weights, axis[poses], coverage.even_share(axis))
@@ -244,11 +245,11 @@ def held_out_score(evidence: Evidence, volumes: Tensor, radius: int, extent: flo
     shifts = _shifts(extent, radius).to(volumes.device)
     best = torch.full((len(evidence),), -torch.inf, device=volumes.device)
     for volume in volumes:
-        slices = _slices(volume[None], grid, evidence.ball, ball3, radius)[0]
+        slices = GridSlices(_slices(volume[None], grid, evidence.ball, ball3, radius)[0])
         for start in range(0, len(evidence), 64):
             rows = slice(start, start + 64)
-            found = grid_scores(evidence[rows].prefix(radius), slices, shifts).amax((1, 2))
-            best[rows] = torch.maximum(best[rows], found)
+            found, _ = slices.best(evidence[rows].prefix(radius), shifts)
+            best[rows] = torch.maximum(best[rows], found.amax(1))
     return float(best.mean())
 
 

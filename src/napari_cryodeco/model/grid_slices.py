@@ -1,0 +1,86 @@
+"""Slices on a grid of orientations, compared with images at many shifts: one product for all.
+
+The log-likelihood of an image at a slice and a shift, up to a constant, is
+``⟨shift(CTF·image), slice⟩ − ½⟨CTF², slice²⟩``. Its first part may be computed in bytes, some five
+times as fast on CPUs that multiply them: the rounding adds a fraction of a nat to scores that noise
+scatters by many.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from napari_cryodeco.model.evidence import Evidence
+from napari_cryodeco.model.precision import byte_product
+
+LARGEST = 127.0  # of a signed byte
+
+
+class GridSlices:
+    """Slices ``(Q, p)`` of one volume."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def best(self, evidence: Evidence, shifts: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-likelihood of each image at each slice, at the best of `shifts` ``(T, 2)``.
+
+        Returns
+        -------
+        scores, which
+            ``(n, Q)`` float32, and the number of that shift.
+        """
+        moved = evidence.shifted(shifts)
+        exact = evidence.products != torch.int8
+        products, unit = self._products(moved, evidence.products) if exact else self._coded(moved)
+        best, which = _largest(products)
+        scores = best.float() if unit is None else best * unit
+        return torch.addmm(scores, evidence.ctf2, self._half_squares.T, alpha=-1), which
+
+    def _products(self, moved: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Products ``(n, T, Q)``."""
+        n, several, count = moved.shape
+        found = moved.reshape(-1, count).to(dtype) @ self.values.to(dtype).T
+        return found.float().reshape(n, several, -1), None
+
+    def _coded(self, moved: Tensor) -> tuple[Tensor, Tensor]:
+        """Products ``(n, T, Q)`` of bytes, and what one is worth: ``(n, Q)``."""
+        n, several, count = moved.shape
+        codes, worth, balance = self._codes
+        level = moved * balance
+        step = level.abs().amax((1, 2)).clamp_min(1e-12) / LARGEST
+        coded = (level / step[:, None, None]).round_().to(torch.int8)
+        found = byte_product(coded.reshape(-1, count), codes.T)
+        return found.reshape(n, several, -1), step[:, None] * worth
+
+    @cached_property
+    def _half_squares(self) -> Tensor:
+        return 0.5 * self.values**2
+
+    @cached_property
+    def _codes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Bytes ``(Q, p)``, what one is worth in each slice ``(Q,)``, and the images' factors.
+
+        The factors ``(p,)`` share the range between images and slices: a map's low frequencies are
+        far stronger than its high ones, the noise of the images is not.
+        """
+        rms = self.values.square().mean(0).sqrt()
+        balance = rms.clamp_min(1e-3 * rms.max().clamp_min(1e-12)).sqrt()
+        level = self.values / balance
+        worth = level.abs().amax(1).clamp_min(1e-12) / LARGEST
+        return (level / worth[:, None]).round_().to(torch.int8), worth, balance
+
+
+def _largest(products: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest over the middle axis, and where it was."""
+    if products.device.type == "cpu":
+        from napari_cryodeco.imaging import kernels
+
+        return kernels.largest(products)
+    return products.max(1)
