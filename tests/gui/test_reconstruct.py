@@ -18,6 +18,7 @@ from napari_cryodeco.gui.reconstruct_panel import Actions, ReconstructPanel, sug
 from napari_cryodeco.gui.watching import headline, remaining
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Metric, Progress, Status
+from napari_cryodeco.runs.species import SpeciesRecord, write_species
 
 
 @pytest.fixture(autouse=True)
@@ -241,3 +242,14 @@ def test_the_window_stays_free_while_the_run_is_made(panel, qtbot, monkeypatch, 
     gate.set()
     qtbot.waitUntil(lambda: bool(asked) and panel.start.isEnabled(), timeout=5000)
     assert "row 3" in panel.error.text()
+
+
+def test_species_that_cannot_be_trusted_are_named_beside_the_progress(panel, run_folder, qtbot):
+    write_species(
+        run_folder,
+        [SpeciesRecord(400, True, 0.93, 1.0, 21.5), SpeciesRecord(80, False, 0.0, 0.97, 40.0)],
+    )
+    panel.folder.show_value(run_folder)
+    qtbot.waitUntil(lambda: "do not trust 2 yet" in panel.progress.facts.text(), timeout=10_000)
+    assert panel.progress.facts.isVisible()
+    assert "it may be wrong" in panel.progress.facts.toolTip()

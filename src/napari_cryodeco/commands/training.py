@@ -12,6 +12,7 @@ from napari_cryodeco.commands.common import require_run
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.prior_record import read_record
 from napari_cryodeco.runs.progress import RunFollower, announce, read_status
+from napari_cryodeco.runs.species import read_species, summary
 from napari_cryodeco.terminal import Bar, complain, describe, duration, say
 
 
@@ -41,6 +42,8 @@ def train(run: Path, /) -> int:
         say(record.sentence)
     _say_contrast(run)
     _say_species(run)
+    if records := read_species(run):
+        say(f"{summary(records)} Each by itself: cryodeco species {run}")
     epochs = RunPaths(run).epoch_numbers()
     say(f"{run} is done: {len(epochs)} epochs. Next: cryodeco project {run}")
     return 0

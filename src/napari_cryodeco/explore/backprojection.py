@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.explore.volumes import Volume, device_of
-from napari_cryodeco.imaging import fsc, so3
+from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.imaging.sampling import fourier_coverage
 from napari_cryodeco.imaging.spectrum import expected_power, shell_sums
 from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.runs.run import Run
@@ -29,7 +30,6 @@ from napari_cryodeco.runs.run import Run
 FEWEST = 20  # particles that two half-maps are made of
 HALVES_AGREE, MAPS_AGREE = 0.143, 0.5  # FSC thresholds: of half-maps, and of a map with another
 _TOGETHER = 256
-_DIRECTIONS, _ACROSS = 1000, 0.2  # points of a Fibonacci sphere; sine of 12°
 
 Progress = Callable[[int, int], None]
 
@@ -139,32 +139,8 @@ def back_project(
     where = device_of(device)
     halves = (_Half(run, poses, where), _Half(run, poses, where))
     _fill(halves, torch.from_numpy(rows), torch.from_numpy(share), progress)
-    seen = coverage(poses.rotations[torch.from_numpy(rows)], torch.from_numpy(share))
+    seen = fourier_coverage(poses.rotations[torch.from_numpy(rows)], torch.from_numpy(share))
     return _solved(halves, run.geometry, len(rows), seen)
-
-
-def coverage(rotations: Tensor, weights: Tensor) -> float:
-    """Share of the directions of Fourier space that views measure, 0…1.
-
-    A view measures what lies across it. Particles that are all seen from one side leave most of
-    space empty, and a map of them is drawn out, however well its halves agree.
-
-    Parameters
-    ----------
-    rotations, weights
-        ``(m, 3, 3)`` and ``(m,)``.
-
-    Notes
-    -----
-    A direction counts as measured with a tenth of the views that it would have were they spread
-    evenly. The number of views of a direction is the sampling of Baldwin & Lyumkis (2020).
-    """
-    directions = so3.spiral(1 - 2 * (torch.arange(_DIRECTIONS) + 0.5) / _DIRECTIONS)
-    views = torch.zeros(_DIRECTIONS)
-    for seen, share in zip(rotations[:, 2].split(20_000), weights.split(20_000), strict=True):
-        views += ((directions @ seen.T).abs() < _ACROSS).float() @ share
-    even = _ACROSS * float(weights.sum())  # the band's share of the sphere
-    return float((views > 0.1 * even).float().mean())
 
 
 def _fill(

@@ -20,6 +20,7 @@ from napari_cryodeco.explore.backprojection import (
 from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.species import ENOUGH_SIDES
 from napari_cryodeco.runs.store import write_json, write_mrc
 
 NOTE = (
@@ -27,7 +28,6 @@ NOTE = (
     "are upper bounds."
 )
 _MUCH_COARSER = 1.5  # times; two thresholds of noisy curves differ by less
-_ENOUGH = 0.8  # coverage; a missing cone of 37° leaves this
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Verdict:
     def warning(self) -> str:
         """What speaks against the maps, in a sentence or two; empty where nothing does."""
         found, said = self.particles, []
-        if found.coverage < _ENOUGH:
+        if found.coverage < ENOUGH_SIDES:
             said.append(
                 f"Seen from few sides ({100 * found.coverage:.0f} % of Fourier space): the map of "
                 "these particles is drawn out; do not trust its resolution."

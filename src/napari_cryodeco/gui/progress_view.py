@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,14 @@ from qtpy.QtWidgets import (
 from napari_cryodeco.gui.curves import CurvePlot, Series
 from napari_cryodeco.gui.metrics import MetricHistory
 from napari_cryodeco.gui.watching import headline
+from napari_cryodeco.runs.species import SpeciesRecord, summary
 
 if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Update
 
 LOG_TAIL_BYTES = 200_000
+FACTS = "The pretrained encoder that this run used, and how far each species can be trusted."
+TITLES = ("species", "particles", "agreement", "sides seen", "half-maps", "")
 FITS = {"loss": "loss", "log_likelihood": "log likelihood per image"}  # what stages call their fit
 
 
@@ -39,7 +43,7 @@ class ProgressView(QWidget):
         self.facts = QLabel()
         self.facts.setWordWrap(True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.facts.setToolTip("Which pretrained encoder this run used")
+        self.facts.setTextFormat(Qt.TextFormat.PlainText)
         self.facts.hide()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
@@ -69,10 +73,14 @@ class ProgressView(QWidget):
         self.bar.setValue(0)
         self.show_facts("")
 
-    def show_facts(self, text: str) -> None:
+    def show_facts(self, prior: str, species: Sequence[SpeciesRecord] = ()) -> None:
         """Show what is known of the run beside its progress."""
-        self.facts.setText(text)
-        self.facts.setVisible(bool(text))
+        lines = "\n".join(line for line in (prior, summary(species)) if line)
+        if lines == self.facts.text():
+            return  # a tooltip that is being read stays
+        self.facts.setText(lines)
+        self.facts.setVisible(bool(lines))
+        self.facts.setToolTip(f"<qt>{FACTS}{_table(species)}</qt>")
 
     def show_update(self, update: Update) -> None:
         """Show where the run is now, and add what it told."""
@@ -91,6 +99,19 @@ class ProgressView(QWidget):
 
     def _series(self, name: str, stage: str) -> Series:
         return Series(stage, *self._history.curve(name, stage))
+
+
+def _table(species: Sequence[SpeciesRecord]) -> str:
+    """One row for each species, as rich text."""
+    if not species:
+        return ""
+    head = "".join(f"<th align='left'>{title}</th>" for title in TITLES)
+    rows = "".join(
+        f"<tr><td>{number}</td><td align='right'>{one.images:,}</td><td>{one.agreement:.2f}</td>"
+        f"<td>{one.sides:.0%}</td><td>{one.resolution:.1f} Å</td><td>{one.verdict}</td></tr>"
+        for number, one in enumerate(species, 1)
+    )
+    return f"<table cellspacing='4'><tr>{head}</tr>{rows}</table>"
 
 
 class LogDialog(QDialog):

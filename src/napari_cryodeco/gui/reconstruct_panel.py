@@ -35,6 +35,7 @@ from napari_cryodeco.gui.progress_view import LogDialog, ProgressView
 from napari_cryodeco.gui.watching import RunWatcher
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.prior_record import read_record
+from napari_cryodeco.runs.species import read_species
 
 if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Status, Update
@@ -295,20 +296,21 @@ class ReconstructPanel(QWidget):
         self._status = update.status
         self._has_epochs = self._has_epochs or bool(update.epochs)
         self.progress.show_update(update)
-        self._show_prior()
+        self._show_facts()
         if failed_now:
             self.show_error(update.status.error)
         self._refresh()
 
-    def _show_prior(self) -> None:
-        if self._attached is None or self.progress.facts.text():
+    def _show_facts(self) -> None:
+        """What is known by now of the prior and of each species."""
+        if self._attached is None:
             return
         try:
-            record = read_record(self._attached)
+            prior, species = read_record(self._attached), read_species(self._attached)
         except (OSError, ValueError) as error:
             self.show_error(str(error))
             return
-        self.progress.show_facts("" if record is None else record.sentence)
+        self.progress.show_facts("" if prior is None else prior.sentence, species)
 
     def _offer_devices(self, devices: tuple[Device, ...]) -> None:
         self._device.offer([device.name for device in devices])

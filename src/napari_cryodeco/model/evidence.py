@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from napari_cryodeco.imaging.ball import Ball
+
+
+class Source(Protocol):
+    """Images in their order, all there or read when they are asked for."""
+
+    @property
+    def ball(self) -> Ball:
+        """The 2-D ball of the images."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: Tensor | slice, /) -> Evidence: ...
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class AbinitStage:
                 "species are needed."
             )
         begun = tensors and "volumes" not in tensors
-        if tensors and ("resolution" in tensors or (begun and "crowding.0" not in tensors)):
+        if tensors and ("resolution" in tensors or (begun and "behind.0" not in tensors)):
             raise ValueError(BEGUN_BEFORE)
         self._state = tensors or {}
 

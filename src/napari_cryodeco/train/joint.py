@@ -10,12 +10,14 @@ from torch import Tensor
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.imaging.sampling import fourier_coverage
 from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.model.pose_search import Candidates
+from napari_cryodeco.runs.species import SpeciesRecord
 from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
-from napari_cryodeco.train.looks import Looks
-from napari_cryodeco.train.matching import Matcher, SearchPlan, join, rebuild
+from napari_cryodeco.train.looks import Looks, Stream
+from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild
 from napari_cryodeco.train.retry import likeness, second_look
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Reporter, generator
@@ -31,20 +33,22 @@ class Pass:
     """Match particles with all species and rebuild.
 
     `coarse` and `fine` radius of the search, largest shift `extent` in box sides; `all` particles
-    or a sample; left out if `restless` and particles no longer change their species.
+    or a sample; compared with all species, or only with those that are still in the running after
+    the pass `before`; left out if `restless` and particles no longer change their species.
     """
 
     coarse: int
     fine: int
     extent: float = 0.08
     all: bool = False
+    before: bool = False
     restless: bool = False
 
 
 _FAR = Pass(11, 16, 0.12, all=True)
 PLANS = (
     *(Pass(9, 12), Pass(10, 14), None, Pass(10, 14), None),
-    *(_FAR, _FAR, *[replace(_FAR, restless=True)] * 3),
+    *(_FAR, replace(_FAR, before=True), *[replace(_FAR, before=True, restless=True)] * 3),
 )
 """The passes; None: a second look at species that are not confirmed yet.
 
@@ -108,18 +112,24 @@ class JointStage:
         if tensors and "confirmed" not in tensors:
             raise ValueError(BEGUN_BEFORE)
         n, species = len(self._looks.images), len(self._start)
-        self._state = tensors or {
+        begun = {
             "volumes": self._start.clone(),
             "rotations": torch.eye(3).expand(n, species, 3, 3).contiguous(),
             "shifts": torch.zeros(n, species, 2),
             "scores": torch.zeros(n, species),
             "resolution": torch.zeros(species),
+            "running": torch.ones(n, species, dtype=torch.bool),
             "confirmed": torch.zeros(species, dtype=torch.bool),
+            "agreement": torch.zeros(species),
             "changed": torch.tensor(1.0),
         }
+        self._state = begun | (tensors or {})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Volumes, and per particle and species rotation, shift (box sides) and log-likelihood."""
+        """Volumes, and per particle and species rotation, shift (box sides) and log-likelihood.
+
+        A species is `running` for a particle if it was not far behind the best in the last pass.
+        """
         return self._state
 
     @property
@@ -134,6 +144,19 @@ class JointStage:
         shifts = self._state["shifts"][rows, best] * length
         poses = Poses(self._state["rotations"][rows, best], shifts)
         return Assignment(poses, self.posteriors)
+
+    def records(self) -> list[SpeciesRecord]:
+        """What speaks for each species, known at the end."""
+        state, own = self._state, self._state["scores"].argmax(1)
+        records = []
+        for index in range(len(state["volumes"])):
+            members = torch.nonzero(own == index)[:, 0]
+            views = state["rotations"][members, index]
+            sides = fourier_coverage(views, torch.ones(len(members))) if len(members) else 0.0
+            known = [float(state[name][index]) for name in ("agreement", "resolution")]
+            again = bool(state["confirmed"][index])
+            records.append(SpeciesRecord(len(members), again, known[0], sides, known[1]))
+        return records
 
     def advance(self, unit: int, report: Reporter) -> None:
         """Match every particle with every volume and rebuild, or look for better volumes."""
@@ -185,6 +208,7 @@ class JointStage:
                 report.check_stop,
             )
             confirmed[index] = verdict.confirmed
+            self._state["agreement"][index] = verdict.agreement
             if verdict.volume is not None:
                 self._state["volumes"][index] = verdict.volume.cpu()
                 changed.add(index)
@@ -205,7 +229,8 @@ class JointStage:
         changed: set[int] = set()
         for index, halves in zip(empty, found, strict=False):
             volumes[halves.index], volumes[index] = halves.volumes.cpu()
-            confirmed[halves.index] = confirmed[index] = False
+            for changing in (halves.index, index):
+                confirmed[changing], self._state["agreement"][changing] = False, 0.0
             changed |= {halves.index, index}
         return changed
 
@@ -214,16 +239,14 @@ class JointStage:
         coarse_radius, fine_radius = min(plan.coarse, looks.radius), min(plan.fine, looks.radius)
         search = SearchPlan(coarse_radius, fine_radius, plan.extent, keep=4)
         ball3, rows = Ball(looks.radius, 3, looks.device), self._rows(plan.all)
-        evidence = looks.evidence(rows)
+        evidence = Stream(looks, rows)
         volumes = self._state["volumes"].to(looks.device)
         matchers = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
         _spread(matchers, evidence)
-        found = self._match(evidence, matchers, report)
         known = self._state["scores"][rows]
         before, seen_before = known.argmax(1), known.any(1)
-        for name in ("rotations", "shifts", "scores"):
-            best = torch.stack([getattr(one, name)[:, 0] for one in found], 1)
-            self._state[name][rows] = best.cpu()
+        tried = self._state["running"][rows] if plan.before else torch.ones_like(known).bool()
+        self._match(evidence, matchers, tried, report)
         scores = self._state["scores"][rows]
         self._rebuild(evidence, rows, report)
         report.metric("log_likelihood", float(scores.amax(1).mean()))
@@ -233,21 +256,38 @@ class JointStage:
             report.metric("changed_species", float(self._state["changed"]))
 
     def _match(
-        self, evidence: Evidence, matchers: list[Matcher], report: Reporter
-    ) -> list[Candidates]:
-        parts: list[list[Candidates]] = [[] for _ in matchers]
+        self, evidence: Stream, matchers: list[Matcher], tried: Tensor, report: Reporter
+    ) -> None:
+        """Find the poses of each particle in the species ``(n, K)`` that are tried."""
         n = len(evidence)
         for start in range(0, n, 64):
-            seen = evidence[start : start + 64]
-            grid = [matcher.coarse(seen) for matcher in matchers]
-            best = torch.stack([found.scores[:, 0] for found in grid]).amax(0)
-            for matcher, found, part in zip(matchers, grid, parts, strict=True):
-                near = torch.nonzero(found.scores[:, 0] > best - CONTEST)[:, 0]
-                part.append(_polished(matcher, seen, found, near))
+            places = slice(start, start + 64)
+            self._match_some(evidence[places], evidence.rows[places], matchers, tried[places])
             report.step(min(start + 64, n), n, "particles against species")
-        return [join(part) for part in parts]
 
-    def _rebuild(self, evidence: Evidence, rows: Tensor, report: Reporter) -> None:
+    def _match_some(
+        self, seen: Evidence, rows: Tensor, matchers: list[Matcher], tried: Tensor
+    ) -> None:
+        state = {name: self._state[name][rows] for name in ("rotations", "shifts", "scores")}
+        gap = state["scores"].amax(1, keepdim=True) - state["scores"]
+        some = [torch.nonzero(column)[:, 0] for column in tried.T]
+        grid = [matcher.coarse(seen[which]) for matcher, which in zip(matchers, some, strict=True)]
+        tops = torch.full(tried.shape, -torch.inf)
+        for index, which in enumerate(some):
+            tops[which, index] = grid[index].scores[:, 0].cpu()
+        running = tops > tops.amax(1, keepdim=True) - CONTEST
+        for index, which in enumerate(some):
+            near = torch.nonzero(running[which, index])[:, 0].to(seen.data.device)
+            found = _polished(matchers[index], seen[which], grid[index], near)
+            for name, column in state.items():
+                column[which, index] = getattr(found, name)[:, 0].cpu()
+        # a species that was not tried stays as far behind as it was
+        best = state["scores"].masked_fill(~tried, -torch.inf).amax(1, keepdim=True)
+        state["scores"] = torch.where(tried, state["scores"], best - gap)
+        for name, column in (state | {"running": running}).items():
+            self._state[name][rows] = column
+
+    def _rebuild(self, evidence: Stream, rows: Tensor, report: Reporter) -> None:
         looks, power = self._looks, self._looks.power
         posteriors = self.posteriors[rows].to(looks.device)
         for species in range(posteriors.shape[1]):
@@ -263,7 +303,7 @@ class JointStage:
         report.metric("resolution", float(self._state["resolution"].min()))
 
 
-def _spread(matchers: list[Matcher], evidence: Evidence) -> None:
+def _spread(matchers: list[Matcher], evidence: Stream) -> None:
     """Keep the images of each species from gathering on a few viewing axes."""
     count = min(len(evidence), SPREAD_BY * len(matchers))
     some = evidence[torch.linspace(0, len(evidence) - 1, count).long()]

@@ -38,10 +38,14 @@ class Looks:
 
     def evidence(self, rows: Tensor) -> Evidence:
         """Evidence of some particles, float32, on the device."""
-        ball = Ball(self.radius, 2)
-        images, ctf = self._seen(rows, ball)
-        images, ctf, ball = images.to(self.device), ctf.to(self.device), ball.to(self.device)
-        return replace(Evidence.of(images, ctf, ball), products=self.products)
+        images, ctf = self._seen(rows, Ball(self.radius, 2))
+        seen = Evidence.of(images.to(self.device), ctf.to(self.device), self.ball)
+        return replace(seen, products=self.products)
+
+    @cached_property
+    def ball(self) -> Ball:
+        """The 2-D ball of the images, on the device."""
+        return Ball(self.radius, 2, self.device)
 
     @cached_property
     def power(self) -> Tensor:
@@ -53,3 +57,23 @@ class Looks:
     def _seen(self, rows: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
         ctf = self.ctf[rows].at(ball.frequencies(self.geometry.box, self.geometry.pixel_size))
         return self.images[:, : len(ball)][rows].float(), ctf
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Particles `rows` of `looks`, read when they are asked for: memory does not grow with them."""
+
+    looks: Looks
+    rows: Tensor
+
+    @property
+    def ball(self) -> Ball:
+        """The 2-D ball of the images, on the device."""
+        return self.looks.ball
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, places: Tensor | slice) -> Evidence:
+        here = places if isinstance(places, slice) else places.to(self.rows.device)
+        return self.looks.evidence(self.rows[here])

@@ -11,7 +11,7 @@ from torch import Tensor
 from napari_cryodeco.imaging import fsc, so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator, Cube
-from napari_cryodeco.model.evidence import Evidence, shift_disc
+from napari_cryodeco.model.evidence import Evidence, Source, shift_disc
 from napari_cryodeco.model.grid_slices import GridSlices
 from napari_cryodeco.model.pose_search import Candidates, Favour, coarse, refine
 from napari_cryodeco.train import coverage
@@ -141,7 +141,7 @@ class Rebuilt:
 
 
 def rebuild(
-    evidence: Evidence,
+    evidence: Source,
     rotations: Tensor,
     shifts: Tensor,
     weights: Tensor,
@@ -152,7 +152,7 @@ def rebuild(
 
     Even and odd rows are half-sets.
     """
-    halves = [Accumulator.empty(radius, evidence.data.device) for _ in range(2)]
+    halves = [Accumulator.empty(radius, rotations.device) for _ in range(2)]
     used = torch.nonzero(weights > 1e-3)[:, 0]
     for half, sums in enumerate(halves):
         mine = used[used % 2 == half]
@@ -168,5 +168,5 @@ def rebuild(
         halves[0].denominator + halves[1].denominator,
         radius,
     )
-    ball = Ball(radius, 3, evidence.data.device)
+    ball = Ball(radius, 3, rotations.device)
     return Rebuilt(both.solve(power), fsc.of_coefficients(maps[0], maps[1], ball))

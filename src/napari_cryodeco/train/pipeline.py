@@ -14,6 +14,7 @@ from napari_cryodeco.model import precision
 from napari_cryodeco.model.weights import Weights
 from napari_cryodeco.runs.prior_record import PriorRecord, write_record
 from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.species import write_species
 from napari_cryodeco.stage_config import BUNDLED_PRIOR, NO_PRIOR
 from napari_cryodeco.train.abinit import AbinitStage
 from napari_cryodeco.train.device import choose_box
@@ -137,6 +138,8 @@ class _Plan:
         )
 
     def _subspace(self, finished: Finished) -> Stage:
+        if self._sorts_first:
+            write_species(self._run.path, _get(finished, "joint", JointStage).records())
         geometry = self._run.geometry
         seen = Observations(
             self._images(),

@@ -39,11 +39,13 @@ class Verdict:
     """What a second look found.
 
     `volume` ``(p,)`` where a start is better than the present map, else None; `confirmed` where
-    the map that stays is the best, or like it, and was found by another start too.
+    the map that stays is the best, or like it, and was found by another start too. `agreement` of
+    it with the likest map that was started from nothing: mean FSC of shells 1-9.
     """
 
     volume: Tensor | None
     confirmed: bool
+    agreement: float
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def second_look(
         Called between the steps: may raise in order to stop.
     """
     if len(rows) < FEWEST:
-        return Verdict(None, confirmed=False)
+        return Verdict(None, confirmed=False, agreement=0.0)
     order = torch.randperm(len(rows), generator=generator(seed, "retry", 0))[:LOOKED_AT]
     evidence, power = looks.evidence(rows[order]), looks.power
     held = max(8, int(HELD_OUT * len(order)))
@@ -105,12 +107,13 @@ def _verdict(tried: list[_Tried], radius: int) -> Verdict:
     present, *starts = tried
     best, *others = sorted(starts, key=lambda start: -start.score)
     gain = best.scores - present.scores
-    same = agree(best.volume, present.volume, radius)
-    again = any(agree(best.volume, other.volume, radius) for other in others)
+    like = agreement(best.volume, present.volume, radius)
+    like_others = [agreement(best.volume, other.volume, radius) for other in others]
+    same, again = like > AGREED, max(like_others, default=0.0) > AGREED
     sure = bool(gain.mean() > SURE * gain.std() / len(gain) ** 0.5)
     if sure or (again and not same and gain.mean() > 0):
-        return Verdict(best.volume, same or again)
-    return Verdict(None, same)
+        return Verdict(best.volume, same or again, max([like, *like_others]))
+    return Verdict(None, same, like)
 
 
 def _judged(evidence: Evidence, volume: Tensor, looks: Looks) -> Tensor:
@@ -120,14 +123,19 @@ def _judged(evidence: Evidence, volume: Tensor, looks: Looks) -> Tensor:
 
 
 def agree(first: Tensor, second: Tensor, radius: int) -> bool:
-    """Whether two volumes ``(p,)``, known up to `radius`, are one map in any frame and hand.
+    """Whether two volumes ``(p,)``, known up to `radius`, are one map in any frame and hand."""
+    return agreement(first, second, radius) > AGREED
 
-    Never of smaller radii than :data:`AGREED_RADIUS`: at low resolution all maps are alike.
+
+def agreement(first: Tensor, second: Tensor, radius: int) -> float:
+    """Mean FSC of two volumes ``(p,)``, known up to `radius`, laid over each other in any hand.
+
+    0 for smaller radii than :data:`AGREED_RADIUS`: at low resolution all maps are alike.
     """
     if radius < AGREED_RADIUS:
-        return False
+        return 0.0
     ball = Ball(AGREED_RADIUS, 3, first.device)
-    return float(superpose(first, second, ball).fsc.mean()) > AGREED
+    return float(superpose(first, second, ball).fsc.mean())
 
 
 def likeness(features: Tensor, own: Tensor) -> Tensor:

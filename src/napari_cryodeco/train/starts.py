@@ -27,6 +27,10 @@ from napari_cryodeco.model.grid_slices import GridSlices
 from napari_cryodeco.train import coverage
 
 FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
+# Most of the time would go into species far behind. Once maps are DECIDED (share of the steps), an
+# image that a species explained so much worse (log-likelihood) when it was last seen is compared
+# with that species in one visit of ten only. Before, a species could lose all its images by it.
+DECIDED, LEFT_BEHIND, AGAIN = 0.6, 15.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Start:
         self._ball3 = Ball(plan.last, 3, device)
         self._crowding = torch.ones(prior.shape[1], coverage.AXES, device=device)
         self._penalties = torch.zeros_like(self._crowding)
+        self._behind = torch.zeros(prior.shape, device=device)
         self._sums: list[Accumulator] = []
         self._volumes: list[Tensor] = []
 
@@ -107,12 +112,16 @@ class Start:
         return torch.stack(self._volumes)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The running sums ``(K, m)``; crowding and penalties of the viewing axes ``(K, AXES)``."""
+        """The running sums ``(K, m)``; crowding and penalties of the viewing axes ``(K, AXES)``.
+
+        And how far ``(n, K)`` each species is behind the best one of an image.
+        """
         return {
             "numerator": torch.stack([sums.numerator for sums in self._sums]).cpu(),
             "denominator": torch.stack([sums.denominator for sums in self._sums]).cpu(),
             "crowding": self._crowding.cpu(),
             "penalties": self._penalties.cpu(),
+            "behind": self._behind.cpu(),
         }
 
     def load(self, tensors: dict[str, Tensor], radius: int) -> None:
@@ -123,6 +132,7 @@ class Start:
         self._volumes = [sums.solve(self._power) for sums in self._sums]
         self._crowding = tensors["crowding"].to(device)
         self._penalties = tensors["penalties"].to(device)
+        self._behind = tensors["behind"].to(device)
 
     def step(self, number: int, generator: torch.Generator) -> None:
         """Do step `number` of the plan."""
@@ -137,9 +147,12 @@ class Start:
         if not self._volumes:
             self._scatter(seen, rows, grid, gain, generator)
         else:
-            errors = torch.randn(len(self._sums), len(grid), generator=generator).to(device)
-            errors = errors * self._plan.shaking(number)
-            self._match(seen, rows, grid, gain * self._plan.memory, radius, errors)
+            added = self._penalties[:, coverage.axis_of(grid)]
+            if self._plan.shaken:
+                errors = torch.randn(len(self._sums), len(grid), generator=generator).to(device)
+                added = added + errors * self._plan.shaking(number)
+            log_prior = self._tried(rows, number, generator)
+            self._match(seen, rows, grid, gain * self._plan.memory, radius, added, log_prior)
         self._volumes = [sums.solve(self._power) for sums in self._sums]
 
     def _grow(self, radius: int) -> None:
@@ -168,6 +181,15 @@ class Start:
                 self._evidence.ball,
             )
 
+    def _tried(self, rows: Tensor, number: int, generator: torch.Generator) -> Tensor:
+        """Prior of the species that each image is compared with now: ``-inf`` for the others."""
+        log_prior = self._log_prior[rows]
+        if number < DECIDED * self._plan.steps:
+            return log_prior
+        chance = torch.rand(log_prior.shape, generator=generator).to(log_prior.device)
+        left = (self._behind[rows] > LEFT_BEHIND) & (chance > AGAIN)
+        return log_prior.masked_fill(left, -torch.inf)
+
     def _match(
         self,
         seen: Evidence,
@@ -175,12 +197,15 @@ class Start:
         grid: Tensor,
         gain: float,
         radius: int,
-        errors: Tensor,
+        added: Tensor,
+        log_prior: Tensor,
     ) -> None:
-        """Spread each image over its likely species and poses."""
+        """Spread each image over its likely species and poses.
+
+        What is `added` ``(K, Q)`` to the log-likelihoods of poses counts where they are compared.
+        """
         plan, ball2 = self._plan, self._evidence.ball
         shifts, axis = _shifts(plan.extent, radius).to(grid.device), coverage.axis_of(grid)
-        log_prior, added_to = self._log_prior[rows], self._penalties[:, axis] + errors
         spread = min(plan.spread, len(grid))
         tops = torch.full((*log_prior.shape, spread), -torch.inf, device=grid.device)
         poses = torch.zeros(tops.shape, dtype=torch.long, device=grid.device)
@@ -190,9 +215,12 @@ class Start:
             if not len(some):
                 continue
             scores, shift = GridSlices(slices).best(seen[some], shifts)
-            tops[some, index], best = (scores + added_to[index]).topk(spread, dim=1)
+            tops[some, index], best = (scores + added[index]).topk(spread, dim=1)
             poses[some, index], where[some, index] = best, shift.gather(1, best).long()
-        species = (log_prior + tops.logsumexp(2)).softmax(1)
+        totals = log_prior + tops.logsumexp(2)
+        behind = totals.amax(1, keepdim=True) - totals
+        self._behind[rows] = torch.where(behind.isfinite(), behind, self._behind[rows])
+        species = totals.softmax(1)
         weights = (tops.softmax(2) * species[:, :, None]).nan_to_num()
         self._spread(weights, axis[poses], coverage.even_share(axis))
         moved = seen.shifted(shifts)

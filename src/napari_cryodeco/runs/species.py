@@ -1,0 +1,84 @@
+"""What speaks for the map of each species of a run, as its ``species.json`` says.
+
+Standard library only: the window reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from napari_cryodeco.atomic import write_text
+from napari_cryodeco.runs.paths import RunPaths
+
+ENOUGH_SIDES = 0.8
+"""Share of Fourier space under which a map is drawn out; a missing cone of 37° leaves this."""
+
+
+@dataclass(frozen=True)
+class SpeciesRecord:
+    """How far a species of ab initio can be trusted.
+
+    `images` that it has in the end; `again`: another start from nothing found its map, too;
+    `agreement` of the two (mean FSC of the first shells, 0 where it was not tried); `sides`: share
+    of the directions of Fourier space that its images measure; `resolution` in Å of its half-maps,
+    which share their poses.
+    """
+
+    images: int
+    again: bool
+    agreement: float
+    sides: float
+    resolution: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing speaks against its map."""
+        return self.again and self.sides >= ENOUGH_SIDES
+
+    @property
+    def verdict(self) -> str:
+        """A few words for people."""
+        if not self.images:
+            return "empty: no particle chose it"
+        said = []
+        if not self.again:
+            said.append("no second start found this map: it may be wrong")
+        if self.sides < ENOUGH_SIDES:
+            said.append(f"seen from few sides ({self.sides:.0%} of Fourier space): drawn out")
+        return "; ".join(said) or "found again from nothing, seen from all sides"
+
+
+def read_species(run: Path) -> tuple[SpeciesRecord, ...]:
+    """Read the records of the run in the folder `run`, species 1 first; empty: none (yet).
+
+    Raises
+    ------
+    ValueError
+        If the file was damaged.
+    """
+    file = RunPaths(run).species
+    if not file.is_file():
+        return ()
+    try:
+        return tuple(SpeciesRecord(**row) for row in json.loads(file.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error}): delete it and train again.") from error
+
+
+def write_species(run: Path, records: Sequence[SpeciesRecord]) -> None:
+    """Write the records."""
+    rows = [asdict(record) for record in records]
+    write_text(RunPaths(run).species, json.dumps(rows, indent=1) + "\n")
+
+
+def summary(records: Sequence[SpeciesRecord]) -> str:
+    """One sentence for people; empty without records."""
+    if not records:
+        return ""
+    sound = sum(record.sound for record in records)
+    doubts = ", ".join(str(n) for n, record in enumerate(records, 1) if not record.sound)
+    said = f"Species: {sound} of {len(records)} found again from nothing and seen from all sides"
+    return f"{said}; do not trust {doubts} yet." if doubts else f"{said}."
