@@ -1,7 +1,7 @@
 #!/bin/bash
-# Slurm example of `cryodeco submit`; copy it and fit it to your cluster.
-# Given: run_cmd, run_dir, name, num_gpu (a machine), num_cpu (a machine), ram_gb (a machine), nodes,
-# and the names that cryoSPARC and RELION use for them. All others come from --set NAME=VALUE.
+{#- Slurm example of `cryodeco submit`; copy it and fit it to your cluster.
+Given: run_cmd, run_dir, name, log, nodes; num_gpu, num_cpu and ram_gb (of each machine); and the
+names that cryoSPARC and RELION use for them. All others come from --set NAME=VALUE. #}
 #SBATCH --job-name={{ name }}
 #SBATCH --nodes={{ nodes }}
 #SBATCH --ntasks-per-node=1

@@ -19,7 +19,7 @@ from napari_cryodeco.runs.process import world_rank, world_size
 
 _PATIENCE = timedelta(hours=1)  # rank 0 probes and saves while the others wait
 _LONG_PATIENCE = timedelta(days=60)  # rank 0 does whole stages alone; a dead one is noticed at once
-_LOST = ("connection closed", "connection reset", "broken pipe", "remote process exited", "recv, 0")
+_LOST = ("connection closed", "connection reset", "broken pipe", "remote process exited")
 
 _first_tells: list[Any] = []
 """The Gloo group over which rank 0 is waited for, while several processes are joined."""
