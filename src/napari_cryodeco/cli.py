@@ -18,6 +18,7 @@ from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
 from napari_cryodeco.commands.samples import demo, simulate
 from napari_cryodeco.commands.species import species
+from napari_cryodeco.commands.submitting import submit
 from napari_cryodeco.commands.training import train, watch
 from napari_cryodeco.commands.writing import export, select
 from napari_cryodeco.runs.paths import RunPaths
@@ -38,7 +39,7 @@ app = App(
     version=_version,
 )
 _COMMANDS = (
-    *(new, train, watch, project, cluster, decode, movie, select, export, simulate, demo),
+    *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
     *(backproject, species, pretrain, prior),
 )
 for _command in _COMMANDS:

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_cryodeco.explore import devices, volumes
 from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest, common_sigma
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.model.field import FieldDecoder
+from napari_cryodeco.runs.progress import Progress
+from napari_cryodeco.runs.run import Run
 
 WIDTH = 9.0  # Å, sigma of the Gaussian blob
 GEOMETRY = Geometry(
@@ -181,3 +185,128 @@ def test_sigma_units(decoder: VolumeDecoder) -> None:
     sigma = common_sigma(volumes)
     ratio = volumes[0].in_sigma(sigma).max() / volumes[1].in_sigma(sigma).max()
     assert ratio == pytest.approx(volumes[0].data.max() / volumes[1].data.max(), rel=1e-3)
+
+
+# ---- a GPU that has no memory left; `cpu:0` stands in for it
+
+GPU = torch.device("cpu", 0)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named(name: torch.device | str) -> torch.device:
+        return GPU if name == "auto" else torch.device(name)
+
+    monkeypatch.setattr(volumes, "device_of", named)
+
+
+class FullGpu(Blob):
+    """Has no memory left on the device that it was first on, from the call `last` on."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.last, self.refused = last, 0
+        self._first: Ball | None = None
+
+    def decode_ball(self, z: torch.Tensor, ball: Ball, radius: float | None = None) -> torch.Tensor:
+        self._first = self._first or ball
+        if ball is self._first and len(self.evaluated) >= self.last - 1:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return super().decode_ball(z, ball, radius)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("last", [1, 2])
+def test_a_gpu_that_fills_up_gives_way_to_the_cpu_once(last: int) -> None:
+    full = FullGpu(last)
+    decoder = VolumeDecoder((full, GEOMETRY), "auto")
+    assert decoder.device == GPU
+    for shift in (1.0, 2.0, 1.0):
+        found = decoder.decode(VolumeRequest(np.array([shift])))
+        truth = VolumeDecoder((Blob(), GEOMETRY)).decode(VolumeRequest(np.array([shift])))
+        np.testing.assert_array_equal(found.data, truth.data)
+    assert decoder.device == torch.device("cpu")
+    assert decoder.where == "cpu (the GPU has no memory left)"
+    assert full.refused == 1  # it was not tried again
+
+
+@pytest.mark.usefixtures("gpu")
+def test_many_threads_leave_a_full_gpu_together() -> None:
+    decoder = VolumeDecoder((FullGpu(5), GEOMETRY), "auto")
+    found: dict[int, np.ndarray] = {}
+
+    def work(i: int) -> None:
+        request = VolumeRequest(np.array([float(i)]))
+        found[i] = next(iter(decoder.decode_many([request]))).data
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == list(range(12))
+    assert decoder.device == torch.device("cpu")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_device_that_was_named_is_kept_and_other_errors_are_told() -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        VolumeDecoder((FullGpu(1), GEOMETRY), GPU).decode(VolumeRequest(np.array([0.0])))
+
+    class Broken(Blob):
+        def decode_ball(self, *words: object) -> torch.Tensor:
+            raise RuntimeError("shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        VolumeDecoder((Broken(), GEOMETRY), "auto").decode(VolumeRequest(np.array([0.0])))
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_gpu_that_is_full_when_a_run_is_opened(
+    planted_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = planted_run.epoch().field_path
+    request = VolumeRequest(np.zeros(4))
+    truth = VolumeDecoder(path, "cpu").decode(request)
+    at_once = FieldDecoder.to
+
+    def to(self: FieldDecoder, device: torch.device) -> FieldDecoder:
+        if device == GPU:
+            raise RuntimeError("CUDA error: out of memory")
+        return at_once(self, device)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FieldDecoder, "to", to)
+        decoder = VolumeDecoder(path, "auto")
+        np.testing.assert_array_equal(decoder.decode(request).data, truth.data)
+    assert decoder.where == "cpu (the GPU has no memory left)"
+    monkeypatch.setattr(volumes, "has_room", lambda device: False)
+    assert VolumeDecoder(path, "auto").where == "cpu (the GPU has no memory left)"
+
+
+def test_free_memory_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8 * 2**30, 80 * 2**30))
+    assert devices.has_room(card)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**20, 80 * 2**30))
+    assert not devices.has_room(card)
+    assert devices.has_room(torch.device("cpu"))
+
+
+def test_a_training_on_this_machine_keeps_its_gpu(
+    planted_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    run = planted_run.path
+    assert devices.beside_training(run, "cuda:3") == ("auto", "")
+    with Progress(run) as progress:
+        for device in ("auto", "cuda:3"):
+            chosen = devices.beside_training(run, device)
+            assert chosen == ("cpu", "the GPU is training this run")
+        assert devices.beside_training(run, "cpu") == ("cpu", "")
+        monkeypatch.setattr(devices.socket, "gethostname", lambda: "another")
+        assert devices.beside_training(run, "auto") == ("auto", "")
+        monkeypatch.undo()
+        progress.finish("done")
+    assert devices.beside_training(run, "auto") == ("auto", "")

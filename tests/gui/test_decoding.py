@@ -16,6 +16,7 @@ from napari.layers import Image, Surface
 from napari_cryodeco.explore.volumes import Volume, VolumeRequest
 from napari_cryodeco.gui.decoding import DecodeThread
 from napari_cryodeco.gui.layers import LEVELS, MapView, map_view_of, suggest_level
+from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.surface import isosurface
 
 
@@ -242,3 +243,28 @@ def test_what_the_window_loads_never_imports_triton():
         "assert 'triton' not in sys.modules and 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_status_line_says_where_a_map_was_decoded_and_why(qtbot, thread, decoder):
+    bar = MapBar()
+    qtbot.addWidget(bar)
+    decoder.where = "cpu (the GPU is training this run)"
+    with qtbot.waitSignal(thread.decoded, timeout=3000) as caught:
+        thread.request(np.array([1.0]), "cluster 2")
+    bar.show_decoded(caught.args[0], 8.0, 15)
+    assert bar.status.text().endswith(" s on cpu (the GPU is training this run)")
+
+
+def test_a_decoder_is_opened_anew_where_it_was(qtbot, thread):
+    opened = []
+
+    def open_one():
+        opened.append(SlowDecoder())
+        return opened[-1]
+
+    thread.use(open_one)
+    for count in (1, 2):
+        with qtbot.waitSignal(thread.decoded, timeout=3000):
+            thread.request(np.array([1.0]), "x", full=False)
+        assert len(opened) == count
+        thread.reopen()

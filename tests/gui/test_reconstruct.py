@@ -15,7 +15,9 @@ from napari_cryodeco.gui import reconstruct_panel
 from napari_cryodeco.gui.curves import MAX_POINTS, Series, round_ticks
 from napari_cryodeco.gui.metrics import MetricHistory
 from napari_cryodeco.gui.reconstruct_panel import Actions, ReconstructPanel, suggest_folder
+from napari_cryodeco.gui.run_place import CLUSTER, RunPlace
 from napari_cryodeco.gui.watching import headline, remaining
+from napari_cryodeco.runs import progress
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Metric, Progress, Status
 from napari_cryodeco.runs.species import SpeciesRecord, write_species
@@ -228,9 +230,9 @@ def test_the_log_opens(panel, qtbot, run_folder):
 def test_the_window_stays_free_while_the_run_is_made(panel, qtbot, monkeypatch, tmp_path):
     gate, asked = threading.Event(), []
 
-    def slow(config, path):
+    def slow(config, path, place):
         gate.wait(5)
-        asked.append((config, path))
+        asked.append((config, path, place))
         raise ValueError("particles.star row 3: no such stack.")
 
     monkeypatch.setattr(reconstruct_panel, "begin", slow)
@@ -253,3 +255,71 @@ def test_species_that_cannot_be_trusted_are_named_beside_the_progress(panel, run
     qtbot.waitUntil(lambda: "do not trust 2 yet" in panel.progress.facts.text(), timeout=10_000)
     assert panel.progress.facts.isVisible()
     assert "it may be wrong" in panel.progress.facts.toolTip()
+
+
+# ---- on a cluster
+
+
+@pytest.fixture
+def sbatch(tmp_path):
+    """A batch system that answers as Slurm does and runs nothing."""
+    program = tmp_path / "bin" / "sbatch"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho Submitted batch job 4242\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_the_script_is_shown_before_and_start_hands_it_over(
+    panel, qtbot, particle_set, tmp_path, sbatch
+):
+    run = tmp_path / "on-cluster"
+    panel.form.editor("data.source").show_value(particle_set.star)
+    panel.folder.show_value(run)
+    assert panel.command.text() == f"cryodeco train {run}"
+    assert not panel.place.script.isVisible()
+    panel.place.where.setCurrentText(CLUSTER)
+    panel.place.form.editor("command").show_value(str(sbatch))
+    panel.place.form.editor("num_gpu").show_value(4)
+    panel.place.form.changed.emit()
+    shown = panel.place.script.toPlainText()
+    assert "#SBATCH --gpus-per-node=4" in shown and f"train {run}" in shown
+    assert panel.command.text() == f"{sbatch} {run / 'submit.sh'}"
+    assert not run.exists()
+    click(qtbot, panel.start)
+    qtbot.waitUntil(lambda: RunPaths(run).job.is_file(), timeout=20_000)
+    qtbot.waitUntil(lambda: panel.start.isEnabled() or panel.resume.isEnabled(), timeout=5000)
+    assert RunPaths(run).script.read_text() == shown
+    panel._watcher.poll()
+    assert panel.progress.line.text() == "handed to sbatch, waiting for the cluster…"
+    again = RunPlace()  # a new window
+    qtbot.addWidget(again)
+    assert again.value().num_gpu == 4
+
+
+def test_a_wrong_template_is_said_where_the_script_would_stand(panel, qtbot, tmp_path):
+    template = tmp_path / "mine.sh"
+    template.write_text("#SBATCH -p {{ partition }}\n{{ run_cmd }}\n")
+    panel.folder.show_value(tmp_path / "run")
+    panel.place.where.setCurrentText(CLUSTER)
+    panel.place.form.editor("template").show_value(template)
+    text = panel.place.script.toPlainText()
+    assert text.startswith(f"{template} asks for partition: give partition=VALUE (")
+    panel.place.form.editor("variables").show_value("partition=gpu")
+    panel.place.form.changed.emit()
+    assert panel.place.script.toPlainText().startswith("#SBATCH -p gpu")
+
+
+def test_a_run_of_another_machine_is_followed(panel, run_folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.socket, "gethostname", lambda: "node17")
+        patch.setattr(progress.os, "getpid", lambda: 2**22 + 1)  # no process of this machine
+        with progress.Progress(run_folder) as told:
+            told.unit("refine", 1, 3)
+            patch.undo()
+            panel.folder.show_value(run_folder)
+            assert panel.progress.line.text().startswith("refine 2 of 3: running")
+            assert panel.stop.isEnabled()
+            click_stop = RunPaths(run_folder).stop
+            panel.stop.click()
+            assert click_stop.exists()

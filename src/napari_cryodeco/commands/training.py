@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_cryodeco.commands.common import require_run
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.prior_record import read_record
+from napari_cryodeco.runs.process import world_rank
 from napari_cryodeco.runs.progress import RunFollower, announce, read_status
 from napari_cryodeco.runs.species import read_species, summary
 from napari_cryodeco.terminal import Bar, complain, describe, duration, say
@@ -19,12 +20,16 @@ from napari_cryodeco.terminal import Bar, complain, describe, duration, say
 def train(run: Path, /) -> int:
     """Train a run, or go on where it was stopped; the file RUN/stop stops it.
 
+    On several GPUs: torchrun --nproc-per-node 4 -m napari_cryodeco train RUN.
+
     Parameters
     ----------
     run
         Run directory.
     """
     require_run(run)
+    if world_rank():
+        return _follow(run)
     if read_status(run).state != "running":
         RunPaths(run).stop.unlink(missing_ok=True)  # an old request
         announce(run, os.getpid())
@@ -46,6 +51,17 @@ def train(run: Path, /) -> int:
         say(f"{summary(records)} Each by itself: cryodeco species {run}")
     epochs = RunPaths(run).epoch_numbers()
     say(f"{run} is done: {len(epochs)} epochs. Next: cryodeco project {run}")
+    return 0
+
+
+def _follow(run: Path) -> int:
+    """Be one of several processes that torchrun started, but the first: it alone speaks."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # torchrun ends this process if it must
+    from napari_cryodeco.runs.run import Run
+    from napari_cryodeco.train.reconstruct import reconstruct
+
+    reconstruct(Run.open(run))
     return 0
 
 

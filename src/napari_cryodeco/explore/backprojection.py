@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_cryodeco.explore.volumes import Volume, device_of
+from napari_cryodeco.explore.devices import device_of
+from napari_cryodeco.explore.volumes import Volume
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_cryodeco.explore.devices import CPU, FULL, device_of, has_room, out_of_memory
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.model.field import FieldDecoder
@@ -24,6 +26,9 @@ _CACHE_BYTES = 256 * 2**20
 _TOGETHER = 4  # maps in one pass through the network; more saves little and answers later
 _PROBE_POINTS = 2000  # enough that the time per point is that of a long evaluation
 _SMALLEST_PREVIEW = 6  # cycles per box below which every protein is a ball
+
+
+Made = TypeVar("Made")
 
 
 class Decoder(Protocol):
@@ -91,11 +96,14 @@ def common_sigma(volumes: Sequence[Volume]) -> float:
     return math.sqrt(sum(volume.sigma**2 for volume in volumes) / len(volumes))
 
 
-def device_of(name: torch.device | str) -> torch.device:
-    """The device of this name; ``"auto"``: the first GPU if there is one."""
-    if name == "auto":
-        name = "cuda:0" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A decoder and its points on one device, and the coefficients kept there by z."""
+
+    device: torch.device
+    decoder: Decoder
+    ball: Ball
+    kept: OrderedDict[bytes, Tensor] = field(default_factory=OrderedDict)
 
 
 class VolumeDecoder:
@@ -106,9 +114,12 @@ class VolumeDecoder:
     source
         A ``field.safetensors``, or a decoder with its geometry.
     device
-        ``"cpu"``, ``"cuda:0"``, …; ``"auto"`` takes the first GPU if there is one.
+        ``"cpu"``, ``"cuda:0"``, …; ``"auto"`` takes the first GPU if there is one with memory left,
+        and goes on with the CPU when that ends.
     precision
         Of the matrix products: ``"auto"`` takes bf16 where it is faster, for 0.4 % of error.
+    why
+        Why this device was chosen, in a few words, if that is worth telling.
     """
 
     def __init__(
@@ -116,23 +127,42 @@ class VolumeDecoder:
         source: Path | str | tuple[Decoder, Geometry],
         device: torch.device | str = "cpu",
         precision: Literal["auto", "bf16", "fp32"] = "fp32",
+        why: str = "",
     ) -> None:
-        self.device = device_of(device)
+        self._given: Decoder
         if isinstance(source, tuple):
-            self._decoder, self.geometry = source
+            self._given, self.geometry = source
         else:
-            field, self.geometry = FieldDecoder.load(source)
-            field.compute = choose(precision, self.device)
-            self._decoder = field.to(self.device).eval()
-        self._ball = Ball(self.geometry.radius, 3, self.device)
-        self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
+            self._given, self.geometry = FieldDecoder.load(source)
+        self._precision: Literal["auto", "bf16", "fp32"] = precision
+        self._why = why
+        self._yields = device == "auto"
         self._lock = threading.Lock()
         self._seconds_per_point: float | None = None
+        wanted = device_of(device)
+        if self._yields and not has_room(wanted):
+            wanted, self._why = CPU, FULL
+        try:
+            self._place = self._put(wanted)
+        except RuntimeError as error:
+            if not (self._yields and wanted != CPU and out_of_memory(error)):
+                raise
+            self._place, self._why = self._put(CPU), FULL
 
     @property
     def latent_dim(self) -> int:
         """Length of z."""
-        return self._decoder.latent_dim
+        return self._given.latent_dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where maps are decoded now."""
+        return self._place.device
+
+    @property
+    def where(self) -> str:
+        """The device in words, with the reason where another might be expected."""
+        return f"{self.device} ({self._why})" if self._why else str(self.device)
 
     def decode(self, request: VolumeRequest) -> Volume:
         """Decode one map.
@@ -143,13 +173,17 @@ class VolumeDecoder:
             When z has the wrong length or a number is missing, or the box is odd or too small.
         """
         z, box = self._checked(request.z), self._box(request)
-        h = self._coefficients(z, self._radius(request))
-        if request.low_pass is not None:
-            h = h * self._soft_edge(request.low_pass, h.shape[-1])
-        # The transform back divides by box³; the same map sampled finer needs the ratio.
-        scale = self.geometry.scale * (box / self.geometry.box) ** 3
-        data = self._ball.to_map(h, box, scale).cpu().numpy()
-        return Volume(data, self.geometry.length / box, request)
+
+        def work(place: _Place) -> np.ndarray:
+            h = self._coefficients(place, z, self._radius(request))
+            if request.low_pass is not None:
+                h = h * self._soft_edge(place.ball, request.low_pass, h.shape[-1])
+            # The transform back divides by box³; the same map sampled finer needs the ratio.
+            scale = self.geometry.scale * (box / self.geometry.box) ** 3
+            data: np.ndarray = place.ball.to_map(h, box, scale).cpu().numpy()
+            return data
+
+        return Volume(self._somewhere(work), self.geometry.length / box, request)
 
     def decode_many(self, requests: Sequence[VolumeRequest]) -> Iterator[Volume]:
         """Decode maps in turn; some share a pass through the network, which costs less."""
@@ -157,8 +191,7 @@ class VolumeDecoder:
             group = requests[begin : begin + _TOGETHER]
             points = torch.stack([self._checked(request.z) for request in group])
             radius = max(self._radius(request) for request in group)
-            for point, h in zip(points, self._evaluate(points, radius), strict=True):
-                self._keep(point, h)
+            self._somewhere(lambda place: self._fill(place, points, radius))  # noqa: B023  (at once)
             yield from map(self.decode, group)
 
     def preview(self, z: np.ndarray, budget_s: float = 0.08) -> VolumeRequest:
@@ -175,17 +208,44 @@ class VolumeDecoder:
         Follows the measured speed: a first probe, then every decoding.
         """
         if self._seconds_per_point is None:
-            probe = float(self._ball.radii[min(_PROBE_POINTS, len(self._ball)) - 1])
             for _ in range(2):  # the first call pays for warming up
-                self._evaluate(
-                    torch.zeros(1, self.latent_dim, device=self.device), math.ceil(probe)
-                )
+                self._somewhere(self._probe)
         points = budget_s / (self._seconds_per_point or math.inf)
         radius = int((points / (4 / 3 * math.pi)) ** (1 / 3))
         return min(max(radius, _SMALLEST_PREVIEW), self.geometry.radius)
 
+    def _put(self, device: torch.device) -> _Place:
+        """Take the decoder to a device; an earlier place keeps its own."""
+        decoder = self._given
+        if isinstance(decoder, FieldDecoder):
+            decoder = copy.deepcopy(decoder).to(device).eval()
+            decoder.compute = choose(self._precision, device)
+        return _Place(device, decoder, Ball(self.geometry.radius, 3, device))
+
+    def _somewhere(self, work: Callable[[_Place], Made]) -> Made:
+        """Do work where the decoder is; on the CPU, from now on, if the GPU's memory ended."""
+        place = self._place
+        try:
+            return work(place)
+        except RuntimeError as error:
+            if not (self._yields and place.device != CPU and out_of_memory(error)):
+                raise
+        with self._lock:
+            if self._place is place:
+                self._place, self._why = self._put(CPU), FULL
+                self._seconds_per_point = None
+        return work(self._place)
+
+    def _probe(self, place: _Place) -> None:
+        radius = float(place.ball.radii[min(_PROBE_POINTS, len(place.ball)) - 1])
+        self._evaluate(place, torch.zeros(1, self.latent_dim), math.ceil(radius))
+
+    def _fill(self, place: _Place, points: Tensor, radius: int) -> None:
+        for point, h in zip(points, self._evaluate(place, points, radius), strict=True):
+            self._keep(place, point, h)
+
     def _checked(self, z: np.ndarray) -> Tensor:
-        point = torch.as_tensor(np.asarray(z, dtype=np.float32).reshape(-1), device=self.device)
+        point = torch.as_tensor(np.asarray(z, dtype=np.float32).reshape(-1))
         if len(point) != self.latent_dim:
             raise ValueError(f"z has {len(point)} numbers, this run's latents {self.latent_dim}.")
         if not point.isfinite().all():
@@ -208,42 +268,42 @@ class VolumeDecoder:
             radius = min(radius, math.ceil(self.geometry.length / request.low_pass + 1))
         return min(radius, self.geometry.radius, self._box(request) // 2 - 1)
 
-    def _soft_edge(self, low_pass: float, count: int) -> Tensor:
+    def _soft_edge(self, ball: Ball, low_pass: float, count: int) -> Tensor:
         """Raised cosine, two shells wide about the resolution: a hard edge would ring."""
-        beyond = self._ball.radii[:count] - self.geometry.length / low_pass
+        beyond = ball.radii[:count] - self.geometry.length / low_pass
         return 0.5 - 0.5 * torch.sin(math.pi / 2 * beyond.clamp(-1, 1))
 
-    def _coefficients(self, z: Tensor, radius: int) -> Tensor:
+    def _coefficients(self, place: _Place, z: Tensor, radius: int) -> Tensor:
         """Coefficients ``(count,)``, remembered: a prefix of a finer answer is an answer."""
-        key = z.cpu().numpy().tobytes()
-        count = self._ball.count(radius)
+        key = z.numpy().tobytes()
+        count = place.ball.count(radius)
         with self._lock:
-            known = self._kept.get(key)
+            known = place.kept.get(key)
             if known is not None and len(known) >= count:
-                self._kept.move_to_end(key)
+                place.kept.move_to_end(key)
                 return known[:count]
         # Outside the lock: a coarse request must not wait for the frames of a movie.
-        h = self._evaluate(z[None], radius)[0]
-        self._keep(z, h)
+        h = self._evaluate(place, z[None], radius)[0]
+        self._keep(place, z, h)
         return h
 
-    def _keep(self, z: Tensor, h: Tensor) -> None:
-        key = z.cpu().numpy().tobytes()
+    def _keep(self, place: _Place, z: Tensor, h: Tensor) -> None:
+        key, kept = z.numpy().tobytes(), place.kept
         with self._lock:
-            if len(self._kept.get(key, h)) <= len(h):
-                self._kept[key] = h
-            self._kept.move_to_end(key)
-            while sum(kept.nbytes for kept in self._kept.values()) > _CACHE_BYTES:
-                self._kept.popitem(last=False)
+            if len(kept.get(key, h)) <= len(h):
+                kept[key] = h
+            kept.move_to_end(key)
+            while sum(one.nbytes for one in kept.values()) > _CACHE_BYTES:
+                kept.popitem(last=False)
 
-    def _evaluate(self, z: Tensor, radius: int) -> Tensor:
+    def _evaluate(self, place: _Place, z: Tensor, radius: int) -> Tensor:
         """Run the decoder and take its time."""
         begin = time.perf_counter()
         with torch.inference_mode():
-            h = self._decoder.decode_ball(z, self._ball, radius).float()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            h = place.decoder.decode_ball(z.to(place.device), place.ball, radius).float()
+        if place.device.type == "cuda":
+            torch.cuda.synchronize(place.device)
         taken = (time.perf_counter() - begin) / max(1, h.numel())
-        if len(z) == 1 and h.numel() >= min(_PROBE_POINTS, len(self._ball)):
+        if len(z) == 1 and h.numel() >= min(_PROBE_POINTS, len(place.ball)):
             self._seconds_per_point = taken
         return h

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.trajectory import Trajectory
-    from napari_cryodeco.explore.volumes import Volume
+    from napari_cryodeco.explore.volumes import Volume, VolumeDecoder
 
 FAST_SECONDS = 0.3  # a frame of a quick look
 
@@ -76,8 +75,7 @@ def make_clip(path: Trajectory, latents: np.ndarray) -> Clip:
 
 def decode_clip(
     clip: Clip,
-    field_path: Path,
-    device: str,
+    open_decoder: Callable[[], VolumeDecoder],
     fast: bool,
     show: Callable[[Frame], None],
     report: Callable[[int, int], None],
@@ -87,9 +85,9 @@ def decode_clip(
     The order is coarse to fine along the path (first, last, middle, …), so that the whole motion is
     seen early.
     """
-    from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest  # brings torch
+    from napari_cryodeco.explore.volumes import VolumeRequest  # brings torch
 
-    decoder = VolumeDecoder(field_path, device)
+    decoder = open_decoder()
     order = spread_order(len(clip.path))
     for done, number in enumerate(order):
         report(done, len(order))

@@ -16,11 +16,21 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryodeco.gui.background import EXPECTED, end_before_exit
 
 if TYPE_CHECKING:
-    from napari_cryodeco.explore.volumes import Volume, VolumeRequest
+    from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
+    from napari_cryodeco.runs.run import Run
 
 Floats = NDArray[np.floating[Any]]
 PREVIEW_SECONDS = 0.08
 FINE_BELOW = 64  # voxels
+
+
+def open_decoder(run: Run, epoch: int) -> VolumeDecoder:
+    """Open the decoder of an epoch where it does not disturb a training; not for the GUI thread."""
+    from napari_cryodeco.explore.devices import beside_training  # both import torch
+    from napari_cryodeco.explore.volumes import VolumeDecoder
+
+    device, why = beside_training(run.path, run.config.device)
+    return VolumeDecoder(run.epoch(epoch).field_path, device, why=why)
 
 
 class MapDecoder(Protocol):
@@ -50,7 +60,7 @@ class Decoded:
     seconds
         Time it took.
     device
-        Where it ran.
+        Where it ran, in words.
     """
 
     volume: Volume
@@ -104,7 +114,7 @@ class DecodeThread(QObject):
     --------
     >>> thread = DecodeThread()
     >>> thread.decoded.connect(show)
-    >>> thread.use(lambda: VolumeDecoder(epoch.field_path, "auto"))
+    >>> thread.use(lambda: open_decoder(run, 12))
     >>> thread.request(z, "cluster 2")
     """
 
@@ -134,6 +144,11 @@ class DecodeThread(QObject):
         """Take the decoder of another epoch; it is opened on the thread that first needs it."""
         with self._opening:
             self._open, self._decoder = open_decoder, None
+
+    def reopen(self) -> None:
+        """Open the same decoder anew at the next request: another device may be free now."""
+        with self._opening:
+            self._decoder = None
 
     def request(self, z: Floats, caption: str, full: bool = True) -> None:
         """Ask for the map of a latent point; what was asked before and is not done is dropped.
@@ -186,7 +201,7 @@ class DecodeThread(QObject):
         volume = decoder.decode(request)
         taken = time.perf_counter() - begun
         whole = getattr(getattr(decoder, "geometry", None), "radius", 0)
-        device = str(getattr(decoder, "device", "cpu"))
+        device = str(getattr(decoder, "where", "cpu"))
         return Decoded(volume, asked.caption, full, request.radius or whole, taken, device)
 
     def _opened(self) -> MapDecoder | None:

@@ -69,7 +69,8 @@ def asked_for(session: Session, source: Source, labels: str, count: int) -> Aske
 
 def judge_asked(snapshot: Snapshot, asked: Asked, report: Report) -> Verdict:
     """Put the particles back and compare; takes seconds to minutes."""
-    from napari_cryodeco.explore.evidence import Chosen, chosen_near, judge  # torch
+    from napari_cryodeco.explore.devices import beside_training  # torch
+    from napari_cryodeco.explore.evidence import Chosen, chosen_near, judge
 
     if asked.point is not None:
         chosen = chosen_near(snapshot.latents, asked.point, asked.count, asked.source)
@@ -77,7 +78,8 @@ def judge_asked(snapshot: Snapshot, asked: Asked, report: Report) -> Verdict:
         assert asked.rows is not None
         chosen = Chosen(asked.rows, None, asked.source)
     run = snapshot.run
-    return judge(run, chosen, snapshot.epoch, run.config.device, report)
+    device, _ = beside_training(run.path, run.config.device)
+    return judge(run, chosen, snapshot.epoch, device, report)
 
 
 def save_verdict(verdict: Verdict, folder: Path, report: Report) -> str:

@@ -16,7 +16,7 @@ from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.colouring import Categorical, by_column
-from napari_cryodeco.gui.decoding import Decoded, DecodeThread
+from napari_cryodeco.gui.decoding import Decoded, DecodeThread, open_decoder
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.named_selections import NamedSelections
@@ -95,6 +95,7 @@ class ExplorerPanel(QWidget):
         self.loader.columns_read.connect(self._show_colours)  # a thread asks: no lambda
         self.loader.told.connect(self.run_bar.show_status)
         self.loader.waiting.connect(self._show_waiting)
+        self.loader.rested.connect(self.decoding.reopen)  # the GPU is free again
         self.view_bar.view_chosen.connect(self._choose_view)
         self.view_bar.axes_chosen.connect(
             lambda x, y: self._try(lambda: self.session.set_view(self.session.view, (x, y)))
@@ -183,11 +184,7 @@ class ExplorerPanel(QWidget):
             self.open_run(path)
 
     def _loaded(self, snapshot: Snapshot) -> None:
-        from napari_cryodeco.explore.volumes import VolumeDecoder  # torch is in memory by now
-
-        field = snapshot.run.epoch(snapshot.epoch).field_path
-        device = snapshot.run.config.device
-        self.decoding.use(lambda: VolumeDecoder(field, device))
+        self.decoding.use(lambda: open_decoder(snapshot.run, snapshot.epoch))
         self.session.adopt(snapshot)
         if self.session.wanted() is None:
             self._point_at_middle()

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
+from napari_cryodeco.gui.decoding import open_decoder
 from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.movie_export import MovieExport
@@ -163,16 +164,13 @@ class MoviePanel(QWidget):
         if path is None or self._task.busy:
             return
         snapshot = self._session.loaded()
-        field_path = snapshot.run.epoch(snapshot.epoch).field_path
         clip = make_clip(path, snapshot.latents)
         self._clip = clip
         self.player.load(path.captions, clip.supported)
         self.export.show_clip(None)
         fast = self.detail.currentText() == FAST
-        device = snapshot.run.config.device
-        self._task.start(
-            partial(decode_clip, clip, field_path, device, fast, self.frame_ready.emit)
-        )
+        opener = partial(open_decoder, snapshot.run, snapshot.epoch)
+        self._task.start(partial(decode_clip, clip, opener, fast, self.frame_ready.emit))
         self.bar.setRange(0, 0)
         for widget in (self.bar, self.cancel):
             widget.show()

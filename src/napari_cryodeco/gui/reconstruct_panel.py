@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryodeco import jobs
+from napari_cryodeco import jobs, submission
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.devices import Device, list_devices
@@ -32,10 +32,12 @@ from napari_cryodeco.gui.editors import ChoiceEditor, PathEditor
 from napari_cryodeco.gui.form import ModelForm
 from napari_cryodeco.gui.prior_chooser import PriorEditor
 from napari_cryodeco.gui.progress_view import LogDialog, ProgressView
+from napari_cryodeco.gui.run_place import RunPlace, start
 from napari_cryodeco.gui.watching import RunWatcher
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.prior_record import read_record
 from napari_cryodeco.runs.species import read_species
+from napari_cryodeco.submit_config import SubmitConfig
 
 if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Status, Update
@@ -73,14 +75,16 @@ class Actions:
         return cls(start=False, stop=running, resume=resume, explore=has_epochs)
 
 
-def begin(config: TrainConfig, path: Path) -> jobs.Job:
-    """Read the particles, make the run directory, start training: what ``new`` and ``train`` do."""
+def begin(
+    config: TrainConfig, path: Path, place: SubmitConfig | None
+) -> jobs.Job | submission.Submitted:
+    """Make the run directory and start training: what ``new`` and ``train`` or ``submit`` do."""
     from napari_cryodeco.data.read import read_particles  # brings torch: on a worker thread only
     from napari_cryodeco.runs.run import Run
 
     particles = read_particles(config.data.source, config.data.datadir)
     Run.create(path, particles, config)
-    return jobs.start("train", str(path))
+    return start(path, place)
 
 
 def suggest_folder(source: Path) -> Path:
@@ -124,6 +128,7 @@ class ReconstructPanel(QWidget):
         self.folder = PathEditor(True, "a new folder, or one of a run to watch it")
         where = "Where everything of this run is written; nothing goes elsewhere."
         self.form.add_row("Run folder", self.folder, where)
+        self.place = RunPlace()
         self.progress = ProgressView()
         self.start = QPushButton("Start")
         self.stop = QPushButton("Stop")
@@ -151,7 +156,7 @@ class ReconstructPanel(QWidget):
         self._attached, self._has_epochs = path, False
         self.form.write(config)
         self.progress.clear()
-        self.command.setText(shlex.join(["cryodeco", "train", str(path)]))
+        self._show_command()
         self._watcher.watch(path)
         QSettings("napari-cryodeco", "napari-cryodeco").setValue(LAST_RUN, str(path))
 
@@ -167,6 +172,7 @@ class ReconstructPanel(QWidget):
         rows = QVBoxLayout(page)
         rows.setContentsMargins(0, 0, 6, 0)
         rows.addWidget(self.form)
+        rows.addWidget(self.place)
         rows.addStretch()
         below = QWidget()
         column = QVBoxLayout(below)
@@ -188,7 +194,9 @@ class ReconstructPanel(QWidget):
         self.error.hide()
         self.command.setReadOnly(True)
         self.command.setPlaceholderText("the command that Start runs stands here")
-        self.command.setToolTip("The command that was run; it can be copied to a terminal")
+        self.command.setToolTip(
+            "The command that Start or Resume runs, or has run; it can be copied to a terminal"
+        )
         column.addLayout(buttons)
         column.addWidget(self.error)
         column.addWidget(self.progress, 1)
@@ -212,6 +220,7 @@ class ReconstructPanel(QWidget):
         self.log.clicked.connect(self._show_log)
         self.explore.clicked.connect(self._explore)
         self.form.changed.connect(self._settings_changed)
+        self.place.changed.connect(self._show_command)
         self.folder.changed.connect(self._folder_changed)
         self._watcher.updated.connect(self._updated)
         self._watcher.failed.connect(self.show_error)
@@ -227,22 +236,28 @@ class ReconstructPanel(QWidget):
         self.show_error("")
         path = self.folder.value()
         try:
-            config = self.form.read()
+            config, place = self.form.read(), self.place.value()
             if path is None:
                 raise ValueError("Run folder: nothing is chosen yet; give a new folder.")
         except ValueError as error:
             self.show_error(str(error))
             return
         self.progress.line.setText("Reading the particles…")
-        self._job.start(lambda report: begin(config, path))
+        self._job.start(lambda report: begin(config, path, place))
         self._refresh()
 
     def _resume(self) -> None:
         path = self._attached
-        if path is not None:
-            self.show_error("")
-            self._job.start(lambda report: jobs.start("train", str(path)))
-            self._refresh()
+        if path is None:
+            return
+        self.show_error("")
+        try:
+            place = self.place.value()
+        except ValueError as error:
+            self.show_error(str(error))
+            return
+        self._job.start(lambda report: start(path, place))
+        self._refresh()
 
     def _stop(self) -> None:
         if self._attached is None:
@@ -271,18 +286,24 @@ class ReconstructPanel(QWidget):
 
     def _folder_changed(self) -> None:
         path = self.folder.value()
+        self.place.show_folder(path)
         if path == self._attached:
             return
         self._attached, self._status = None, None
+        self._show_command()
         self._watcher.stop()
         self.progress.clear()
         if path is not None and RunPaths(path).config.is_file():
             self.attach(path)
         self._refresh()
 
+    def _show_command(self) -> None:
+        """Show what Start or Resume will run."""
+        self.command.setText(self.place.command())
+
     # ---- what comes back
 
-    def _started(self, job: jobs.Job) -> None:
+    def _started(self, job: jobs.Job | submission.Submitted) -> None:
         path = self.folder.value()
         if path is not None:
             self.attach(path)

@@ -35,6 +35,7 @@ class RunLoader(QObject):
     columns_read = Signal(object)  # dict of columns of the user's file
     waiting = Signal(object)  # Path of a run without an epoch
     told = Signal(str)  # what the run does now
+    rested = Signal()  # its training has just ended
     failed = Signal(str)
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -43,6 +44,7 @@ class RunLoader(QObject):
         self._path: Path | None = None
         self._shown: tuple[Path, int] | None = None
         self._chosen: int | None = None
+        self._trains = False
         self._next: tuple[Path, int | None] | None = None
         self._loading, self._reading = Task(self), Task(self)
         self._loading.returned.connect(self._take)
@@ -82,6 +84,9 @@ class RunLoader(QObject):
 
     def _see(self, update: Update) -> None:
         self.told.emit("" if update.status.state == "done" else headline(update.status))
+        if self._trains and update.status.ended:
+            self.rested.emit()
+        self._trains = update.status.state == "running"
         if update.epochs and self._chosen is None and self._path is not None:
             self._load(self._path, max(update.epochs))
 

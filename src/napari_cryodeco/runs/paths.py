@@ -68,6 +68,16 @@ class RunPaths:
         return self.root / "stop"
 
     @property
+    def script(self) -> Path:
+        """Script that was handed to a batch system."""
+        return self.root / "submit.sh"
+
+    @property
+    def job(self) -> Path:
+        """What the batch system answered."""
+        return self.root / "job.json"
+
+    @property
     def lock(self) -> Path:
         """Which process trains this run."""
         return self.root / "lock.json"

@@ -1,10 +1,20 @@
-"""Whether a process is alive."""
+"""Whether a process is alive, and which of several (torchrun) this one is."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+
+
+def world_size() -> int:
+    """Count the processes that torchrun, or a batch system in its way, started together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def world_rank() -> int:
+    """Number of this process among them, from 0."""
+    return int(os.environ.get("RANK", "0")) if world_size() > 1 else 0
 
 
 def alive(pid: int) -> bool:

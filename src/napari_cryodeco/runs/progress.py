@@ -102,6 +102,11 @@ def announce(path: Path | str, pid: int) -> None:
     )
 
 
+def enqueue(path: Path | str, message: str) -> None:
+    """Write that the run in `path` waits for a process on some machine."""
+    _store(Path(path), Status(message=message, beat=time.time()))
+
+
 def fail(path: Path | str, error: str) -> None:
     """Write that the training announced by this process ended before it began."""
     status = read_status(path)

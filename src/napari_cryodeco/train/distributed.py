@@ -1,13 +1,13 @@
 """One training in several processes (torchrun): what they share each step.
 
-Every process draws its own part of the batch; gradients are averaged, and rank 0 alone decides when
-to stop, writes and reports. With one process nothing here does anything.
+Every process works on its own part of the batch; gradients are averaged or summed, and rank 0 alone
+decides when to stop, writes and reports. With one process nothing here does anything.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -15,17 +15,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_cryodeco.runs.process import world_rank, world_size
+
 _PATIENCE = timedelta(hours=1)  # rank 0 probes and saves while the others wait
+_LONG_PATIENCE = timedelta(days=60)  # rank 0 does whole stages alone; a dead one is noticed at once
+_LOST = ("connection closed", "connection reset", "broken pipe", "remote process exited")
+
+_first_tells: list[Any] = []
+"""The Gloo group over which rank 0 is waited for, while several processes are joined."""
 
 
 def size() -> int:
     """Count the processes of this training."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return world_size()
 
 
 def rank() -> int:
     """Number of this process, from 0."""
-    return int(os.environ.get("RANK", "0")) if size() > 1 else 0
+    return world_rank()
+
+
+def share(count: int, number: int | None = None) -> slice:
+    """Rows of `count` that process `number` (this one) keeps: runs of rows, as even as can be.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than processes.
+    """
+    if count < size():
+        raise ValueError(f"{count} particles cannot be shared by {size()} processes: start fewer.")
+    number = rank() if number is None else number
+    return slice(count * number // size(), count * (number + 1) // size())
 
 
 def local(batch: int) -> int:
@@ -53,7 +74,13 @@ def own_device(device: torch.device) -> torch.device:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Join the other processes, over NCCL on GPUs and Gloo elsewhere."""
+    """Join the other processes, over NCCL between GPUs and Gloo elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If another process ended while this one needed it.
+    """
     if size() == 1:
         yield
         return
@@ -62,37 +89,86 @@ def joined(device: torch.device) -> Iterator[None]:
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=_PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+    _first_tells.append(dist.new_group(backend="gloo", timeout=_LONG_PATIENCE))
     try:
         yield
+    except RuntimeError as error:
+        if any(words in str(error).lower() for words in _LOST):
+            raise ValueError(
+                "Another process of this training ended; its own message says why."
+            ) from error
+        raise
     finally:
+        _first_tells.clear()
         dist.destroy_process_group()
 
 
 def average_(tensors: Iterable[Tensor]) -> None:
     """Replace each tensor by its mean over all processes, in one message."""
+    if size() > 1:
+        _replace(list(tensors), lambda flat: _summed(flat.float()) / size())
+
+
+def sum_(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor, all of one type, by its sum over all processes, in one message."""
+    if size() > 1:
+        _replace(list(tensors), _summed)
+
+
+def sum_gradients(parameters: Iterable[Tensor]) -> None:
+    """Replace each gradient that there is by its sum over all processes."""
+    sum_(part.grad for part in parameters if part.grad is not None)
+
+
+def copy_first_(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by that of rank 0."""
     if size() == 1:
         return
     import torch.distributed as dist
 
-    parts = list(tensors)
-    flat = torch.cat([part.detach().reshape(-1).float() for part in parts])
-    dist.all_reduce(flat)
-    flat /= size()
-    for part, mean in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
-        part.copy_(mean.view(part.shape))
+    for tensor in tensors:
+        dist.broadcast(tensor, 0)
 
 
-def from_first(values: list[float], device: torch.device) -> list[float]:
-    """Return rank 0's `values`, in every process."""
+def from_first(values: list[float]) -> list[float]:
+    """Return rank 0's `values`, in every process, however long it works before it tells them."""
     if size() == 1:
         return values
     import torch.distributed as dist
 
-    # Not float64 everywhere: MPS has none, but there is no torchrun on MPS either.
-    message = torch.tensor(values, dtype=torch.float64, device=device)
-    dist.broadcast(message, 0)
+    message = torch.tensor(values, dtype=torch.float64)
+    dist.broadcast(message, 0, _first_tells[0])
     return message.tolist()
+
+
+def total(count: int) -> int:
+    """Sum of `count` over all processes."""
+    number = torch.tensor([count])
+    sum_([number])
+    return int(number)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Rows ``(m, ...)`` of all processes in order of rank, at rank 0 and on its CPU.
+
+    The other processes, and a single one, get their own rows back as they are.
+    """
+    if size() == 1:
+        return rows
+    import torch.distributed as dist
+
+    counts = torch.zeros(size(), dtype=torch.int64)
+    counts[rank()] = len(rows)
+    sum_([counts])
+    if rank():
+        dist.send(rows.detach().cpu().contiguous(), 0)
+        return rows
+    parts = [rows.detach().cpu()]
+    for other in range(1, size()):
+        parts.append(torch.empty(int(counts[other]), *rows.shape[1:], dtype=rows.dtype))
+        dist.recv(parts[-1], other)
+    return torch.cat(parts)
 
 
 def gather(rows: Tensor) -> Tensor:
@@ -139,8 +215,19 @@ class _Mean(torch.autograd.Function):
 
 
 def _mean(values: Tensor) -> Tensor:
+    return _summed(values.contiguous().clone()) / size()
+
+
+def _summed(values: Tensor) -> Tensor:
+    """Sum over all processes, in place."""
     import torch.distributed as dist
 
-    summed = values.contiguous().clone()
-    dist.all_reduce(summed)
-    return summed / size()
+    dist.all_reduce(values)
+    return values
+
+
+def _replace(parts: list[Tensor], shared: Callable[[Tensor], Tensor]) -> None:
+    """Put into each tensor what all processes make of it, sent as one message."""
+    flat = shared(torch.cat([part.detach().reshape(-1) for part in parts]))
+    for part, found in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
+        part.detach().copy_(found.view(part.shape))

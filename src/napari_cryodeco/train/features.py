@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.train import distributed, shards
 from napari_cryodeco.train.stages import Reporter
 
 RADIUS = 12
@@ -139,14 +140,18 @@ def prior_features(
     """Features ``(n, f)`` of a pretrained encoder: directions from what their defocus predicts.
 
     `embed` takes row numbers ``(b,)``, `batch` at a time, and gives features ``(b, f)``; `ctf` is
-    that of all n particles.
+    that of all n particles. Several processes share the particles; the first has the features.
     """
-    n = len(ctf)
+    n, done = len(ctf), 0
     parts = []
-    for rows in torch.arange(n).split(batch):
+    for rows in shards.portions(n, batch):
         parts.append(embed(rows).float().cpu())
-        report.step(int(rows[-1]) + 1, n, "features of the prior")
-    features = torch.nn.functional.normalize(free_of_defocus(torch.cat(parts), ctf), dim=1)
+        done += len(rows)
+        report.step(min(done * distributed.size(), n), n, "features of the prior")
+    found = distributed.gather_rows(torch.cat(parts))
+    if distributed.rank():
+        return found
+    features = torch.nn.functional.normalize(free_of_defocus(found, ctf), dim=1)
     return features / features.std()
 
 
@@ -206,8 +211,11 @@ class FeatureStage:
         self._state = dict(tensors or {})
 
     def advance(self, unit: int, report: Reporter) -> None:
-        """Compute the features and their mixture."""
+        """Compute the features and their mixture; the first of several processes has both."""
         features = self._compute(report)
+        if distributed.rank():
+            report.check_stop()  # where the first process tells its last step
+            return
         if self._classes == 1:
             mixture = Mixture(torch.ones(self._count, 1), torch.zeros(1))
         else:

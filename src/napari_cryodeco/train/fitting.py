@@ -17,7 +17,7 @@ from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.model.latents import PoseTable
 from napari_cryodeco.runs.store import write_mrc, write_tensors
 from napari_cryodeco.stage_config import RefineConfig
-from napari_cryodeco.train import optimiser
+from napari_cryodeco.train import distributed, optimiser
 from napari_cryodeco.train.latent_source import LatentSource
 from napari_cryodeco.train.shell_sums import ShellSums
 
@@ -70,7 +70,13 @@ class Fitting:
         )
 
     def step(
-        self, rows: Tensor, points: Tensor, share: float, sums: ShellSums, moves_poses: bool
+        self,
+        rows: Tensor,
+        points: Tensor,
+        share: float,
+        sums: ShellSums,
+        moves_poses: bool,
+        weight: float = 1.0,
     ) -> None:
         """One gradient step.
 
@@ -86,6 +92,8 @@ class Fitting:
             Where the agreement is counted.
         moves_poses
             Whether poses move too.
+        weight
+            Share of the step's particles that `rows` are; other processes have the rest.
         """
         rows = rows.to(self.device)
         z = self.latents.visit(rows)
@@ -95,7 +103,8 @@ class Fitting:
         # noise 1 in len(disc) coefficients: this is the log posterior per coefficient
         prior = (z.square() / self._variance).sum(1).mean() / len(self.disc)
         self._optimiser.zero_grad(set_to_none=True)
-        (error + prior).backward()
+        (weight * (error + prior)).backward()
+        distributed.sum_gradients(self.field.parameters())
         optimiser.set_rate(self._optimiser, share * self._rates.field_rate)
         self._optimiser.step()
         self.latents.update(rows, z, share)
@@ -138,7 +147,7 @@ class Fitting:
         return torch.stack([here * cosine + there * sine, there * cosine - here * sine], 1)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Field, latents, poses and moments."""
+        """Field, latents, poses and moments; names of rows begin as `shards` has it."""
         weights = {f"field.{name}": value for name, value in self.field.state_dict().items()}
         moments = optimiser.tensors(self._optimiser, "optimiser")
         return weights | moments | self.latents.tensors() | self.poses.tensors("poses")
@@ -155,21 +164,23 @@ class Fitting:
         self.latents.load(tensors)
         self.poses.load(tensors, "poses")
 
-    def write(self, folder: Path, posteriors: Tensor | None) -> None:
-        """Write the files of an epoch: field, latents, poses, classes, encoder, consensus map."""
+    def write(self, folder: Path, posteriors: Tensor | None, state: dict[str, Tensor]) -> None:
+        """Write the files of an epoch: field, latents, poses, classes, encoder, consensus map.
+
+        `state` is what :meth:`tensors` gives, with the rows of all processes.
+        """
         geometry = self.seen.geometry
         self.field.save(folder / "field.safetensors", geometry)
-        write_tensors(folder / "latents.safetensors", {"latents": self.latents.values})
-        poses = self.poses.poses
-        write_tensors(
-            folder / "poses.safetensors", {"rotations": poses.rotations, "shifts": poses.shifts}
-        )
+        latents = state["latents.values"]
+        write_tensors(folder / "latents.safetensors", {"latents": latents})
+        poses = {name: state[f"poses.{name}"] for name in ("rotations", "shifts")}
+        write_tensors(folder / "poses.safetensors", poses)
         moments = optimiser.tensors(self._optimiser, "optimiser")
         write_tensors(folder / "optimiser.safetensors", moments)
         if posteriors is not None:
             write_tensors(folder / "classes.safetensors", {"posteriors": posteriors})
         self.latents.write(folder)
         ball = Ball(geometry.radius, 3, self.device)
-        h = self.field.decode_ball(self.latents.values.mean(0, keepdim=True), ball)
+        h = self.field.decode_ball(latents.mean(0, keepdim=True).to(self.device), ball)
         consensus = ball.to_map(h, geometry.box, geometry.scale)[0]
         write_mrc(folder / "consensus.mrc", consensus, geometry.pixel_size)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from napari_cryodeco.model.encoder import ConvEncoder
 from napari_cryodeco.model.latents import LatentTable
 from napari_cryodeco.stage_config import EncoderConfig
-from napari_cryodeco.train import optimiser
+from napari_cryodeco.train import distributed, optimiser, shards
+from napari_cryodeco.train.shared_norm import share_norms
 from napari_cryodeco.train.views import CachedFeatures, Sight, Views
 
 _READING = 64  # images encoded at once
@@ -121,22 +122,24 @@ class EncoderSource:
     ) -> None:
         self.values = start.detach().float().clone()
         self._encoder, self._views, self._rate = encoder, views, rate
+        self._parameters = parameters
+        share_norms(encoder)
         self._optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
 
     def begin(self, generator: torch.Generator, step: Callable[[int, int], None]) -> None:
         """Regress the first latents on the images for some passes, then read all latents off."""
-        n = len(self.values)
+        n = distributed.total(len(self.values))
         passes = max(3, min(16, _REGRESSED // n))
         scale = self.values.std().clamp_min(1e-6)
         for index in range(passes):
             self._encoder.train()
-            for rows in (
-                torch.randperm(n, generator=generator).to(self.values.device).split(_READING)
-            ):
+            for rows, weight in shards.batches(n, _READING, generator):
+                rows = rows.to(self.values.device)
                 found = self._encoder(self._views(rows))
                 loss = ((found - self.values[rows]) / scale).square().mean()
                 self._optimiser.zero_grad(set_to_none=True)
-                loss.backward()
+                (weight * loss).backward()
+                distributed.sum_gradients(self._parameters)
                 optimiser.set_rate(self._optimiser, self._rate)
                 self._optimiser.step()
             step(index + 1, passes)
@@ -150,6 +153,7 @@ class EncoderSource:
 
     def update(self, rows: Tensor, visited: Tensor, share: float) -> None:
         """One AdamW step of the encoder."""
+        distributed.sum_gradients(self._parameters)
         optimiser.set_rate(self._optimiser, share * self._rate)
         self._optimiser.step()
 

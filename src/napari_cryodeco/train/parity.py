@@ -193,4 +193,4 @@ class ParityStage:
 
     def epoch_files(self, folder: Path) -> None:
         """Write the files of an epoch."""
-        self._fitting.write(folder, None)
+        self._fitting.write(folder, None, self.tensors())

@@ -16,6 +16,7 @@ from napari_cryodeco.runs.prior_record import PriorRecord, write_record
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.species import write_species
 from napari_cryodeco.stage_config import BUNDLED_PRIOR, NO_PRIOR
+from napari_cryodeco.train import distributed
 from napari_cryodeco.train.abinit import AbinitStage
 from napari_cryodeco.train.device import choose_box
 from napari_cryodeco.train.features import (
@@ -67,7 +68,8 @@ class _Plan:
                 }
             makers |= {"subspace": self._subspace, "refine": self._refine}
         seconds = self._seconds()
-        return [Step(name, seconds[name], make) for name, make in makers.items()]
+        shared = {"refine"} | ({"features"} if self._prior_named else set())
+        return [Step(name, seconds[name], make, name in shared) for name, make in makers.items()]
 
     def _seconds(self) -> dict[str, float]:
         """Expected durations, measured on two quiet cores: of use as ratios, for the estimate."""
@@ -152,14 +154,16 @@ class _Plan:
         return SubspaceStage(seen, self._config.latent_size, self._config.seed, posteriors)
 
     def _refine(self, finished: Finished) -> Stage:
+        mine = distributed.share(len(self._run.particles))
+        views = self._views()
         return RefineStage(
             self._config,
-            self._images(),
-            self._run.particles.ctf,
-            self._poses(finished),
+            self._images(mine),
+            self._run.particles.ctf[mine],
+            self._poses(finished)[mine],
             self._run.geometry,
             _get(finished, "subspace", SubspaceStage).model,
-            self._views(),
+            lambda rows: views(rows + mine.start),
             self._posteriors(finished),
             self._device,
             self._weights,
@@ -178,8 +182,8 @@ class _Plan:
             self._weights,
         )
 
-    def _images(self) -> Tensor:
-        images = self._run.images()
+    def _images(self, rows: slice = slice(None)) -> Tensor:
+        images = self._run.images()[rows]
         return images if self._device.type == "cpu" else images.to(self._device)
 
     def _poses(self, finished: Finished) -> Poses:
@@ -206,7 +210,8 @@ class _Plan:
         uses = [f"Species from {source}."] if self._sorts_first else []
         uses += ["The encoder starts from it."] if prior and self._starts_encoder else []
         none = PriorRecord(name, note=" ".join(uses))
-        write_record(self._run.path, prior.record(" ".join(uses)) if prior else none)
+        if distributed.rank() == 0:
+            write_record(self._run.path, prior.record(" ".join(uses)) if prior else none)
         return prior
 
     @property
@@ -224,6 +229,10 @@ class _Plan:
         return encoder.kind != "table"
 
     @property
+    def _prior_named(self) -> bool:
+        return self._config.encoder.prior != NO_PRIOR
+
+    @property
     def _sorts_first(self) -> bool:
         """Whether classes come before the field: from image features, then."""
         return self._config.loop == "prior-first" and self._config.poses == "abinitio"
@@ -231,7 +240,7 @@ class _Plan:
     def _feature_source(self) -> str:
         """What the classes come from, for people."""
         name = self._config.encoder.prior
-        if name == NO_PRIOR:
+        if not self._prior_named:
             return "classical image features"
         return f"features of the prior '{name}'"
 

@@ -92,7 +92,7 @@ def pretrain(
         if paths.state.is_file():
             state.load(paths.state)
         stop = stack.enter_context(StopRequest(paths.stop))
-        return _Loop(paths, config, device, state, probes, report, stop).run()
+        return _Loop(paths, config, state, probes, report, stop).run()
 
 
 def _report(
@@ -117,13 +117,12 @@ class _Loop:
         self,
         paths: PretrainPaths,
         config: PretrainConfig,
-        device: torch.device,
         state: PretrainState,
         probes: list[ProbeSet],
         report: Report | SilentReport,
         stop: StopRequest,
     ) -> None:
-        self._paths, self._config, self._device = paths, config, device
+        self._paths, self._config = paths, config
         self._state, self._probes, self._report, self._stop = state, probes, report, stop
         self._first = distributed.rank() == 0
         self._before, self._begun = self._state.seconds, self._state.step
@@ -150,9 +149,7 @@ class _Loop:
     def _limit(self) -> Limit | None:
         """Ask rank 0 whether this is the end; all processes hear the same time."""
         state, config = self._state, self._config
-        asked, seconds = distributed.from_first(
-            [float(self._stop.asked()), self._report.seconds()], self._device
-        )
+        asked, seconds = distributed.from_first([float(self._stop.asked()), self._report.seconds()])
         state.seconds = seconds
         spent = seconds if config.anneal else seconds - self._before
         if state.step >= config.steps:

@@ -1,17 +1,25 @@
-"""The loop of a reconstruction: stage by stage, unit by unit, each saved before the next begins."""
+"""The loop of a reconstruction: stage by stage, unit by unit, each saved before the next begins.
+
+Of several processes (torchrun) the first runs this loop, and the others follow it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
 
 from napari_cryodeco.atomic import sweep
 from napari_cryodeco.runs.checkpoint import write_epoch
 from napari_cryodeco.runs.lock import RunLock
 from napari_cryodeco.runs.paths import RunPaths
-from napari_cryodeco.runs.progress import Progress, Status
+from napari_cryodeco.runs.progress import Progress, Status, read_status
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_header, read_tensors, write_tensors
+from napari_cryodeco.train import distributed
 from napari_cryodeco.train.device import choose_device, memory_advice, numerics
+from napari_cryodeco.train.following import alone, follow, meet
 from napari_cryodeco.train.stages import (
     Finished,
     Reporter,
@@ -40,6 +48,13 @@ class _FileReporter:
             raise StopRequested
 
 
+class _SharedReporter(_FileReporter):
+    """The same in a stage that all processes do: they stop together."""
+
+    def check_stop(self) -> None:
+        meet(self._paths.stop.exists())
+
+
 def reconstruct(run: Run, listener: Callable[[Status], None] | None = None) -> Status:
     """Train a run, or go on where it was stopped or killed.
 
@@ -63,13 +78,25 @@ def reconstruct(run: Run, listener: Callable[[Status], None] | None = None) -> S
     """
     from napari_cryodeco.train.pipeline import steps  # loads timm, which the loop does not need
 
-    config, paths = run.config, run.paths
-    with RunLock(paths.root) as lock, Progress(paths.root, listener) as progress:
-        device = choose_device(config.device)
-        advice = memory_advice(_too_little_memory(run))
-        with numerics(config.threads, config.deterministic, device), advice:
-            run_steps(paths, steps(run, device), progress, lock)
+    paths = run.paths
+    if distributed.rank():
+        with _computing(run) as device:
+            follow(paths, steps(run, device))
+        return read_status(paths.root)
+    told = Progress(paths.root, listener)
+    with RunLock(paths.root) as lock, told as progress, _computing(run) as device:
+        run_steps(paths, steps(run, device), progress, lock)
     return progress.status
+
+
+@contextmanager
+def _computing(run: Run) -> Iterator[torch.device]:
+    """Compute on this process's device as the settings ask, with the other processes joined."""
+    config = run.config
+    device = distributed.own_device(choose_device(config.device))
+    numbers = numerics(config.threads, config.deterministic, device)
+    with distributed.joined(device), numbers, memory_advice(_too_little_memory(run)):
+        yield device
 
 
 def run_steps(paths: RunPaths, steps: Sequence[Step], progress: Progress, lock: RunLock) -> None:
@@ -83,9 +110,11 @@ def run_steps(paths: RunPaths, steps: Sequence[Step], progress: Progress, lock: 
     try:
         for step in steps:
             stage = step.make(finished)
-            _run_stage(paths, stage, progress, lock, epochs)
+            with alone(step):
+                _run_stage(paths, stage, step.shared, progress, lock, epochs)
             finished[step.name] = stage
             epochs += stage.units() if isinstance(stage, WritesEpochs) else 0
+        meet()
     except StopRequested:
         progress.finish("stopped")
     else:
@@ -93,12 +122,14 @@ def run_steps(paths: RunPaths, steps: Sequence[Step], progress: Progress, lock: 
 
 
 def _run_stage(
-    paths: RunPaths, stage: Stage, progress: Progress, lock: RunLock, epochs: int
+    paths: RunPaths, stage: Stage, shared: bool, progress: Progress, lock: RunLock, epochs: int
 ) -> None:
-    report: Reporter = _FileReporter(paths, progress)
+    report: Reporter = (_SharedReporter if shared else _FileReporter)(paths, progress)
     file = paths.stage(stage.name)
     tensors, header = read_tensors(file) if file.is_file() else (None, {})
     begun, seconds = int(header.get("finished", 0)), float(header.get("seconds", 0.0))
+    if shared:
+        distributed.from_first([begun])
     stage.load(tensors)
     units = stage.units()
     if begun:

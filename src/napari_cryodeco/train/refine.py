@@ -15,6 +15,7 @@ from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.model.weights import Weights
+from napari_cryodeco.train import distributed, shards
 from napari_cryodeco.train.distil import distil, make_field
 from napari_cryodeco.train.fitting import Fitting, Seen
 from napari_cryodeco.train.latent_source import make_source
@@ -25,7 +26,7 @@ from napari_cryodeco.train.views import Sight, Views
 
 
 class RefineStage:
-    """Fits the field; one unit is one epoch.
+    """Fits the field; one unit is one epoch. Several processes may share the particles.
 
     Parameters
     ----------
@@ -34,13 +35,14 @@ class RefineStage:
     images
         ``(n, p)`` float16 working coefficients on ``Ball(geometry.radius, 2)``, noise about 1.
     ctf, poses
-        Of the particles; rotations and shifts are moved only when poses are refined.
+        Of the particles; rotations and shifts are moved only when poses are refined. Images, CTF
+        and poses are those of this process's particles, ``distributed.share`` of all.
     geometry
         Sizes and scale.
     start
         Linear model: first latents, and what the field learns before it sees an image.
     views
-        Rows to ViT views ``(b, 1, 224, 224)``; only a ViT needs them.
+        Rows of this process to ViT views ``(b, 1, 224, 224)``; only a ViT needs them.
     posteriors
         ``(n, K)`` class memberships to keep with each epoch, if there are classes.
     device
@@ -71,6 +73,7 @@ class RefineStage:
         self._views, self._weights, self._posteriors = views, weights, posteriors
         self._moves_poses = config.refine_poses or config.poses == "abinitio"
         self._fit: Fitting | None = None
+        self._state: dict[str, Tensor] | None = None
 
     def units(self) -> int:
         """Count the epochs."""
@@ -82,7 +85,7 @@ class RefineStage:
         geometry, settings = self._seen.geometry, self._settings
         field = make_field(self._config.field, self._start, geometry.radius, drawn)
         field.compute = precision.choose(self._config.precision, self._device)
-        z = self._start.coordinates
+        z = self._start.coordinates[distributed.share(len(self._start.coordinates))]
         sight = Sight(
             self._seen.images, self._seen.ctf, geometry, self._device, self._views, self._weights
         )
@@ -91,12 +94,14 @@ class RefineStage:
             torch.manual_seed(drawn.initial_seed())
             latents = make_source(self._config.encoder, z, sight, rates)
         # latents that the start leaves empty may grow to a tenth of the widest
-        variance = z.std(0).clamp_min(0.1 * float(z.std(0).max())) ** 2
+        spread = self._start.coordinates.std(0)
+        variance = spread.clamp_min(0.1 * float(spread.max())) ** 2
         self._fit = Fitting(
             self._seen, field.to(self._device), latents, self._begin, settings, variance
         )
         if tensors is not None:
-            self._fit.load(tensors)
+            self._fit.load(shards.own(tensors))
+        self._state = tensors
 
     def advance(self, unit: int, report: Reporter) -> None:
         """One pass over all particles."""
@@ -104,22 +109,23 @@ class RefineStage:
         if unit == 0:
             self._warm_up(drawn, report)
         fit = self._fitting
-        batches = torch.randperm(len(self._seen.images), generator=drawn)
-        batches = batches.split(self._settings.batch)
+        count = len(self._start.coordinates)
+        batches = shards.batches(count, self._settings.batch, drawn)
         radius = self._radius(unit)
         candidates = fit.half[fit.half < fit.disc.count(radius)]
         kept = max(1, round(self._settings.point_fraction * len(candidates)))
         sums = ShellSums(self._seen.geometry.radius, self._device)
         total = self.units() * len(batches)
-        for index, rows in enumerate(batches):
+        for index, (rows, weight) in enumerate(batches):
             points = candidates
             if kept < len(candidates):
                 points = candidates[torch.randperm(len(candidates), generator=drawn)[:kept]]
             share = max(0.05, 1 - (unit * len(batches) + index) / total)
-            fit.step(rows, points, share, sums, self._moves_poses)
+            fit.step(rows, points, share, sums, self._moves_poses, weight)
             report.step(index + 1, len(batches), f"radius {radius}")
         fit.latents.settle()
         sums.report(report, self._seen.geometry.length)
+        self._state = shards.whole(fit.tensors())
 
     def _warm_up(self, drawn: torch.Generator, report: Reporter) -> None:
         def tell(done: int, of: int) -> None:
@@ -128,6 +134,7 @@ class RefineStage:
         fit = self._fitting
         error = distil(fit.field, self._start, self._settings.warmup, drawn, tell)
         report.metric("warm-up error", error)
+        distributed.copy_first_(fit.field.state_dict().values())  # GPUs need not agree to the bit
         fit.latents.begin(drawn, lambda done, of: report.step(done, of, "encoder"))
 
     def _radius(self, unit: int) -> int:
@@ -151,18 +158,18 @@ class RefineStage:
 
     @property
     def latents(self) -> Tensor:
-        """``(n, d)`` latents after the last epoch."""
+        """``(n, d)`` latents after the last epoch, of this process's particles."""
         return self._fitting.latents.values
 
     @property
     def poses(self) -> Poses:
-        """Poses after the last epoch."""
+        """Poses after the last epoch, of this process's particles."""
         return self._fitting.poses.poses
 
     def tensors(self) -> dict[str, Tensor]:
-        """Field, latents, poses and moments."""
-        return self._fitting.tensors()
+        """Field, latents, poses and moments; of all particles, at the first process."""
+        return self._fitting.tensors() if self._state is None else self._state
 
     def epoch_files(self, folder: Path) -> None:
         """Write field, latents, poses, classes, encoder and the consensus map of the last epoch."""
-        self._fitting.write(folder, self._posteriors)
+        self._fitting.write(folder, self._posteriors, self.tensors())

@@ -32,9 +32,12 @@ def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
         return forward(norm, x)
     rows = x.movedim(1, -1) if x.ndim == 4 else x
     flat = rows.flatten(0, -2).float()
-    mean = distributed.mean(flat.mean(0))
-    variance = distributed.mean((flat - mean).square().mean(0))
-    _remember(norm, mean.detach(), variance.detach(), len(flat) * distributed.size())
+    # sums and their counts: the parts of a batch need not be of one size
+    own = torch.cat([flat.sum(0), flat.new_full((1,), len(flat))])
+    sums, count = distributed.mean(own).split([flat.shape[1], 1])
+    mean = sums / count
+    variance = distributed.mean((flat - mean).square().sum(0)) / count
+    _remember(norm, mean.detach(), variance.detach(), count.detach() * distributed.size())
     result = (rows.float() - mean) * (variance + norm.eps).rsqrt()
     if norm.affine:
         result = result * norm.weight + norm.bias
@@ -42,10 +45,10 @@ def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _remember(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
+def _remember(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: Tensor) -> None:
     if norm.running_mean is None or norm.running_var is None or norm.momentum is None:
         return
     norm.running_mean.lerp_(mean, norm.momentum)
-    norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
+    norm.running_var.lerp_(variance * (count / (count - 1).clamp_min(1)), norm.momentum)
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked += 1

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.imaging import fsc
+from napari_cryodeco.train import distributed
 from napari_cryodeco.train.stages import Reporter
 
 
@@ -57,7 +58,11 @@ class ShellSums:
         return torch.where(count > 0, slope.sqrt(), torch.zeros_like(slope)).float().cpu()
 
     def report(self, report: Reporter, length: float) -> None:
-        """Report loss, explained share and resolution; `length` is the side of the box in Å."""
+        """Report loss, explained share and resolution; `length` is the side of the box in Å.
+
+        Of the images of all processes, which must all call this.
+        """
+        distributed.sum_([self._sums])
         report.metric("loss", self.loss)
         report.metric("explained", self.explained)
         report.metric("resolution", fsc.resolution(self.reference(), length, 0.5))

@@ -78,11 +78,16 @@ Finished = dict[str, Stage]
 
 @dataclass(frozen=True)
 class Step:
-    """One stage to come: its name, its expected share of the time, and what makes it."""
+    """One stage to come: its name, its expected share of the time, and what makes it.
+
+    `shared`: of several processes all do each unit, every one its part of the particles; all call
+    ``report.step`` equally often. Otherwise the first works alone.
+    """
 
     name: str
     weight: float
     make: Callable[[Finished], Stage]
+    shared: bool = False
 
 
 def generator(seed: int, stage: str, unit: int, device: str = "cpu") -> torch.Generator:
