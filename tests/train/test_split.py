@@ -32,7 +32,7 @@ def test_a_stop_is_heard(tripod_and_arc):
 
 def test_an_emptied_species_gets_a_map_of_its_own_again(tripod_and_arc, monkeypatch):
     looks, right = tripod_and_arc.looks, tripod_and_arc.maps[0]
-    look = joint.PLANS.index(None)
+    look = joint.PLANS.index("look")
     monkeypatch.setattr(joint, "SAMPLE", EACH - 10)  # passes see a part of the particles
     noise = torch.randn(len(right), generator=torch.Generator().manual_seed(1))
     volumes = torch.stack([right, noise * right.std() * 5])  # nobody fits the second

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
 from napari_cryodeco.train.looks import Looks, Stream
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild
+from napari_cryodeco.train.merging import merge
 from napari_cryodeco.train.retry import likeness, second_look
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Reporter, generator
@@ -46,15 +48,20 @@ class Pass:
 
 
 _FAR = Pass(11, 16, 0.12, all=True)
-PLANS = (
-    *(Pass(9, 12), Pass(10, 14), None, Pass(10, 14), None),
+_Plan = Pass | Literal["look", "merge"]
+PLANS: tuple[_Plan, ...] = (
+    *(Pass(9, 12), Pass(10, 14), "look", Pass(10, 14), "look"),
     *(_FAR, replace(_FAR, before=True), *[replace(_FAR, before=True, restless=True)] * 3),
 )
-"""The passes; None: a second look at species that are not confirmed yet.
+"""The passes; "look": a second look at species that are not confirmed yet.
 
 The last passes look farther out: particles picked far off their centre would else be forced into
 the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the box).
 """
+
+
+MERGING: tuple[_Plan, ...] = (Pass(9, 12), "merge")
+"""What comes before where the number of species was estimated: some may be one."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class JointStage:
         ``(n, f)`` of the images: which look like the particles of a species.
     seed, threads
         Of the random starts of the second look; threads that run them side by side.
+    estimated
+        Whether nobody gave the number of species: some may be one.
     """
 
     name = "joint"
@@ -92,14 +101,16 @@ class JointStage:
         features: Tensor,
         seed: int = 0,
         threads: int = 1,
+        estimated: bool = False,
     ) -> None:
         self._looks, self._seed, self._threads = looks, seed, threads
         self._start, self._features = volumes, features
+        self._plans = MERGING + PLANS if estimated else PLANS
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
         """Count the passes and second looks."""
-        return len(PLANS)
+        return len(self._plans)
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
         """Take up the volumes and poses after the last pass.
@@ -160,12 +171,15 @@ class JointStage:
 
     def advance(self, unit: int, report: Reporter) -> None:
         """Match every particle with every volume and rebuild, or look for better volumes."""
-        plan = PLANS[unit]
-        if plan is None:
+        plan = self._plans[unit]
+        if plan == "merge":
+            looks, rows = self._looks, self._rows(everyone=False)
+            self._state = merge(looks, rows, self._state, self._seed, self._threads, report)
+        elif plan == "look":
             self._look_again(unit, report)
         elif not plan.restless or float(self._state["changed"]) > SETTLED:
             self._pass(plan, report)
-        if unit == len(PLANS) - 1:
+        if unit == len(self._plans) - 1:
             self._bring_together()
 
     def _bring_together(self) -> None:

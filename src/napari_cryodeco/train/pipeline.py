@@ -137,6 +137,7 @@ class _Plan:
             _get(finished, "features", FeatureStage).features,
             self._config.seed,
             self._side_by_side,
+            self._config.abinitio.classes == "auto",
         )
 
     def _subspace(self, finished: Finished) -> Stage:

@@ -94,7 +94,7 @@ def second_look(
             drawn = generator(seed, "retry-start", start)
             begun = random_start(evidence[held:], power, plan, drawn, tick)
         found = sharpen(evidence[held:], begun, power, looks, tick)
-        return _Tried(found, _judged(evidence[:held], found, looks))
+        return _Tried(found, judged(evidence[:held], found, looks))
 
     tried = side_by_side(one, range(2), threads)
     while not (verdict := _verdict(tried, looks.radius)).confirmed and len(tried) < MOST:
@@ -116,7 +116,7 @@ def _verdict(tried: list[_Tried], radius: int) -> Verdict:
     return Verdict(None, same, like)
 
 
-def _judged(evidence: Evidence, volume: Tensor, looks: Looks) -> Tensor:
+def judged(evidence: Evidence, volume: Tensor, looks: Looks) -> Tensor:
     """Best log-likelihood of each image."""
     matcher = Matcher(volume, Ball(looks.radius, 3, looks.device), evidence.ball, JUDGED)
     return search(evidence, matcher).best()[2]

@@ -1,0 +1,68 @@
+"""Species that are one are joined, those that are two are not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from napari_cryodeco.train import joint
+from napari_cryodeco.train.merging import likely_pairs, one_map
+from napari_cryodeco.train.retry import agree
+from napari_cryodeco.train.stages import Silent
+
+EACH = 150
+
+
+def test_halves_of_one_species_share_a_map(tripod_and_arc):
+    right = tripod_and_arc.maps[0]
+    members = torch.arange(EACH)[::2], torch.arange(EACH)[1::2]
+    found = one_map(tripod_and_arc.looks, members, (right, right), 1, 2, lambda: None)
+    assert found is not None and agree(found, right, 9)
+
+
+def test_two_species_do_not(tripod_and_arc):
+    members = torch.arange(EACH), torch.arange(EACH, 2 * EACH)
+    maps = tuple(tripod_and_arc.maps)
+    assert one_map(tripod_and_arc.looks, members, maps, 1, 2, lambda: None) is None
+
+
+def test_an_empty_species_leaves_the_map_of_the_other(tripod_and_arc):
+    first, second = tripod_and_arc.maps
+    nobody, all_of_them = torch.arange(0), torch.arange(EACH)
+    found = one_map(
+        tripod_and_arc.looks, (nobody, all_of_them), (first, second), 1, 1, lambda: None
+    )
+    assert found is second
+
+
+def test_pairs_whose_particles_both_explain_come_first():
+    scores = torch.tensor([[9.0, 8.0, 0.0], [8.0, 9.0, 1.0], [0.0, 5.0, 9.0]])
+    assert likely_pairs(scores) == [(0, 1), (1, 2), (0, 2)]
+
+
+def test_too_many_species_become_as_many_as_there_are(tripod_and_arc):
+    tripod, arc = tripod_and_arc.maps
+    volumes = torch.stack([tripod, arc, 0.9 * tripod])
+    features = torch.randn(2 * EACH, 3)
+    stage = joint.JointStage(tripod_and_arc.looks, volumes, features, 2, 2, estimated=True)
+    stage.load(None)
+    for unit in range(len(joint.MERGING)):
+        stage.advance(unit, Silent())
+    assert stage.posteriors.shape == (2 * EACH, 2)
+    found = stage.posteriors.argmax(1)
+    assert adjusted_rand_score(tripod_and_arc.labels, found) > 0.95
+    resumed = joint.JointStage(tripod_and_arc.looks, volumes, features, 2, 2, estimated=True)
+    resumed.load({name: value.clone() for name, value in stage.tensors().items()})
+    for one in (stage, resumed):
+        one.advance(len(joint.MERGING), Silent())  # the next pass knows two
+    assert torch.equal(stage.posteriors, resumed.posteriors)
+
+
+def test_a_stop_is_heard(tripod_and_arc):
+    def stop() -> None:
+        raise InterruptedError
+
+    members = torch.arange(EACH), torch.arange(EACH, 2 * EACH)
+    with pytest.raises(InterruptedError):
+        one_map(tripod_and_arc.looks, members, tuple(tripod_and_arc.maps), 1, 1, stop)
