@@ -19,7 +19,7 @@ from napari_cryodeco.runs.run import Run
 
 COMMANDS = (
     *("new", "train", "watch", "project", "cluster", "decode", "movie", "select", "export"),
-    *("simulate", "demo", "backproject", "pretrain", "prior"),
+    *("simulate", "demo", "backproject", "align", "score", "pretrain", "prior"),
 )
 NEW_OPTIONS = ("poses", "classes", "preset", "z-dim", "prior", "datadir", "device", "seed")
 Capture = pytest.CaptureFixture[str]
@@ -146,6 +146,7 @@ def test_commands_on_what_is_no_run(tmp_path: Path, capsys: Capture) -> None:
         ("select", tmp_path, "--labels", 1, "-o", tmp_path / "a.star"),
         ("export", tmp_path, tmp_path / "out"),
         ("backproject", tmp_path, "--near", 0, "-o", tmp_path / "out"),
+        ("score", tmp_path, "--truth", tmp_path),
     ):
         assert "is no run" in fails(capsys, *words)
     assert not list(tmp_path.iterdir())
@@ -227,8 +228,11 @@ def test_wrong_choices_name_what_there_is(run: Path, tmp_path: Path, capsys: Cap
     (tmp_path / "z.npy").write_text("1 2 3")
     assert "no .npy file" in fails(capsys, "decode", run, "--z", tmp_path / "z.npy", *out)
     wrong = ("-o", tmp_path / "a.star")
-    assert "clusters 1 to 2" in fails(capsys, "select", run, "--labels", "1,3", *wrong)
-    assert "clusters 1 to 2" in fails(capsys, "select", run, "--labels", "one", *wrong)
+    assert "no cluster 3" in fails(capsys, "select", run, "--labels", "1,3", *wrong)
+    assert "no cluster 0" in fails(capsys, "select", run, "--labels", "0", *wrong)
+    assert "write numbers" in fails(capsys, "select", run, "--labels", "one", *wrong)
+    assert "leave -k out" in fails(capsys, "cluster", run, "-k", 2, "--method", "hdbscan")
+    assert "--smallest" in fails(capsys, "cluster", run, "--smallest", 9)
     assert "61 clusters of 60" in fails(capsys, "cluster", run, "-k", 61)
 
 

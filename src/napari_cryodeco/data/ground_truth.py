@@ -207,7 +207,9 @@ def read_truth(place: Path | str) -> KnownTruth:
         raise ValueError(f"{source}: 'label' must be one number a particle, from 0.")
     for name in ("rotation", "origin_A", "latent"):
         if arrays.get(name, labels).size and len(arrays.get(name, labels)) != len(labels):
-            raise ValueError(f"{source}: {len(arrays[name])} rows of '{name}', {len(labels)} labels.")
+            raise ValueError(
+                f"{source}: {len(arrays[name])} rows of '{name}', {len(labels)} labels."
+            )
     count = int(labels.max()) + 1
     names = tuple(str(name) for name in arrays.get("class_names", np.arange(1, count + 1)))
     maps = tuple(sorted(source.parent.glob("vol_*.mrc")))

@@ -98,9 +98,7 @@ class MapAlignment:
         )
 
 
-def align_maps(
-    moving: Volume, reference: Volume, progress: Progress | None = None
-) -> MapAlignment:
+def align_maps(moving: Volume, reference: Volume, progress: Progress | None = None) -> MapAlignment:
     """Find rotation, shift and hand at which `moving` is most like `reference`, and draw it so.
 
     Boxes and voxel sizes may differ. Maps need not be centred: their centres of mass are laid over

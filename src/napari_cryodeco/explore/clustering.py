@@ -174,9 +174,7 @@ def cluster_by_density(
     return _numbered(z, features, labels, posteriors, fitted, "hdbscan", seed, epoch)
 
 
-def space_of(
-    latents: np.ndarray, seed: int = 0, progress: Progress | None = None
-) -> np.ndarray:
+def space_of(latents: np.ndarray, seed: int = 0, progress: Progress | None = None) -> np.ndarray:
     """Where clusters of latents ``(n, d)`` are sought: z, or the UMAP of more than 16 dimensions.
 
     The UMAP takes a minute for 10 000 particles; :func:`landscape.kept_space` keeps it.

@@ -26,9 +26,10 @@ def export_run(
     """Write the newest epoch of a run into the new folder `out`; row i is row i of the input.
 
     ``latents.npy`` ``(n, d)``; ``particles.star``, the user's rows with poses, ``rlnClassNumber``
-    from 1 (0: unassigned) and its posterior as ``rlnMaxValueProbDistribution``; ``maps/class_NNN.mrc`` at the mean
-    z of each class; ``README.txt``. The classes are the clustering made last; a run that has none
-    is clustered first. The folder appears when everything in it is written.
+    from 1 (0: unassigned) and its posterior as ``rlnMaxValueProbDistribution``;
+    ``maps/class_NNN.mrc`` at the mean z of each class; ``README.txt``. The classes are the
+    clustering made last; a run that has none is clustered first. The folder appears when everything
+    in it is written.
 
     Raises
     ------

@@ -26,6 +26,7 @@ from napari_cryodeco.explore.projection import Progress, Projection, pca, umap
 from napari_cryodeco.runs.store import read_tensors, write_json, write_tensors
 
 __all__ = [
+    "MOST_DIMENSIONS",
     "ClusterCurve",
     "Clustering",
     "Projection",
@@ -40,6 +41,8 @@ __all__ = [
     "suggest",
     "umap",
 ]
+
+SPACE = f"umap{MOST_DIMENSIONS}"  # the view that clusters are sought in
 
 _KINDS: dict[str, type[Projection] | type[Clustering]] = {
     "projection": Projection,
@@ -115,7 +118,7 @@ def kept_space(
     """
     if latents.shape[1] <= MOST_DIMENSIONS:
         return latents
-    path = folder / f"{epoch:04d}-umap{MOST_DIMENSIONS}.safetensors"
+    path = folder / f"{epoch:04d}-{SPACE}.safetensors"
     if path.is_file():
         made = load(path)
         if isinstance(made, Projection) and made.seed == seed:

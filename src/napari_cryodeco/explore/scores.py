@@ -198,9 +198,10 @@ def _shared(true: Tensor, found: Tensor, ks: Sequence[int]) -> dict[int, float]:
 
 def _places(table: Tensor, rows: Tensor) -> Tensor:
     """How near each particle is to those of `rows`: 0 the nearest, itself the farthest."""
-    distance = torch.cdist(table[rows], table)
+    exact = "donot_use_mm_for_euclid_dist"  # ties must stay ties
+    distance = torch.cdist(table[rows], table, compute_mode=exact)
     distance.scatter_(1, rows[:, None], torch.inf)
-    order = distance.argsort(1, stable=True)
+    order = distance.argsort(dim=1, stable=True)
     return torch.empty_like(order).scatter_(1, order, torch.arange(len(table)).expand_as(order))
 
 
