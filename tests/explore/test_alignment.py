@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -117,3 +119,16 @@ def test_maps_that_cannot_be_aligned_are_named() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             align_maps(bad, good)
+
+
+def test_aligning_loads_no_triton() -> None:
+    """Its LLVM and that of Mesa's software OpenGL kill the window's process."""
+    program = (
+        "import sys, numpy as np;"
+        "from napari_cryodeco.explore.alignment import align_maps;"
+        "from napari_cryodeco.explore.volumes import Volume;"
+        "maps = [Volume(m, 8.0) for m in np.random.default_rng(0).random((2, 12, 12, 12))];"
+        "align_maps(*maps);"
+        "sys.exit('triton' in sys.modules or 'torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

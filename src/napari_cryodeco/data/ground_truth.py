@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,7 +123,10 @@ def write_truth(
     `symmetries` are the rotations ``(s, 3, 3)`` that leave each species as it is.
     """
     known = np.array([]) if latent is None else np.asarray(latent)[truth.labels]
-    groups = {f"symmetry_{i:03d}": group.astype(np.float32) for i, group in enumerate(symmetries)}
+    groups: dict[str, Any] = {
+        f"symmetry_{number:03d}": group.astype(np.float32)
+        for number, group in enumerate(symmetries)
+    }
     np.savez_compressed(
         path,
         **groups,

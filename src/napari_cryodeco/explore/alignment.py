@@ -55,7 +55,7 @@ class Frame:
 
         fine_size = voxel_size / 2
         side = 2 * math.ceil(len(moving.data) * moving.voxel_size / fine_size / 2)
-        data = torch.from_numpy(np.ascontiguousarray(moving.data, np.float32))
+        data = torch.from_numpy(np.array(moving.data, np.float32))
         fine = resample(data, moving.voxel_size, side, fine_size).numpy()
         back = self.rotation.T * (-1 if self.mirrored else 1)
         matrix = back[::-1, ::-1]  # arrays are zyx
@@ -113,8 +113,7 @@ def align_maps(moving: Volume, reference: Volume, progress: Progress | None = No
     _check(moving)
     _check(reference)
     box, voxel = len(reference.data), reference.voxel_size
-    fixed = torch.from_numpy(np.ascontiguousarray(reference.data, np.float32))
-    data = torch.from_numpy(np.ascontiguousarray(moving.data, np.float32))
+    fixed, data = (torch.from_numpy(np.array(v.data, np.float32)) for v in (reference, moving))
     here = resample(data, moving.voxel_size, box, voxel)
     shells = min(box // 2 - 1, math.floor(box * voxel / (2 * moving.voxel_size)))
     tell(0, _STEPS)
@@ -161,9 +160,7 @@ def _centred(volume: Tensor, place: Tensor, ball: Ball) -> Tensor:
 
 def _search(fixed: Tensor, free: Tensor, places: list[Tensor], radius: int) -> Superposition:
     ball = Ball(radius, 3)
-    return superpose(
-        *(_centred(v, place, ball) for v, place in zip((fixed, free), places, strict=True)), ball
-    )
+    return superpose(_centred(fixed, places[0], ball), _centred(free, places[1], ball), ball)
 
 
 def _refine(
@@ -191,26 +188,28 @@ def _refine(
 def _climb(
     first: Tensor, second: Tensor, ball: Ball, rotation: Tensor, shift: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Go up the correlation by L-BFGS, from a frame that is nearly right."""
+    """Go up the correlation by L-BFGS, from a frame that is nearly right.
+
+    scipy's: torch.optim imports triton, which kills a window whose OpenGL is Mesa's software.
+    """
+    from scipy.optimize import minimize  # heavy, and not everyone aligns
+
     cube, points = Cube(second[None], ball, ball.radius), ball.points.float()
-    turn = torch.zeros(3, requires_grad=True)
-    move = shift.clone().requires_grad_()
 
-    def laid() -> Tensor:
-        turned = cube.sample(0, (points @ (rotvec_to_matrix(turn) @ rotation))[None])
-        return ball.shift(turned, move[None])[0]
+    def laid(step: Tensor) -> Tensor:
+        turned = cube.sample(0, (points @ (rotvec_to_matrix(step[:3]) @ rotation))[None])
+        return ball.shift(turned, step[None, 3:])[0]
 
-    with torch.no_grad():
-        agreement = fsc.of_coefficients(first, laid(), ball).clamp_min(0)
+    start = torch.cat([torch.zeros(3), shift])
+    agreement = fsc.of_coefficients(first, laid(start), ball).clamp_min(0)
     weighted = first * agreement[ball.shells - 1]
-    optimiser = torch.optim.LBFGS([turn, move], max_iter=30, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        value = -(weighted * laid()).mean()
-        value.backward()
-        return value
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        step = torch.from_numpy(values.astype(np.float32)).requires_grad_()
+        value = -(weighted * laid(step)).mean()
+        (slope,) = torch.autograd.grad(value, step)
+        return float(value.detach()), slope.double().numpy()
 
-    optimiser.step(loss)
-    with torch.no_grad():
-        return rotvec_to_matrix(turn) @ rotation, move.clone()
+    found = minimize(loss, start.double().numpy(), jac=True, method="L-BFGS-B")
+    best = torch.from_numpy(found.x.astype(np.float32))
+    return rotvec_to_matrix(best[:3]) @ rotation, best[3:]

@@ -49,13 +49,12 @@ def label_scores(true: np.ndarray, found: np.ndarray) -> LabelScores:
     """
     from sklearn.metrics import (  # a second to import
         adjusted_mutual_info_score,
-        adjusted_rand_score,
         normalized_mutual_info_score,
     )
 
     _same_length(true, found)
     return LabelScores(
-        ari=float(adjusted_rand_score(true, found)),
+        ari=rand_index(true, found),
         ami_max=float(adjusted_mutual_info_score(true, found, average_method="max")),
         ami_arithmetic=float(adjusted_mutual_info_score(true, found)),
         nmi=float(normalized_mutual_info_score(true, found)),
@@ -63,11 +62,11 @@ def label_scores(true: np.ndarray, found: np.ndarray) -> LabelScores:
     )
 
 
-def ari(true: np.ndarray, found: np.ndarray) -> float:
-    """Adjusted Rand index of labels ``(n,)``, to four digits: what a benchmark's row holds."""
-    from sklearn.metrics import adjusted_rand_score
+def rand_index(true: np.ndarray | Tensor, found: np.ndarray | Tensor) -> float:
+    """Adjusted Rand index of labels ``(n,)``."""
+    from sklearn.metrics import adjusted_rand_score  # a second to import
 
-    return round(float(adjusted_rand_score(np.asarray(true), np.asarray(found))), 4)
+    return float(adjusted_rand_score(np.asarray(true), np.asarray(found)))
 
 
 def accuracy(true: np.ndarray, found: np.ndarray) -> float:
@@ -169,10 +168,8 @@ def neighbourhood_similarity(
     true, found
         ``(n, a)`` and ``(n, b)``. Ties are broken at random, equally in both.
     """
-    parts = [
-        _shared(*(torch.from_numpy(np.asarray(t, np.float32)[first::stride]) for t in pair), ks)
-        for first, pair in ((first, (true, found)) for first in range(stride))
-    ]
+    here, there = (torch.from_numpy(np.asarray(table, np.float32)) for table in (true, found))
+    parts = [_shared(here[first::stride], there[first::stride], ks) for first in range(stride)]
     return {
         k: (float(np.mean(shares)), float(np.std(shares)))
         for k in ks

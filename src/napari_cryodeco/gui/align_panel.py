@@ -25,7 +25,7 @@ HINT = (
     "Open two maps (drop .mrc files on the viewer), or decode one in the Explorer. The first is "
     "turned, moved and, where that fits better, mirrored to lie over the second."
 )
-Place = tuple[float, float, float]
+Place = tuple[float, ...]
 
 
 class AlignPanel(QWidget):
@@ -36,7 +36,7 @@ class AlignPanel(QWidget):
         self._viewer = viewer
         self._views = (map_view_of(viewer), particles_view_of(viewer))
         self._task = Task(self)
-        self._asked = ("", (0.0, 0.0, 0.0))
+        self._asked: tuple[str, Place] = ("", (0.0, 0.0, 0.0))
         self.moving, self.reference = QComboBox(), QComboBox()
         self.start = QPushButton("Align")
         self.work = TaskRow(self._task, "steps done")
@@ -93,7 +93,7 @@ class AlignPanel(QWidget):
 
     def _maps(self) -> dict[str, tuple[np.ndarray, float, Place]]:
         """Data, voxel size (Å) and place of voxel 0 of every map in the viewer, by layer name."""
-        found = {}
+        found: dict[str, tuple[np.ndarray, float, Place]] = {}
         for layer in self._viewer.layers:
             if isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb:
                 shape, scale = layer.data.shape, np.asarray(layer.scale)
@@ -111,14 +111,17 @@ class AlignPanel(QWidget):
         order = [layer.name for layer in self._viewer.layers]
         picked = [layer.name for layer in self._viewer.layers.selection]
         picked = sorted((name for name in picked if name in names), key=order.index)
-        for place, box in enumerate((self.moving, self.reference)):
-            old = box.currentText()
+        if len(picked) == 2:
+            wanted = [picked[1], picked[0]]
+        else:
+            wanted = [box.currentText() for box in (self.moving, self.reference)]
+        moving = wanted[0] if wanted[0] in names else (names or [""])[-1]
+        others = [name for name in names if name != moving]
+        reference = wanted[1] if wanted[1] in others else (others or [""])[0]
+        for box, name in ((self.moving, moving), (self.reference, reference)):
             box.clear()
             box.addItems(names)
-            wanted = picked[1 - place] if len(picked) == 2 else old
-            if wanted not in names:
-                wanted = names[-1 - place] if len(names) > place else ""
-            box.setCurrentText(wanted)
+            box.setCurrentText(name)
         self.start.setEnabled(len(names) > 1 and not self._task.busy)
 
     def _align(self) -> None:
@@ -129,11 +132,13 @@ class AlignPanel(QWidget):
             return
         from napari_cryodeco.explore.volumes import Volume  # torch: not when the window starts
 
-        volumes = [Volume(np.asarray(maps[name][0], np.float32), maps[name][1]) for name in names]
+        moving, reference = (
+            Volume(np.asarray(maps[name][0], np.float32), maps[name][1]) for name in names
+        )
         self._asked = (f"{names[0]} on {names[1]}", maps[names[1]][2])
         self.work.say("")
         self.start.setEnabled(False)
-        self.work.start(partial(_aligned, *volumes))
+        self.work.start(partial(_aligned, moving, reference))
 
     def _done(self, found: MapAlignment) -> None:
         name, place = self._asked
