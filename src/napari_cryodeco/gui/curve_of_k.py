@@ -22,7 +22,7 @@ class CurveOfK(QWidget):
         self.words.setWordWrap(True)
         self.close_button = QPushButton("Close")
         self.close_button.setToolTip("Take the two plots away; k keeps its value")
-        self.bic = CurvePlot("clusters k", "BIC − lowest, in thousands")
+        self.bic = CurvePlot("clusters k", "ΔBIC (thousands)")
         self.bic.setToolTip(
             "<qt>Bayesian information criterion of a Gaussian mixture over its number of clusters, "
             "less its lowest value, in thousands: lower is better. It counts Gaussian lumps: for a "
