@@ -171,7 +171,8 @@ class MoviePanel(QWidget):
         self.player.load(path.captions, clip.supported)
         self.export.show_clip(None)
         fast = self.detail.currentText() == FAST
-        opener, chosen = partial(open_decoder, snapshot.run, snapshot.epoch), self._session.map_filter
+        opener = partial(open_decoder, snapshot.run, snapshot.epoch)
+        chosen = self._session.map_filter
         self._task.start(partial(decode_clip, clip, opener, fast, chosen, self.frame_ready.emit))
         self.bar.setRange(0, 0)
         for widget in (self.bar, self.cancel):
