@@ -18,12 +18,12 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import torch
-from sklearn.metrics import adjusted_rand_score
 from symmetry import cyclic_group
 
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.explore.landscape import cluster
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.imaging.poses import align
 from napari_cryodeco.model.precision import choose, gigaflops
 from napari_cryodeco.runs.run import Run
@@ -98,13 +98,13 @@ def one(folder: Path, classes: str, seed: int, stop: str | None) -> dict[str, ob
             "classes": classes,
             "species_found": int(state["scores"].shape[1]),
             "seed": seed,
-            "ari_classes": round(float(adjusted_rand_score(labels, found)), 3),
+            "ari_classes": round(rand_index(labels, found), 3),
             "poses": pose_errors(folder, rotations, labels, found.numpy()),
         }
         if stop is None:
             count = int(labels.max()) + 1
             on_z = cluster(run.epoch().latents(), count).labels
-            result["ari_latents"] = round(float(adjusted_rand_score(labels, on_z)), 3)
+            result["ari_latents"] = round(rand_index(labels, on_z), 3)
     result |= {
         "seconds": round(seconds, 1),
         "cpu_seconds": round(used, 1),

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.explore import landscape
 from napari_cryodeco.explore.render import View, framing, maximum, suggest_level, surface
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.explore.trajectory import pc_traverse, support
 from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
 from napari_cryodeco.imaging.geometry import Geometry
@@ -103,7 +103,7 @@ def landscapes(n: int) -> dict[str, float]:
         begin = time.process_time()
         clusters = landscape.cluster(latents, 8, method)
         found[f"{method}_s"] = round(time.process_time() - begin, 2)
-        found[f"{method}_ari"] = round(adjusted_rand_score(labels, clusters.labels), 4)
+        found[f"{method}_ari"] = round(rand_index(labels, clusters.labels), 4)
     found["suggest_s"] = cpu(lambda: landscape.suggest(latents))
     walk = pc_traverse(latents, 1, 5, 95, 20)
     found["support_s"] = cpu(lambda: support(walk.points, latents))

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import Tensor
 
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.train.features import free_of_defocus, without_defocus
 
@@ -67,7 +67,7 @@ def ari(where: np.ndarray, labels: np.ndarray, seed: int = 0) -> float:
     model = GaussianMixture(
         int(labels.max()) + 1, n_init=STARTS, random_state=seed, reg_covar=1e-3, max_iter=200
     )
-    return float(adjusted_rand_score(labels, model.fit_predict(where)))
+    return rand_index(labels, model.fit_predict(where))
 
 
 def score(features: Tensor, labels: np.ndarray, seed: int = 0, count: int = COMPONENTS) -> Score:

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.stats import spearmanr
-from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.explore.landscape import cluster, pca
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.model.precision import choose, gigaflops
@@ -93,7 +93,7 @@ def score(run: Run, folder: Path) -> dict[str, object]:
     found = cluster(latents, species, "gmm", 0)
     majority = [int(np.bincount(labels[found.labels == c]).argmax()) for c in range(species)]
     return {
-        "ari": round(float(adjusted_rand_score(labels, found.labels)), 4),
+        "ari": round(rand_index(labels, found.labels), 4),
         "majority": [str(truth["class_names"][c]) for c in majority],
         "mean_fsc": [quality(found.centres[c], majority[c]) for c in range(species)],
     }

@@ -22,10 +22,10 @@ import torch
 from abinitio import pose_errors
 from measuring import IMAGES, RESULTS, Stopwatch, Table, machine, provenance
 from prior_sets import folder
-from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.runs.lock import RunLock
 from napari_cryodeco.runs.progress import Progress
 from napari_cryodeco.runs.run import Run
@@ -81,8 +81,8 @@ def scores(run: Run, where: Path) -> dict[str, Any]:
     rotations = state["rotations"][torch.arange(len(found)), found]
     return {
         "species_found": int(state["scores"].shape[1]),
-        "ari_clusters": round(float(adjusted_rand_score(labels, clusters)), 4),
-        "ari_classes": round(float(adjusted_rand_score(labels, found)), 4),
+        "ari_clusters": round(rand_index(labels, clusters), 4),
+        "ari_classes": round(rand_index(labels, found), 4),
         "poses": pose_errors(where, rotations, labels, found.numpy()),
     }
 

@@ -16,8 +16,8 @@ import torch
 from image_features import Silent
 from measuring import RESULTS, Stopwatch, Table, machine, provenance
 from prior_sets import mixture
-from sklearn.metrics import adjusted_rand_score
 
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.model.weights import located
 from napari_cryodeco.train.device import choose_device
 from napari_cryodeco.train.features import PRIOR_COMPONENTS, mix, prior_features
@@ -47,7 +47,7 @@ def main() -> None:
     watch = Stopwatch()
     mixed = mix(features, len(seen.species), 0, components=PRIOR_COMPONENTS, shared=True)
     clustering = watch.read()
-    ari = float(adjusted_rand_score(seen.labels, mixed.posteriors.argmax(1)))
+    ari = rand_index(seen.labels, mixed.posteriors.argmax(1))
     row = {
         "prior": asked.prior,
         "particles": len(seen.labels),

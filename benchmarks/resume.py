@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.cli import main as cryodeco
 from napari_cryodeco.explore.landscape import cluster
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.model.precision import choose, gigaflops
 from napari_cryodeco.runs.progress import read_status
 from napari_cryodeco.runs.run import Run
@@ -54,7 +54,7 @@ def kill_in(run: Path, stage: str) -> dict[str, object]:
 def score(run: Path, labels: np.ndarray) -> float:
     """ARI of a Gaussian mixture on the last latents."""
     latents = Run.open(run).epoch().latents()
-    return float(adjusted_rand_score(labels, cluster(latents, labels.max() + 1).labels))
+    return rand_index(labels, cluster(latents, labels.max() + 1).labels)
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from measuring import RESULTS, Table, machine, provenance
 from prior_sets import folder
-from sklearn.metrics import adjusted_rand_score
 
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors
@@ -66,8 +66,8 @@ def one(asked: argparse.Namespace, set_seed: int, begun_from: str, seed: int) ->
         stage.advance(unit, Silent())
     found = stage.posteriors.argmax(1)
     return {
-        "ari_clusters": round(float(adjusted_rand_score(labels, begun.argmax(1))), 4),
-        "ari": round(float(adjusted_rand_score(labels, found)), 4),
+        "ari_clusters": round(rand_index(labels, begun.argmax(1)), 4),
+        "ari": round(rand_index(labels, found), 4),
         "held_out": round(held_out, 2),
         "counts": torch.bincount(found, minlength=species).tolist(),
         "cpu_seconds": round(spent, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from napari_cryodeco.runs.run import Run
 
 COMMANDS = (
     *("new", "train", "watch", "project", "cluster", "decode", "movie", "select", "export"),
-    *("simulate", "demo", "backproject", "pretrain", "prior"),
+    *("simulate", "demo", "backproject", "align", "score", "pretrain", "prior"),
 )
 NEW_OPTIONS = ("poses", "classes", "preset", "z-dim", "prior", "datadir", "device", "seed")
 Capture = pytest.CaptureFixture[str]
@@ -146,6 +147,7 @@ def test_commands_on_what_is_no_run(tmp_path: Path, capsys: Capture) -> None:
         ("select", tmp_path, "--labels", 1, "-o", tmp_path / "a.star"),
         ("export", tmp_path, tmp_path / "out"),
         ("backproject", tmp_path, "--near", 0, "-o", tmp_path / "out"),
+        ("score", tmp_path, "--truth", tmp_path),
     ):
         assert "is no run" in fails(capsys, *words)
     assert not list(tmp_path.iterdir())
@@ -184,6 +186,51 @@ def test_clusters_select_and_decode(
     with mrcfile.open(tmp_path / "two.mrc") as two, mrcfile.open(tmp_path / "same.mrc") as same:
         assert float(two.voxel_size.x) == pytest.approx(particle_set.pixel_size)
         np.testing.assert_allclose(two.data, same.data, atol=1e-4 * np.abs(two.data).max())
+
+
+def test_a_b_factor_sharpens_the_decoded_map(run: Path, tmp_path: Path) -> None:
+    words = ("decode", run, "--row", 3, "-o")
+    assert call(*words, tmp_path / "a.mrc") == 0
+    assert call(*words, tmp_path / "b.mrc", "--b-factor", "-400") == 0
+    with mrcfile.open(tmp_path / "a.mrc") as a, mrcfile.open(tmp_path / "b.mrc") as b:
+        s = np.fft.fftfreq(len(a.data), d=float(a.voxel_size.x))
+        gain = np.exp(100 * (s[:, None, None] ** 2 + s[:, None] ** 2 + s**2))
+        expected = np.fft.ifftn(np.fft.fftn(a.data) * gain).real
+        np.testing.assert_allclose(b.data, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_suggest_prints_and_keeps_the_curve_and_makes_no_clusters(
+    run: Path, capsys: Capture
+) -> None:
+    assert call("cluster", run, "--suggest", "--most", 4) == 0
+    said = capsys.readouterr().out
+    assert "silhouette" in said and "lowest BIC" in said
+    assert [path.name for path in (run / "views").iterdir()] == ["0001-suggestion.json"]
+    curve = json.loads((run / "views" / "0001-suggestion.json").read_text())
+    assert curve["k"] == [1, 2, 3, 4] and curve["suggested"] == 2
+    assert np.argmax(curve["silhouette"]) == 1 and np.argmin(curve["bic"]) == 1
+
+
+def test_unassigned_particles_are_class_0_in_exports(
+    run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    from dataclasses import replace
+
+    from napari_cryodeco.explore import landscape
+
+    assert call("cluster", run, "--method", "hdbscan", "--smallest", 12) == 0
+    found = landscape.latest_clustering(run / "views")
+    assert found is not None and len(found.centres) == 2
+    labels = found.labels.copy()
+    labels[[5, 40]] = -1
+    landscape.save(replace(found, labels=labels), run / "views")
+    assert call("select", run, "--labels", "0", "-o", tmp_path / "none.txt") == 0
+    rows = np.loadtxt(tmp_path / "none.txt", int)
+    assert rows.tolist() == np.flatnonzero(labels < 0).tolist()
+    assert call("export", run, tmp_path / "out") == 0
+    table = starfile.read(tmp_path / "out" / "particles.star")["particles"]
+    np.testing.assert_array_equal(table["rlnClassNumber"], labels + 1)
+    assert "rlnClassNumber 0" in (tmp_path / "out" / "README.txt").read_text()
 
 
 def test_images_are_copied_as_float32_when_asked(run: Path, tmp_path: Path) -> None:
@@ -227,8 +274,11 @@ def test_wrong_choices_name_what_there_is(run: Path, tmp_path: Path, capsys: Cap
     (tmp_path / "z.npy").write_text("1 2 3")
     assert "no .npy file" in fails(capsys, "decode", run, "--z", tmp_path / "z.npy", *out)
     wrong = ("-o", tmp_path / "a.star")
-    assert "clusters 1 to 2" in fails(capsys, "select", run, "--labels", "1,3", *wrong)
-    assert "clusters 1 to 2" in fails(capsys, "select", run, "--labels", "one", *wrong)
+    assert "no cluster 3" in fails(capsys, "select", run, "--labels", "1,3", *wrong)
+    assert "no cluster 0" in fails(capsys, "select", run, "--labels", "0", *wrong)
+    assert "write numbers" in fails(capsys, "select", run, "--labels", "one", *wrong)
+    assert "leave -k out" in fails(capsys, "cluster", run, "-k", 2, "--method", "hdbscan")
+    assert "--smallest" in fails(capsys, "cluster", run, "--smallest", 9)
     assert "61 clusters of 60" in fails(capsys, "cluster", run, "-k", 61)
 
 

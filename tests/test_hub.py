@@ -167,7 +167,7 @@ def test_the_manifest_names_things_a_person_can_read() -> None:
     assert manifest["display_name"] and manifest["display_name"] != manifest["name"]
     assert manifest["icon"] and manifest["categories"]
     names = {widget["display_name"] for widget in manifest["contributions"]["widgets"]}
-    assert {"Reconstruct", "Explorer", "Movie", "Export", "Evidence"} <= names
+    assert {"Reconstruct", "Explorer", "Movie", "Export", "Evidence", "Align"} <= names
     assert (ROOT / "napari.yaml").resolve() == PACKAGE / "napari.yaml"
 
 

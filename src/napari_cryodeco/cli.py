@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError
 
 from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project
+from napari_cryodeco.commands.judging import align, score
 from napari_cryodeco.commands.new import new
 from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
@@ -40,7 +41,7 @@ app = App(
 )
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
-    *(backproject, species, pretrain, prior),
+    *(backproject, align, score, species, pretrain, prior),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -27,6 +27,7 @@ from napari_cryodeco.data.simulate import simulate
 from napari_cryodeco.explore.exporting import export_run
 from napari_cryodeco.explore.landscape import cluster, pca, save, umap
 from napari_cryodeco.explore.movie import write_pc_movie
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.explore.subset import write as write_subset
 from napari_cryodeco.imaging.poses import PoseAlignment, align
 from napari_cryodeco.runs.estimate import Estimate
@@ -226,8 +227,6 @@ def compare(
 
     Pose errors are modulo the species' symmetry, after the best global rotation, either hand.
     """
-    from sklearn.metrics import adjusted_rand_score  # a second to import
-
     with np.load(truth_file, allow_pickle=False) as file:
         true_labels, rotations = file["label"], torch.from_numpy(file["rotation"])
     found = run.epoch().poses().rotations
@@ -237,7 +236,7 @@ def compare(
         symmetry = torch.from_numpy(molecule.symmetry)
         poses = align(found[rows], rotations[rows], symmetry)
         results.append(SpeciesResult(molecule.title, len(rows), poses))
-    return float(adjusted_rand_score(true_labels, labels)), tuple(results)
+    return rand_index(true_labels, labels), tuple(results)
 
 
 def describe(outcome: Outcome) -> str:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from napari_cryodeco.explore import landscape, projection
+from napari_cryodeco.explore import density, landscape, projection
 from napari_cryodeco.explore.clustering import Method
 
 
@@ -42,7 +42,7 @@ def test_pca_does_not_depend_on_the_order_of_particles() -> None:
 
 
 @pytest.mark.parametrize("method", ["gmm", "kmeans"])
-@pytest.mark.parametrize("d", [1, 4, 40])
+@pytest.mark.parametrize("d", [1, 4, 16])
 def test_clusters_find_planted_lumps(method: Method, d: int) -> None:
     generator = np.random.default_rng(2)
     labels = generator.permutation(np.repeat([0, 1, 2], [30, 100, 170]))
@@ -62,13 +62,42 @@ def test_clusters_find_planted_lumps(method: Method, d: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["gmm", "kmeans"])
-def test_clusters_repeat_and_are_numbered_along_the_first_component(method: Method) -> None:
+def test_clusters_repeat(method: Method) -> None:
     z, _ = lumps(5, 400)
     first, second = (landscape.cluster(z, 5, method, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first.labels, second.labels)
+
+
+def test_clusters_are_numbered_along_a_bent_motion() -> None:
+    """On three quarters of a circle PC1 would mix the two ends; the tree follows the arc."""
+    generator = np.random.default_rng(1)
+    angles = np.repeat(np.linspace(0, 1.5 * np.pi, 7), 40)
+    z = 10 * np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)
+    z += 0.3 * generator.standard_normal(z.shape)
+    found = landscape.cluster(z, 7, "kmeans")
+    place = np.mod(np.arctan2(found.centres[:, 1], found.centres[:, 0]) + 0.1, 2 * np.pi)
+    steps = np.diff(place)
+    assert (steps > 0).all() or (steps < 0).all()
+    assert not (np.diff(found.centres @ landscape.pca(z).components[0]) > 0).all()
     view = landscape.pca(z)
-    scores = (first.centres - view.mean) @ view.components[0]
-    assert (np.diff(scores) > 0).all()
+    scores = (found.centres - view.mean) @ view.components[0]
+    assert scores[0] <= scores[-1]
+
+
+def test_the_numbers_are_leaves_of_the_tree_of_centres() -> None:
+    from scipy.cluster.hierarchy import cophenet, linkage
+
+    z, _ = lumps(6, 600)
+    centres = landscape.cluster(z, 6).centres
+    tree = linkage(centres, "average")
+    heights = cophenet(tree)
+    # Leaf order: every merge joins a run of consecutive numbers.
+    members = {i: {i} for i in range(6)}
+    for step, (a, b) in enumerate(tree[:, :2].astype(int)):
+        members[6 + step] = members[a] | members[b]
+        joined = sorted(members[6 + step])
+        assert joined == list(range(joined[0], joined[-1] + 1))
+    assert len(heights) == 15
 
 
 @pytest.mark.parametrize("method", ["gmm", "kmeans"])
@@ -108,6 +137,98 @@ def test_suggestion_counts_separate_lumps() -> None:
     assert curve.suggested == 4
     assert curve.silhouette.argmax() == 3
     assert calls[-1] == (6, 6)
+
+
+def test_dense_regions_are_found_and_what_lies_between_is_unassigned() -> None:
+    generator = np.random.default_rng(3)
+    labels = np.repeat([0, 1, 2], 150)
+    dense = np.array([[0, 0], [12, 0], [0, 12]])[labels] + 0.5 * generator.standard_normal((450, 2))
+    strays = np.array([[25.0, 25.0], [20, -10], [-15, 3], [8, -14]])
+    z = np.concatenate([dense, strays])
+    found = landscape.cluster_by_density(z, 40, epoch=3)
+    np.testing.assert_array_equal(found.labels[450:], -1)
+    assert adjusted_rand_score(labels, found.labels[:450]) > 0.95
+    assert len(found.labels) == len(z) and len(found.centres) == 3
+    assert found.unassigned == (found.labels < 0).sum() >= 4
+    assert found.counts.sum() + found.unassigned == len(z)
+    inside = found.labels >= 0
+    np.testing.assert_array_equal(found.posteriors.argmax(1)[inside], found.labels[inside])
+    assert (found.posteriors[~inside] == 0).all()
+    assert (found.posteriors >= 0).all() and (found.posteriors.sum(1) <= 1).all()
+    for i in range(3):
+        members = found.labels == i
+        np.testing.assert_allclose(found.centres[i], z[members].mean(0), atol=1e-4)
+    assert found.members([0]).tolist() == np.flatnonzero(~inside).tolist()
+    assert len(found.members([1, 2, 3])) == inside.sum()
+    with pytest.raises(ValueError, match="no cluster 4"):
+        found.members([4])
+
+
+def test_density_gives_what_sklearn_gives_and_joins_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sklearn.cluster import HDBSCAN
+
+    generator = np.random.default_rng(4)
+    labels = np.repeat([0, 1], 300)
+    z = np.array([[0, 0], [10, 0]])[labels] + generator.standard_normal((600, 2))
+    z = np.concatenate([z, [[5.0, 30.0]]])
+    whole, strength = density.assign_by_density(z, 50)
+    oracle = HDBSCAN(min_cluster_size=50, min_samples=10, copy=True).fit(z)
+    np.testing.assert_array_equal(whole, oracle.labels_)
+    np.testing.assert_array_equal(strength, oracle.probabilities_)
+    monkeypatch.setattr(density, "DENSITY_LIMIT", 200)
+    part, _ = density.assign_by_density(z, 50)
+    assert part[-1] == -1
+    both = (part >= 0) & (whole >= 0)
+    assert both.sum() > 500
+    assert adjusted_rand_score(whole[both], part[both]) == 1
+
+
+def test_no_dense_region_is_one_sentence() -> None:
+    z = np.random.default_rng(0).uniform(size=(60, 5))
+    with pytest.raises(ValueError, match="No dense region of 25 particles"):
+        landscape.cluster_by_density(z, 25)
+    with pytest.raises(ValueError, match="between 2 and 60"):
+        landscape.cluster_by_density(z, 1)
+
+
+def test_a_large_z_is_clustered_in_its_umap_which_is_kept(tmp_path) -> None:
+    z, labels = lumps(3, 150, d=20, seed=6)
+    space = landscape.kept_space(tmp_path, z, epoch=7, seed=2)
+    assert space.shape == (150, 16) and np.isfinite(space).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["0007-umap16.safetensors"]
+    found = landscape.cluster(z, 3, "kmeans", seed=2, space=space)
+    assert adjusted_rand_score(labels, found.labels) == 1
+    for i in range(3):  # of z, wherever they were sought
+        np.testing.assert_allclose(found.centres[i], z[found.labels == i].mean(0), atol=1e-4)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("The UMAP was there already.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(landscape, "umap", refuse)
+        np.testing.assert_array_equal(landscape.kept_space(tmp_path, z, 7, 2), space)
+    small = z[:, :16]
+    assert landscape.kept_space(tmp_path, small, epoch=8) is small
+
+
+def test_clusters_of_a_large_z_are_sought_in_its_umap(monkeypatch: pytest.MonkeyPatch) -> None:
+    z, labels = lumps(2, 60, d=17, seed=1)
+    strange = 1 - labels  # a space that says otherwise than z shows whose word counts
+    strange[0] = 1 - strange[0]
+    made: list[tuple[int, int]] = []
+
+    def stand_in(z, seed, progress=None, dimensions=2):
+        made.append((seed, dimensions))
+        return landscape.Projection("umap16", 9.0 * np.eye(2)[strange].astype(np.float32))
+
+    monkeypatch.setattr("napari_cryodeco.explore.clustering.umap", stand_in)
+    found = landscape.cluster(z, 2, "kmeans", seed=4)
+    assert adjusted_rand_score(strange, found.labels) == 1
+    assert landscape.suggest(z, range(1, 4), seed=4).suggested == 2
+    assert landscape.cluster_by_density(z, 10, seed=4).counts.sum() == 60
+    assert made == [(4, 16)] * 3
 
 
 def test_umap_keeps_lumps_apart_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,23 @@ def test_low_pass_keeps_what_is_coarser_and_removes_what_is_finer(decoder: Volum
     assert float(after[edge] / before[edge]) == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize("b_factor", [-150.0, 80.0])
+def test_a_b_factor_multiplies_amplitudes_by_its_formula(
+    decoder: VolumeDecoder, b_factor: float
+) -> None:
+    """exp(-B s²/4), s in cycles/Å: negative lifts what is fine, as in RELION."""
+    z = np.array([4.0])
+    plain = decoder.decode(VolumeRequest(z))
+    changed = decoder.decode(VolumeRequest(z, b_factor=b_factor))
+    s = np.fft.fftfreq(32, d=4.0)
+    squared = s[:, None, None] ** 2 + s[:, None] ** 2 + s**2
+    expected = np.fft.fftn(plain.data) * np.exp(-b_factor / 4 * squared)
+    np.testing.assert_allclose(
+        changed.data, np.fft.ifftn(expected).real, atol=1e-4 * np.abs(plain.data).max()
+    )
+    assert (changed.sigma > plain.sigma) is (b_factor < 0)
+
+
 def test_the_same_point_is_decoded_once_and_coarser_asks_are_free(
     blob: Blob, decoder: VolumeDecoder
 ) -> None:
@@ -173,6 +190,8 @@ def test_wrong_requests_are_named(decoder: VolumeDecoder) -> None:
         (VolumeRequest(np.zeros(1), box=33), "must be even"),
         (VolumeRequest(np.zeros(1), radius=0), "at least 1"),
         (VolumeRequest(np.zeros(1), low_pass=-3.0), "must be positive"),
+        (VolumeRequest(np.zeros(1), b_factor=-1e5), "B-factor"),
+        (VolumeRequest(np.zeros(1), b_factor=np.nan), "B-factor"),
     ]:
         with pytest.raises(ValueError, match=words):
             decoder.decode(request)

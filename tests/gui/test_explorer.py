@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -262,3 +263,44 @@ def test_a_umap_that_fails_says_why_in_one_sentence(opened, run_path, qtbot):
         lambda: "latents.safetensors is missing" in opened.message.text(), timeout=60_000
     )
     assert opened.session.view == "pca" and "\n" not in opened.message.text()
+
+
+def test_the_curve_over_k_is_plotted_kept_and_closed(opened, qtbot):
+    curve = opened.analysis.curve
+    assert not curve.isVisibleTo(opened)
+    with qtbot.waitSignal(opened.analysis.suggested, timeout=60_000) as told:
+        qtbot.mouseClick(opened.view_bar.suggest, LEFT)
+    found = told.args[0]
+    assert curve.isVisibleTo(opened) and opened.view_bar.k.value() == found.suggested
+    np.testing.assert_array_equal(curve.silhouette.series[0].y, found.silhouette)
+    assert curve.bic.series[0].y.min() == 0
+    assert list(opened.session.run.paths.views.glob("*-suggestion.json"))
+    qtbot.mouseClick(curve.close_button, LEFT)
+    assert not curve.isVisibleTo(opened)
+
+
+def test_hdbscan_shows_who_is_unassigned(opened, qtbot):
+    bar = opened.view_bar
+    bar.method.setCurrentIndex(bar.method.findData("hdbscan"))
+    assert bar.smallest.isVisibleTo(opened) and not bar.k.isVisibleTo(opened)
+    bar.smallest.setValue(20)
+    qtbot.mouseClick(bar.cluster, LEFT)
+    qtbot.waitUntil(lambda: opened.session.clustering is not None, timeout=60_000)
+    labels = opened.session.clustering.labels.copy()
+    assert opened.session.clustering.method == "hdbscan" and len(labels) == 60
+    labels[[4, 7]] = -1
+    opened.session.set_clustering(replace(opened.session.clustering, labels=labels))
+    assert "unassigned" in opened.session.describe(7)
+    opened.scatter.category_clicked.emit(-1, "replace")
+    assert opened.session.selected.tolist() == np.flatnonzero(labels < 0).tolist()
+
+
+def test_filters_reach_the_map(opened, qtbot):
+    qtbot.waitUntil(lambda: len(opened.viewer_for_test.layers) == 1, timeout=20_000)
+    with qtbot.waitSignal(opened.decoding.decoded, timeout=20_000):
+        opened.map_bar.low_pass.setValue(40.0)
+    with qtbot.waitSignal(opened.decoding.decoded, timeout=20_000) as told:
+        opened.map_bar.b_factor.setValue(-300.0)
+    request = told.args[0].volume.request
+    assert (request.low_pass, request.b_factor) == (40.0, -300.0)
+    qtbot.waitUntil(lambda: "40.0 Å" in opened.map_bar.status.text(), timeout=10_000)

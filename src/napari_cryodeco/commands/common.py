@@ -46,13 +46,9 @@ def clusters_of(run: Run, epoch: int | None = None) -> Clustering:
 
 
 def members_of(run: Run, labels: str, epoch: int | None = None) -> np.ndarray:
-    """Rows of the particles in the clusters named as ``1,3``."""
-    import numpy as np
-
+    """Rows of the particles in the clusters named as ``1,3``; 0: the unassigned ones."""
     clusters = clusters_of(run, epoch)
-    count = len(clusters.centres)
     names = [name.strip() for name in labels.split(",")]
-    for name in names:
-        if not (name.isdigit() and 1 <= int(name) <= count):
-            raise ValueError(f"--labels {labels}: {run.path} has clusters 1 to {count}.")
-    return np.flatnonzero(np.isin(clusters.labels, [int(name) - 1 for name in names]))
+    if not all(name.isdigit() for name in names):
+        raise ValueError(f"--labels {labels}: write numbers of clusters, as 1,3.")
+    return clusters.members([int(name) for name in names])

@@ -15,10 +15,18 @@ from napari_cryodeco.terminal import Bar, complain, say
 if TYPE_CHECKING:
     import numpy as np
 
+    from napari_cryodeco.explore.landscape import ClusterCurve
     from napari_cryodeco.runs.run import Run
 
 
-def project(run: Path, /, *, seed: int = 0, epoch: int | None = None) -> None:
+def project(
+    run: Path,
+    /,
+    *,
+    seed: int = 0,
+    epoch: int | None = None,
+    space: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Project the latents by PCA and UMAP into RUN/views.
 
     Parameters
@@ -29,17 +37,22 @@ def project(run: Path, /, *, seed: int = 0, epoch: int | None = None) -> None:
         Of UMAP.
     epoch
         Number of an epoch; the newest where not given.
+    space
+        Make only the space in which clusters are sought: a 16-dimensional UMAP, of a z with more
+        than 16 dimensions.
     """
     opened = open_run(run)
     from napari_cryodeco.explore import landscape
 
     found = opened.epoch(epoch)
-    latents = found.latents()
-    pca = landscape.pca(latents, found.number)
-    say(str(landscape.save(pca, opened.paths.views)))
+    latents, views = found.latents(), opened.paths.views
     with Bar("UMAP") as bar:
+        if space:
+            landscape.kept_space(views, latents, found.number, seed, bar.count)
+            return
+        say(str(landscape.save(landscape.pca(latents, found.number), views)))
         view = landscape.umap(latents, seed, bar.count, epoch=found.number)
-    say(str(landscape.save(view, opened.paths.views)))
+    say(str(landscape.save(view, views)))
 
 
 def cluster(
@@ -47,32 +60,74 @@ def cluster(
     /,
     *,
     k: Annotated[int | None, Parameter(name=["-k", "--clusters"])] = None,
-    method: Literal["gmm", "kmeans"] = "gmm",
+    method: Literal["gmm", "kmeans", "hdbscan"] = "gmm",
+    smallest: int | None = None,
+    suggest: Annotated[bool, Parameter(negative="")] = False,
+    most: int = 10,
     seed: int = 0,
+    epoch: int | None = None,
 ) -> None:
-    """Sort the particles of the newest epoch into clusters, numbered from 1.
+    """Sort the particles of an epoch into clusters, numbered from 1.
 
     Parameters
     ----------
     run
         Run directory.
     k
-        Number of clusters; where not given, the one that fits best.
+        Number of clusters; where not given, the one that fits best. HDBSCAN finds its own.
     method
-        Gaussian mixture or k-means.
+        Gaussian mixture, k-means, or HDBSCAN: dense regions, what lies between them is unassigned.
+    smallest
+        HDBSCAN: fewest particles of a cluster; 2 % of all where not given.
+    suggest
+        Only print BIC and silhouette for each number of clusters, and write them to RUN/views.
+    most
+        Largest number of clusters to try.
     seed
         Of the starts.
+    epoch
+        Number of an epoch; the newest where not given.
     """
+    if method == "hdbscan" and k is not None:
+        raise ValueError("HDBSCAN finds the number of clusters itself: leave -k out.")
+    if method != "hdbscan" and smallest is not None:
+        raise ValueError(f"--smallest is for --method hdbscan; {method} needs -k.")
+    if most < 2:
+        raise ValueError(f"--most {most}: give 2 or more.")
     opened = open_run(run)
     from napari_cryodeco.explore import landscape
 
-    epoch = opened.epoch()
-    latents = epoch.latents()
-    number = landscape.suggest(latents, seed=seed).suggested if k is None else k
-    found = landscape.cluster(latents, number, method, seed, epoch.number)
-    say(str(landscape.save(found, opened.paths.views)))
-    for index, count in enumerate(found.counts):
+    found = opened.epoch(epoch)
+    latents, views = found.latents(), opened.paths.views
+    with Bar("UMAP") as bar:
+        space = landscape.kept_space(views, latents, found.number, seed, bar.count)
+    if method == "hdbscan" and not suggest:
+        made = landscape.cluster_by_density(latents, smallest, seed, found.number, space)
+    else:
+        if k is None or suggest:
+            with Bar("numbers of clusters") as bar:
+                tried = range(1, most + 1)
+                curve = landscape.suggest(latents, tried, seed, bar.count, space)
+            path = landscape.save_curve(curve, views, found.number)
+            if suggest:
+                _say_curve(curve, path)
+                return
+            k = curve.suggested
+        partition: Literal["gmm", "kmeans"] = "kmeans" if method == "kmeans" else "gmm"
+        made = landscape.cluster(latents, k, partition, seed, found.number, space)
+    say(str(landscape.save(made, views)))
+    for index, count in enumerate(made.counts):
         say(f"cluster {index + 1}: {count:,} particles ({count / len(latents):.1%})")
+    if made.unassigned:
+        say(f"unassigned: {made.unassigned:,} particles ({made.unassigned / len(latents):.1%})")
+
+
+def _say_curve(curve: ClusterCurve, path: Path) -> None:
+    say(" k            BIC  silhouette")
+    for k, bic, silhouette in zip(curve.k, curve.bic, curve.silhouette, strict=True):
+        mark = "  lowest BIC" if k == curve.suggested else ""
+        say(f"{k:2d}  {bic:13,.1f}  {silhouette:10.3f}{mark}")
+    say(str(path))
 
 
 def decode(
@@ -85,6 +140,7 @@ def decode(
     z: Path | None = None,
     box: int | None = None,
     low_pass: float | None = None,
+    b_factor: float = 0.0,
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
@@ -106,6 +162,8 @@ def decode(
         Side of the map in voxels, over the same width in Å; the working box where not given.
     low_pass
         Resolution in Å to filter to.
+    b_factor
+        Å²; amplitudes are multiplied by exp(−B s²/4): negative sharpens, as in RELION.
     device
         auto, cpu, cuda:0 … or mps.
     overwrite
@@ -122,7 +180,7 @@ def decode(
 
     point = _point(opened, cluster, row, z)
     decoder = VolumeDecoder(opened.epoch().field_path, device)
-    volume = decoder.decode(VolumeRequest(point, box=box, low_pass=low_pass))
+    volume = decoder.decode(VolumeRequest(point, None, box, low_pass, b_factor))
     write_mrc(output, volume.data, volume.voxel_size)
     say(f"{output}: {len(volume.data)}³ voxels of {volume.voxel_size:.4g} Å")
 
@@ -161,6 +219,8 @@ def movie(
     frames: int = 20,
     fps: float = 10.0,
     ping_pong: bool = False,
+    low_pass: float | None = None,
+    b_factor: float = 0.0,
     overwrite: bool = False,
 ) -> None:
     """Film the motion along one principal component of z.
@@ -183,6 +243,10 @@ def movie(
         Frames per second.
     ping_pong
         Go there and back.
+    low_pass
+        Resolution in Å to filter the maps to.
+    b_factor
+        Å²; amplitudes are multiplied by exp(−B s²/4): negative sharpens, as in RELION.
     overwrite
         Replace a file or folder of this name.
     """
@@ -199,7 +263,9 @@ def movie(
             high=to,
             frames=frames,
             fps=fps,
-            options=MovieOptions(loop="ping-pong" if ping_pong else "once"),
+            options=MovieOptions(
+                loop="ping-pong" if ping_pong else "once", low_pass=low_pass, b_factor=b_factor
+            ),
             progress=bar.count,
             overwrite=overwrite,
         )

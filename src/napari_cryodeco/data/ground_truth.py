@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from napari_cryodeco.data.molecule import IDENTITY, bead_names, load_beads
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.so3 import euler_to_matrix
 
@@ -114,11 +116,20 @@ def write_truth(
     sigma: np.ndarray,
     signal: np.ndarray,
     latent: np.ndarray | None,
+    symmetries: Sequence[np.ndarray],
 ) -> None:
-    """Write the truth as arrays; see the module `simulate` for what a set holds."""
+    """Write the truth as arrays; see the module `simulate` for what a set holds.
+
+    `symmetries` are the rotations ``(s, 3, 3)`` that leave each species as it is.
+    """
     known = np.array([]) if latent is None else np.asarray(latent)[truth.labels]
+    groups: dict[str, Any] = {
+        f"symmetry_{number:03d}": group.astype(np.float32)
+        for number, group in enumerate(symmetries)
+    }
     np.savez_compressed(
         path,
+        **groups,
         label=truth.labels.astype(np.int16),
         class_names=np.array(names),
         latent=known.astype(np.float32),
@@ -132,6 +143,101 @@ def write_truth(
         apix=recipe.pixel_size,
         D=recipe.box,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class KnownTruth:
+    """The truth of a set as it stands in its files; row i is particle i.
+
+    Parameters
+    ----------
+    source
+        The ``.npz`` file.
+    labels
+        ``(n,)`` int64, the class of each particle.
+    names
+        ``(K,)`` of the classes.
+    rotations
+        ``(n, 3, 3)``, or None.
+    shifts
+        ``(n, 2)`` RELION's origins in Å, or None.
+    latent
+        ``(n, c)`` true coordinates of a motion, or None.
+    symmetries
+        ``(s, 3, 3)`` a class: a pose is only defined up to these.
+    maps
+        True map of each class; empty where there are none.
+    """
+
+    source: Path
+    labels: np.ndarray
+    names: tuple[str, ...]
+    rotations: torch.Tensor | None
+    shifts: torch.Tensor | None
+    latent: np.ndarray | None
+    symmetries: tuple[torch.Tensor, ...]
+    maps: tuple[Path, ...]
+
+
+def read_truth(place: Path | str) -> KnownTruth:
+    """Read the truth of a simulated set.
+
+    Parameters
+    ----------
+    place
+        The set's folder, its ``gt`` folder, or an ``.npz`` file. It needs `label` ``(n,)`` from 0;
+        `class_names`, `rotation`, `origin_A`, `latent` and `symmetry_NNN` are used where they are
+        there, and the maps ``vol_*.mrc`` beside it, in the order of their names.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When there is no truth, or its columns do not fit each other.
+    """
+    place = Path(place)
+    tried = (place, place / "ground_truth.npz", place / "gt" / "ground_truth.npz")
+    source = next((path for path in tried if path.is_file()), None)
+    if source is None or source.suffix != ".npz":
+        raise FileNotFoundError(
+            f"{place} holds no truth: give a simulated folder with gt/ground_truth.npz, or an .npz"
+            " file with `label`."
+        )
+    with np.load(source, allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files}
+    if "label" not in arrays:
+        raise ValueError(f"{source} has no array 'label': the class of each particle, from 0.")
+    labels = arrays["label"].astype(np.int64)
+    if labels.ndim != 1 or not len(labels) or labels.min() < 0:
+        raise ValueError(f"{source}: 'label' must be one number a particle, from 0.")
+    for name in ("rotation", "origin_A", "latent"):
+        if arrays.get(name, labels).size and len(arrays.get(name, labels)) != len(labels):
+            raise ValueError(
+                f"{source}: {len(arrays[name])} rows of '{name}', {len(labels)} labels."
+            )
+    count = int(labels.max()) + 1
+    names = tuple(str(name) for name in arrays.get("class_names", np.arange(1, count + 1)))
+    maps = tuple(sorted(source.parent.glob("vol_*.mrc")))
+    if len(names) < count or (maps and len(maps) < count):
+        raise ValueError(f"{source}: {count} classes, {len(names)} names and {len(maps)} maps.")
+    latent = arrays.get("latent", np.array([]))
+    return KnownTruth(
+        source,
+        labels,
+        names,
+        torch.from_numpy(arrays["rotation"]).float() if "rotation" in arrays else None,
+        torch.from_numpy(arrays["origin_A"]).float() if "origin_A" in arrays else None,
+        latent.reshape(len(labels), -1) if latent.size else None,
+        tuple(_symmetry(arrays, number, names[number]) for number in range(count)),
+        maps,
+    )
+
+
+def _symmetry(arrays: dict[str, np.ndarray], number: int, name: str) -> torch.Tensor:
+    """Rotations of a class: from the file, else those of the shipped model of this name."""
+    found = arrays.get(f"symmetry_{number:03d}")
+    if found is None:
+        found = load_beads(name).symmetry if name in bead_names() else IDENTITY
+    return torch.from_numpy(np.asarray(found, np.float32))
 
 
 def write_star(path: Path, truth: Truth, recipe: Recipe, poses: bool) -> None:

@@ -129,7 +129,9 @@ def simulate(
         for number, molecule in enumerate(molecules):
             _write_map(folder / "gt" / f"vol_{number:03d}.mrc", molecule, sigma[number], recipe)
         names = [molecule.name for molecule in molecules]
-        write_truth(folder / "gt" / "ground_truth.npz", truth, recipe, names, sigma, signal, latent)
+        symmetries = [molecule.symmetry for molecule in molecules]
+        file = folder / "gt" / "ground_truth.npz"
+        write_truth(file, truth, recipe, names, sigma, signal, latent, symmetries)
         info = {"models": names, "n": len(truth.labels), **asdict(recipe)}
         (folder / "info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
     return out / "particles.star"

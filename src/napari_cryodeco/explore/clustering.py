@@ -1,7 +1,11 @@
 """Clusters of the latents. Row i is particle i; everything is seeded.
 
-Clusters are numbered along the first principal component of z: neighbours in z are neighbours in
-number, so the numbers follow a motion, and a second run gives the same ones.
+Clusters are sought in z itself where it has at most 16 dimensions, else in its 16-dimensional UMAP:
+in many dimensions all distances are alike. Whatever they are sought in, a centre is a mean of z.
+
+They are numbered by the leaves of the tree of their centres, from its end with the smaller PC1:
+clusters near in z have near numbers, so the numbers follow a motion, and a second run gives the
+same ones.
 """
 
 from __future__ import annotations
@@ -12,22 +16,30 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_cryodeco.explore.projection import FIT_LIMIT, Progress, checked, principal_axes
+from napari_cryodeco.explore.density import assign_by_density
+from napari_cryodeco.explore.projection import (
+    FIT_LIMIT,
+    Progress,
+    checked,
+    principal_axes,
+    umap,
+)
 
 Method = Literal["gmm", "kmeans"]
-_GMM_DIMENSIONS = 32  # a full covariance of more has too many numbers for the clusters people have
+MOST_DIMENSIONS = 16  # of z in which clusters are sought, and of the UMAP of a larger one
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """A partition of all particles into k groups, numbered from 0 along PC1.
+    """A partition of all particles into k groups, numbered from 0 along the tree of centres.
 
     Parameters
     ----------
     labels
-        ``(n,)`` int64.
+        ``(n,)`` int64; −1: unassigned (HDBSCAN only).
     posteriors
-        ``(n, k)`` float32; of k-means: 1 for the particle's own cluster.
+        ``(n, k)`` float32. Of a mixture they add up to 1; of k-means: 1 for the particle's own
+        cluster; of HDBSCAN: strength of membership 0…1 in its own cluster, all 0 if unassigned.
     centres
         ``(k, d)`` float32: mean z of the members. A cluster that is nobody's first choice keeps the
         centre of its own fit, so that nothing is ever NaN.
@@ -48,7 +60,30 @@ class Clustering:
     @property
     def counts(self) -> np.ndarray:
         """``(k,)`` particles in each cluster."""
-        return np.bincount(self.labels, minlength=len(self.centres))
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.centres))
+
+    @property
+    def unassigned(self) -> int:
+        """Particles in no cluster."""
+        return int((self.labels < 0).sum())
+
+    def members(self, numbers: list[int]) -> np.ndarray:
+        """Rows ``(m,)`` of the particles in clusters named from 1, as shown; 0: unassigned.
+
+        Raises
+        ------
+        ValueError
+            For a number that no cluster has.
+        """
+        least = 0 if self.unassigned else 1
+        for number in numbers:
+            if not least <= number <= len(self.centres):
+                zero = ", and 0 for the unassigned particles" if not least else ""
+                raise ValueError(
+                    f"There is no cluster {number}: they are numbered from 1 to"
+                    f" {len(self.centres)}{zero}."
+                )
+        return np.flatnonzero(np.isin(self.labels, np.array(numbers) - 1))
 
 
 @dataclass(frozen=True)
@@ -60,16 +95,35 @@ class ClusterCurve:
     silhouette: np.ndarray
     suggested: int
 
+    def record(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "k": self.k.tolist(),
+            "bic": self.bic.tolist(),
+            "silhouette": self.silhouette.tolist(),
+            "suggested": self.suggested,
+        }
+
 
 def cluster(
-    latents: np.ndarray, k: int, method: Method = "gmm", seed: int = 0, epoch: int | None = None
+    latents: np.ndarray,
+    k: int,
+    method: Method = "gmm",
+    seed: int = 0,
+    epoch: int | None = None,
+    space: np.ndarray | None = None,
 ) -> Clustering:
     """Sort latents ``(n, d)`` into `k` clusters.
 
     z is divided by one number (its r.m.s. spread), not per axis: an axis that hardly varies stays
     unimportant for k-means and cannot be blown up to noise. A mixture has full covariances, over
     the leading principal components that `n` and `k` can support (five particles a cluster for
-    each, at most 32).
+    each). Fitted on at most 100 000 particles; all get a label.
+
+    Parameters
+    ----------
+    space
+        ``(n, c)`` where clusters are sought; None: :func:`space_of` the latents.
 
     Raises
     ------
@@ -79,13 +133,72 @@ def cluster(
     z = checked(latents)
     if k < 1 or k > len(z):
         raise ValueError(f"{k} clusters of {len(z)} particles: choose k between 1 and {len(z)}.")
-    features = _features(z, k, method)
+    features = _features(space_of(z, seed) if space is None else checked(space), k, method)
     labels, posteriors, fitted = _fit(features, k, method, seed)
+    return _numbered(z, features, labels, posteriors, fitted, method, seed, epoch)
+
+
+def cluster_by_density(
+    latents: np.ndarray,
+    smallest: int | None = None,
+    seed: int = 0,
+    epoch: int | None = None,
+    space: np.ndarray | None = None,
+) -> Clustering:
+    """Sort latents ``(n, d)`` into as many dense regions as there are (HDBSCAN).
+
+    Particles between them are unassigned: label −1. Fitted on at most 20 000 particles, for its
+    cost grows with the square of their number; the others join their nearest.
+
+    Parameters
+    ----------
+    smallest
+        Fewest particles of a cluster; None: 2 % of all, at least 5.
+    space
+        As in :func:`cluster`.
+
+    Raises
+    ------
+    ValueError
+        When there is no such region, or `smallest` is under 2 or more than there are particles.
+    """
+    z = checked(latents)
+    fewest = max(5, round(0.02 * len(z))) if smallest is None else smallest
+    if not 2 <= fewest <= len(z):
+        raise ValueError(f"Smallest cluster {fewest}: choose between 2 and {len(z)} particles.")
+    features = _scaled(space_of(z, seed) if space is None else checked(space))
+    labels, strength = assign_by_density(features, fewest, seed)
+    k = int(labels.max()) + 1
+    posteriors = strength[:, None] * (labels[:, None] == np.arange(k))
+    fitted = np.stack([features[labels == i].mean(0) for i in range(k)])
+    return _numbered(z, features, labels, posteriors, fitted, "hdbscan", seed, epoch)
+
+
+def space_of(latents: np.ndarray, seed: int = 0, progress: Progress | None = None) -> np.ndarray:
+    """Where clusters of latents ``(n, d)`` are sought: z, or the UMAP of more than 16 dimensions.
+
+    The UMAP takes a minute for 10 000 particles; :func:`landscape.kept_space` keeps it.
+    """
+    if latents.shape[1] <= MOST_DIMENSIONS:
+        return latents
+    return umap(latents, seed, progress, dimensions=MOST_DIMENSIONS).coordinates
+
+
+def _numbered(
+    z: np.ndarray,
+    features: np.ndarray,
+    labels: np.ndarray,
+    posteriors: np.ndarray,
+    fitted: np.ndarray,
+    method: str,
+    seed: int,
+    epoch: int | None,
+) -> Clustering:
+    """Add centres in z and bring the clusters into order."""
     centres, rows = _centres(z, features, labels, fitted)
-    axes = principal_axes(z)
-    order = np.argsort((centres - axes.mean) @ axes.directions[0], kind="stable")
-    rank = np.empty(k, dtype=np.int64)
-    rank[order] = np.arange(k)
+    order = _tree_order(centres, z)
+    rank = np.full(len(order) + 1, -1)  # the last: rank[-1] of the unassigned
+    rank[order] = np.arange(len(order))
     return Clustering(
         labels=rank[labels],
         posteriors=posteriors[:, order].astype(np.float32),
@@ -97,14 +210,34 @@ def cluster(
     )
 
 
-def _features(z: np.ndarray, k: int, method: str) -> np.ndarray:
-    """Principal scores over the r.m.s. spread; of a mixture, those its covariances can bear."""
-    scores = principal_axes(z).scores
+def _tree_order(centres: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Leaves of the average-linkage tree of the centres, neighbours as near as the tree allows.
+
+    A tree can be read from either end: from the one with the smaller PC1 score.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage  # half a second to import
+
+    axes = principal_axes(z)
+    scores = (centres - axes.mean) @ axes.directions[0]
+    if len(centres) < 3:
+        return np.argsort(scores, kind="stable")
+    order = leaves_list(linkage(centres, "average", optimal_ordering=True))
+    return order if scores[order[0]] <= scores[order[-1]] else order[::-1]
+
+
+def _scaled(table: np.ndarray) -> np.ndarray:
+    """Principal scores over the r.m.s. spread."""
+    scores = principal_axes(table).scores
     scale = np.sqrt((scores**2).sum(1).mean())
-    scores = scores / (scale if scale > 0 else 1.0)
+    return scores / (scale if scale > 0 else 1.0)
+
+
+def _features(table: np.ndarray, k: int, method: str) -> np.ndarray:
+    """Scaled scores; of a mixture, those its covariances can bear."""
+    scores = _scaled(table)
     if method == "kmeans":
         return scores
-    return scores[:, : int(np.clip(len(z) // (5 * k), 1, _GMM_DIMENSIONS))]
+    return scores[:, : max(1, len(table) // (5 * k))]
 
 
 def _fit(
@@ -164,24 +297,27 @@ def suggest(
     ks: range = range(1, 11),
     seed: int = 0,
     progress: Progress | None = None,
+    space: np.ndarray | None = None,
 ) -> ClusterCurve:
     """Score numbers of clusters by the BIC of a full mixture and the silhouette of its labels.
 
     Fitted on at most 20 000 particles, the silhouette on 2 000. The suggestion is the k of the
     lowest BIC. It counts Gaussian lumps, so it comes out high where a cluster is a curved motion:
-    look at the curve.
+    look at the curve. Raising in `progress` (numbers done, in all) cancels; `space` as in
+    :func:`cluster`.
     """
     from sklearn.metrics import silhouette_score
 
     z = checked(latents)
+    table = space_of(z, seed) if space is None else checked(space)
     generator = np.random.default_rng(seed)
-    z = z[generator.permutation(len(z))[:20_000]]
-    tried = [k for k in ks if 1 <= k <= max(1, len(z) // 5)]
+    table = table[generator.permutation(len(table))[:20_000]]
+    tried = [k for k in ks if 1 <= k <= max(1, len(table) // 5)]
     if not tried:
         raise ValueError(
-            f"{len(z)} particles are too few for {ks.start} clusters; 5 a cluster are needed."
+            f"{len(table)} particles are too few for {ks.start} clusters; 5 a cluster are needed."
         )
-    features = _features(z, max(tried), "gmm")
+    features = _features(table, max(tried), "gmm")
     bic, silhouette = [], []
     for step, k in enumerate(tried):
         model = _model(features, k, "gmm", seed)

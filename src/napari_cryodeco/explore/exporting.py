@@ -26,9 +26,10 @@ def export_run(
     """Write the newest epoch of a run into the new folder `out`; row i is row i of the input.
 
     ``latents.npy`` ``(n, d)``; ``particles.star``, the user's rows with poses, ``rlnClassNumber``
-    from 1 and its posterior as ``rlnMaxValueProbDistribution``; ``maps/class_NNN.mrc`` at the mean
-    z of each class; ``README.txt``. The classes are the clustering made last; a run that has none
-    is clustered first. The folder appears when everything in it is written.
+    from 1 (0: unassigned) and its posterior as ``rlnMaxValueProbDistribution``;
+    ``maps/class_NNN.mrc`` at the mean z of each class; ``README.txt``. The classes are the
+    clustering made last; a run that has none is clustered first. The folder appears when everything
+    in it is written.
 
     Raises
     ------
@@ -80,10 +81,11 @@ def clusters_of(run: Run, epoch: Epoch) -> Clustering:
     found = landscape.latest_clustering(run.paths.views, epoch.number)
     if found is not None:
         return found
-    latents, posteriors = epoch.latents(), epoch.class_posteriors()
+    latents, posteriors, seed = epoch.latents(), epoch.class_posteriors(), run.config.seed
     species = None if posteriors is None else posteriors.shape[1]
-    k = species or landscape.suggest(latents, seed=run.config.seed).suggested
-    made = landscape.cluster(latents, k, "gmm", run.config.seed, epoch.number)
+    space = landscape.kept_space(run.paths.views, latents, epoch.number, seed)
+    k = species or landscape.suggest(latents, seed=seed, space=space).suggested
+    made = landscape.cluster(latents, k, "gmm", seed, epoch.number, space)
     landscape.save(made, run.paths.views)
     return made
 
@@ -124,8 +126,12 @@ def _describe(
         f"                   {geometry.pixel_size:.6g} Å, Fourier radius {geometry.radius}"
         f" ({geometry.resolution(geometry.radius):.3g} Å)",
         "",
-        f"Classes: {classes.method}, seed {classes.seed}, numbered along PC1 of z.",
+        f"Classes: {classes.method}, seed {classes.seed}, numbered along the tree of their"
+        " centres.",
     ]
     for number, members in enumerate(classes.counts, 1):
         lines.append(f"  class {number:3d}: {members:8d} particles ({members / count:.1%})")
+    if classes.unassigned:
+        share = f"{classes.unassigned / count:.1%}"
+        lines.append(f"  unassigned: {classes.unassigned:7d} particles ({share}), rlnClassNumber 0")
     return "\n".join([*lines, *("", *warnings)]) + "\n"

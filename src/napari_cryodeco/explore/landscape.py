@@ -1,7 +1,8 @@
 """Projections and clusters of a run's latents, and their files under ``RUN/views``.
 
-A view is one safetensors file, ``0012-pca``, ``0012-umap`` or ``0012-gmm-4``: epoch, method, number
-of clusters. Making the same view again replaces its file; nothing else is touched.
+A view is one safetensors file, ``0012-pca``, ``0012-umap``, ``0012-umap16`` or ``0012-gmm-4``:
+epoch, method, number of clusters; ``0012-suggestion.json`` is the curve of BIC and silhouette over
+k. Making the same view again replaces its file; nothing else is touched.
 """
 
 from __future__ import annotations
@@ -13,22 +14,35 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_cryodeco.explore.clustering import ClusterCurve, Clustering, cluster, suggest
-from napari_cryodeco.explore.projection import Projection, pca, umap
-from napari_cryodeco.runs.store import read_tensors, write_tensors
+from napari_cryodeco.explore.clustering import (
+    MOST_DIMENSIONS,
+    ClusterCurve,
+    Clustering,
+    cluster,
+    cluster_by_density,
+    suggest,
+)
+from napari_cryodeco.explore.projection import Progress, Projection, pca, umap
+from napari_cryodeco.runs.store import read_tensors, write_json, write_tensors
 
 __all__ = [
+    "MOST_DIMENSIONS",
     "ClusterCurve",
     "Clustering",
     "Projection",
     "cluster",
+    "cluster_by_density",
+    "kept_space",
     "latest_clustering",
     "load",
     "pca",
     "save",
+    "save_curve",
     "suggest",
     "umap",
 ]
+
+SPACE = f"umap{MOST_DIMENSIONS}"  # the view that clusters are sought in
 
 _KINDS: dict[str, type[Projection] | type[Clustering]] = {
     "projection": Projection,
@@ -89,3 +103,34 @@ def latest_clustering(folder: Path, epoch: int | None = None) -> Clustering | No
     files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
     found = load(files[-1]) if files else None
     return found if isinstance(found, Clustering) else None
+
+
+def kept_space(
+    folder: Path,
+    latents: np.ndarray,
+    epoch: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Where clusters of an epoch's latents ``(n, d)`` are sought; a UMAP is kept in `folder`.
+
+    z itself up to 16 dimensions, else its 16-dimensional UMAP, made once for each seed.
+    """
+    if latents.shape[1] <= MOST_DIMENSIONS:
+        return latents
+    path = folder / f"{epoch:04d}-{SPACE}.safetensors"
+    if path.is_file():
+        made = load(path)
+        if isinstance(made, Projection) and made.seed == seed:
+            return made.coordinates
+    made = umap(latents, seed, progress, epoch=epoch, dimensions=MOST_DIMENSIONS)
+    save(made, folder)
+    return made.coordinates
+
+
+def save_curve(curve: ClusterCurve, folder: Path, epoch: int) -> Path:
+    """Write BIC and silhouette over k into `folder` (``RUN/views``) and return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{epoch:04d}-suggestion.json"
+    write_json(path, {"epoch": epoch} | curve.record())
+    return path

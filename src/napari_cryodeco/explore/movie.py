@@ -61,8 +61,8 @@ class MovieOptions:
         Surface level in σ, the same for all frames; None: between solvent and molecule.
     loop
         ``"once"``, or ``"ping-pong"``: there and back.
-    low_pass
-        Å, or None.
+    low_pass, b_factor
+        Å or None, and Å² (negative sharpens), as in a `VolumeRequest`.
     view, style
         Camera and colours; a view without an extent is fitted to what the frames show.
     device
@@ -72,6 +72,7 @@ class MovieOptions:
     level: float | None = None
     loop: Literal["once", "ping-pong"] = "ping-pong"
     low_pass: float | None = None
+    b_factor: float = 0.0
     view: View = field(default_factory=View)
     style: Style = field(default_factory=Style)
     device: str = "auto"
@@ -127,7 +128,9 @@ def write_movie(
     tell = _stoppable(progress, stop)
     decoder = VolumeDecoder(epoch.field_path, options.device, "auto")
     volumes = []
-    requests = [VolumeRequest(z, low_pass=options.low_pass) for z in walk.points]
+    requests = [
+        VolumeRequest(z, low_pass=options.low_pass, b_factor=options.b_factor) for z in walk.points
+    ]
     for volume in decoder.decode_many(requests):
         volumes.append(volume)
         tell(len(volumes), 2 * count)

@@ -28,7 +28,7 @@ class Projection:
     Parameters
     ----------
     method
-        ``"pca"`` or ``"umap"``.
+        ``"pca"``, ``"umap"`` (two dimensions, to look at) or ``"umap16"`` (to find clusters in).
     coordinates
         ``(n, c)`` float32.
     explained
@@ -126,8 +126,9 @@ def umap(
     progress: Progress | None = None,
     neighbours: int = 15,
     epoch: int | None = None,
+    dimensions: int = 2,
 ) -> Projection:
-    """Two-dimensional UMAP of latents ``(n, d)``, started from the first two principal components.
+    """UMAP of latents ``(n, d)``, started from the leading principal components.
 
     Parameters
     ----------
@@ -135,6 +136,8 @@ def umap(
         Called as ``progress(done, of)``; raising in it cancels.
     neighbours
         Size of the neighbourhood, particles.
+    dimensions
+        Of the result; the method is then ``"umap"``, or ``"umap16"`` of 16.
 
     Raises
     ------
@@ -150,7 +153,7 @@ def umap(
     rows = np.arange(n)
     if n > FIT_LIMIT:
         rows = np.sort(np.random.default_rng(seed).choice(n, FIT_LIMIT, replace=False))
-    start = _planar(principal_axes(z).scores)[rows].astype(np.float32)
+    start = _leading(principal_axes(z).scores, dimensions)[rows].astype(np.float32)
     bar: dict[str, Any] = {"disable": True}
     if progress is not None:
         bar = {
@@ -160,6 +163,7 @@ def umap(
             "mininterval": 0.3,
         }
     model = UMAP(
+        n_components=dimensions,
         n_neighbors=min(neighbours, len(rows) - 1),
         min_dist=0.1,
         init=start / max(float(np.abs(start).max()), 1e-12) * 10,
@@ -168,14 +172,15 @@ def umap(
         tqdm_kwds=bar,
     )
     table = z.astype(np.float32)
-    coordinates = np.empty((n, 2), dtype=np.float32)
+    coordinates = np.empty((n, dimensions), dtype=np.float32)
     coordinates[rows] = model.fit_transform(table[rows])
     others = np.setdiff1d(np.arange(n), rows, assume_unique=True)
     if len(others):
         coordinates[others] = model.transform(table[others])
-    return Projection("umap", coordinates, seed=seed, epoch=epoch)
+    method = "umap" if dimensions == 2 else f"umap{dimensions}"
+    return Projection(method, coordinates, seed=seed, epoch=epoch)
 
 
-def _planar(coordinates: np.ndarray) -> np.ndarray:
-    """First two columns; a one-dimensional latent gets a second column of zeros."""
-    return np.pad(coordinates[:, :2], ((0, 0), (0, max(0, 2 - coordinates.shape[1]))))
+def _leading(scores: np.ndarray, count: int) -> np.ndarray:
+    """First columns; where there are fewer, columns of zeros after them."""
+    return np.pad(scores[:, :count], ((0, 0), (0, max(0, count - scores.shape[1]))))

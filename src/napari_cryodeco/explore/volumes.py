@@ -22,6 +22,7 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.model.precision import choose
 
+MOST_B_FACTOR = 2000  # Å²; at 2 Å already e^125
 _CACHE_BYTES = 256 * 2**20
 _TOGETHER = 4  # maps in one pass through the network; more saves little and answers later
 _PROBE_POINTS = 2000  # enough that the time per point is that of a long evaluation
@@ -54,12 +55,16 @@ class VolumeRequest:
         Side of the map in voxels (even), over the same width in Å; None: the working box.
     low_pass
         Resolution in Å beyond which nothing is left, or None.
+    b_factor
+        Å²: amplitudes at frequency s are multiplied by ``exp(-b_factor s²/4)``. Negative sharpens,
+        as in RELION's ``--adhoc_bfac`` and with the sign of a Guinier plot; positive blurs.
     """
 
     z: np.ndarray
     radius: int | None = None
     box: int | None = None
     low_pass: float | None = None
+    b_factor: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +183,8 @@ class VolumeDecoder:
             h = self._coefficients(place, z, self._radius(request))
             if request.low_pass is not None:
                 h = h * self._soft_edge(place.ball, request.low_pass, h.shape[-1])
+            if request.b_factor:
+                h = h * self._decay(place.ball, request.b_factor, h.shape[-1])
             # The transform back divides by box³; the same map sampled finer needs the ratio.
             scale = self.geometry.scale * (box / self.geometry.box) ** 3
             data: np.ndarray = place.ball.to_map(h, box, scale).cpu().numpy()
@@ -272,6 +279,13 @@ class VolumeDecoder:
         """Raised cosine, two shells wide about the resolution: a hard edge would ring."""
         beyond = ball.radii[:count] - self.geometry.length / low_pass
         return 0.5 - 0.5 * torch.sin(math.pi / 2 * beyond.clamp(-1, 1))
+
+    def _decay(self, ball: Ball, b_factor: float, count: int) -> Tensor:
+        """``exp(-B s²/4)`` at the first points, s in cycles/Å."""
+        if not abs(b_factor) <= MOST_B_FACTOR:
+            raise ValueError(f"B-factor {b_factor} Å²: choose −{MOST_B_FACTOR} to {MOST_B_FACTOR}.")
+        frequencies = ball.radii[:count] / self.geometry.length
+        return torch.exp(-b_factor / 4 * frequencies**2)
 
     def _coefficients(self, place: _Place, z: Tensor, radius: int) -> Tensor:
         """Coefficients ``(count,)``, remembered: a prefix of a finer answer is an answer."""

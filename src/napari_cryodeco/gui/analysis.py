@@ -7,34 +7,43 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.curve_of_k import CurveOfK
 from napari_cryodeco.gui.watching import remaining
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
-    from napari_cryodeco.gui.snapshot import Snapshot
+    from napari_cryodeco.gui.snapshot import Floats, Snapshot
 
 
 def make_umap(snapshot: Snapshot, report: Report) -> Projection:
-    """Compute the UMAP of an epoch and keep it with the run.
+    """Compute the UMAP of an epoch and keep it with the run."""
+    _project(snapshot, report)
+    made = _kept(snapshot, "umap")
+    if made is None:
+        raise ValueError(f"{snapshot.run.path}: the UMAP that was written is no projection.")
+    return made
 
-    In a process of its own: UMAP's compiled code holds Python's lock for seconds at a time, in
-    which the window would stand still.
+
+def _project(snapshot: Snapshot, report: Report, *options: str) -> None:
+    """Run ``cryodeco project`` in a process of its own, to be cancelled at any time.
+
+    UMAP's compiled code holds Python's lock for seconds at a time, in which the window would stand
+    still.
     """
-    from napari_cryodeco.explore import landscape  # torch: on this thread only
-
     run, epoch = snapshot.run.path, snapshot.epoch
     command = [sys.executable, "-m", "napari_cryodeco", "project", str(run), "--epoch", str(epoch)]
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said.txt"
         with said.open("wb") as file:
-            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
+            child = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=file)
         try:
             while child.poll() is None:
                 report(_percent(_last_line(said)), 100)
@@ -44,10 +53,15 @@ def make_umap(snapshot: Snapshot, report: Report) -> Projection:
             child.wait()
         if child.returncode:
             raise ValueError(_last_line(said) or f"{' '.join(command)} ended without a word.")
-    made = landscape.load(snapshot.run.paths.views / f"{epoch:04d}-umap.safetensors")
-    if not isinstance(made, landscape.Projection):
-        raise ValueError(f"{run}: the UMAP that was written is no projection.")
-    return made
+
+
+def _kept(snapshot: Snapshot, method: str) -> Projection | None:
+    """A projection of the epoch that is kept with the run, if it is there."""
+    from napari_cryodeco.explore import landscape  # torch: on this thread only
+
+    path = snapshot.run.paths.views / f"{snapshot.epoch:04d}-{method}.safetensors"
+    made = landscape.load(path) if path.is_file() else None
+    return made if isinstance(made, landscape.Projection) else None
 
 
 def _last_line(said: Path) -> str:
@@ -60,24 +74,46 @@ def _percent(line: str) -> int:
     return int(found[1]) if found else 0
 
 
-def make_clusters(snapshot: Snapshot, k: int, method: Any, seed: int = 0) -> Clustering:
-    """Sort the latents of an epoch into clusters and keep them with the run."""
+def cluster_space(snapshot: Snapshot, report: Report) -> Floats:
+    """Where clusters are sought: z, or the 16-dimensional UMAP of a z with more dimensions."""
     from napari_cryodeco.explore import landscape
 
-    made = landscape.cluster(snapshot.latents, k, method, seed, snapshot.epoch)
+    views, latents = snapshot.run.paths.views, snapshot.latents
+    if latents.shape[1] > landscape.MOST_DIMENSIONS and _kept(snapshot, landscape.SPACE) is None:
+        _project(snapshot, report, "--space")
+    return landscape.kept_space(views, latents, snapshot.epoch)
+
+
+def make_clusters(snapshot: Snapshot, number: int, method: Any, report: Report) -> Clustering:
+    """Sort the latents of an epoch into clusters and keep them with the run.
+
+    `number` is k, or of HDBSCAN the fewest particles of a cluster (0: its default).
+    """
+    from napari_cryodeco.explore import landscape
+
+    space = cluster_space(snapshot, report)
+    latents, epoch = snapshot.latents, snapshot.epoch
+    if method == "hdbscan":
+        made = landscape.cluster_by_density(latents, number or None, epoch=epoch, space=space)
+    else:
+        made = landscape.cluster(latents, number, method, epoch=epoch, space=space)
+    report(1, 1)  # who cancelled meanwhile does not want it
     landscape.save(made, snapshot.run.paths.views)
     return made
 
 
 def suggest_k(snapshot: Snapshot, report: Report) -> ClusterCurve:
-    """Score numbers of clusters."""
+    """Score numbers of clusters and keep the curve with the run."""
     from napari_cryodeco.explore import landscape
 
-    return landscape.suggest(snapshot.latents, progress=report)
+    space = cluster_space(snapshot, report)
+    curve = landscape.suggest(snapshot.latents, progress=report, space=space)
+    landscape.save_curve(curve, snapshot.run.paths.views, snapshot.epoch)
+    return curve
 
 
 class Analysis(QWidget):
-    """Does one of them at a time; a bar with Cancel while it lasts, nothing else."""
+    """Does one of them at a time: a bar with Cancel while it lasts, then the curve over k."""
 
     projected = Signal(object)
     clustered = Signal(object)
@@ -94,19 +130,28 @@ class Analysis(QWidget):
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self._cancel = QPushButton("Cancel")
-        row = QHBoxLayout(self)
+        self._cancel.setToolTip("Stop; what was made before stays as it is")
+        self.curve = CurveOfK()
+        self._row = QWidget()
+        row = QHBoxLayout(self._row)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._words)
         row.addWidget(self._bar, 1)
         row.addWidget(self._cancel)
-        self.setVisible(False)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self._row)
+        column.addWidget(self.curve)
+        self._row.hide()
         self._cancel.clicked.connect(self._give_up)
         self._task.progressed.connect(self._show_progress)
         # Bound methods: Qt drops what is still queued for them when this widget goes, but calls a
         # lambda on the dead widget, and the process dies with it.
         self._task.returned.connect(self._hand_over)
         self._task.failed.connect(self.failed)
-        self._task.ended.connect(self.hide)
+        self._task.ended.connect(self._row.hide)
+        self.suggested.connect(self.curve.show_curve)
 
     def _hand_over(self, answer: Any) -> None:
         self._answer.emit(answer)
@@ -120,9 +165,11 @@ class Analysis(QWidget):
         """Compute a UMAP."""
         self._start("UMAP", lambda report: make_umap(snapshot, report), self.projected)
 
-    def start_clusters(self, snapshot: Snapshot, k: int, method: str) -> None:
-        """Compute clusters."""
-        self._start(f"{k} clusters", lambda _: make_clusters(snapshot, k, method), self.clustered)
+    def start_clusters(self, snapshot: Snapshot, number: int, method: str) -> None:
+        """Compute clusters; `number` as in :func:`make_clusters`."""
+        what = "Dense regions" if method == "hdbscan" else f"{number} clusters"
+        work = partial(make_clusters, snapshot, number, method)
+        self._start(what, work, self.clustered)
 
     def start_suggestion(self, snapshot: Snapshot) -> None:
         """Find a number of clusters."""
@@ -136,7 +183,7 @@ class Analysis(QWidget):
         self._bar.setRange(0, 0)
         self._words.setText(f"{what}…")
         self._cancel.setEnabled(True)
-        self.setVisible(True)
+        self._row.show()
         self._task.start(work)
 
     def _show_progress(self, done: int, of: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_cryodeco.explore.trajectory import Trajectory
     from napari_cryodeco.explore.volumes import Volume, VolumeDecoder
+    from napari_cryodeco.gui.map_filter import MapFilter
 
 FAST_SECONDS = 0.3  # a frame of a quick look
 
@@ -77,6 +78,7 @@ def decode_clip(
     clip: Clip,
     open_decoder: Callable[[], VolumeDecoder],
     fast: bool,
+    map_filter: MapFilter,
     show: Callable[[Frame], None],
     report: Callable[[int, int], None],
 ) -> Clip:
@@ -93,7 +95,7 @@ def decode_clip(
         report(done, len(order))
         z = clip.path.points[number]
         request = decoder.preview(z, FAST_SECONDS) if fast else VolumeRequest(z)
-        show(Frame(clip, number, decoder.decode(request)))
+        show(Frame(clip, number, decoder.decode(map_filter.on(request))))
     report(len(order), len(order))
     return clip
 

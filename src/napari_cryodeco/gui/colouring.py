@@ -50,11 +50,14 @@ class Categorical:
         ``(n,)`` integers; −1 means other or unknown.
     names
         Name of code 0, 1, ….
+    rest
+        Name of code −1.
     """
 
     label: str
     codes: NDArray[np.int32]
     names: tuple[str, ...]
+    rest: str = "other"
 
 
 Colouring = Density | Continuous | Categorical
@@ -70,11 +73,11 @@ def by_value(label: str, values: NDArray[np.generic]) -> Continuous:
     return Continuous(label, numbers, low, high if high > low else low + 1.0)
 
 
-def by_label(label: str, labels: NDArray[np.integer], prefix: str = "") -> Categorical:
-    """Colour by labels that count from 0, shown from 1 as in ``rlnClassNumber``."""
+def by_label(label: str, labels: NDArray[np.integer]) -> Categorical:
+    """Colour by labels from 0, shown from 1 as in ``rlnClassNumber``; −1 is unassigned."""
     codes = np.asarray(labels, np.int32)
     count = int(codes.max(initial=-1)) + 1
-    return Categorical(label, codes, tuple(f"{prefix}{i + 1}" for i in range(count)))
+    return Categorical(label, codes, tuple(f"{i + 1}" for i in range(count)), "unassigned")
 
 
 def by_column(label: str, values: NDArray[np.generic]) -> Colouring:

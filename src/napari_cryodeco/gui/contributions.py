@@ -56,6 +56,13 @@ def evidence_widget() -> QWidget:
     return _docked(EvidencePanel(_viewer()), "left")
 
 
+def align_widget() -> QWidget:
+    """Make the Align panel: one map laid over another, either hand."""
+    from napari_cryodeco.gui.align_panel import AlignPanel
+
+    return _docked(AlignPanel(_viewer()), "left")
+
+
 def open_explorer(run: Path) -> None:
     """Show the Explorer of the front viewer on a run."""
     _, panel = _viewer().window.add_plugin_dock_widget(PLUGIN, "Explorer")

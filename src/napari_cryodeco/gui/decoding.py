@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryodeco.gui.background import EXPECTED, end_before_exit
+from napari_cryodeco.gui.map_filter import MapFilter
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
@@ -76,6 +77,7 @@ class _Asked:
     number: int
     z: Floats
     caption: str
+    filter: MapFilter
 
 
 class _Slot:
@@ -150,7 +152,9 @@ class DecodeThread(QObject):
         with self._opening:
             self._decoder = None
 
-    def request(self, z: Floats, caption: str, full: bool = True) -> None:
+    def request(
+        self, z: Floats, caption: str, full: bool = True, map_filter: MapFilter | None = None
+    ) -> None:
         """Ask for the map of a latent point; what was asked before and is not done is dropped.
 
         Parameters
@@ -161,10 +165,13 @@ class DecodeThread(QObject):
             What it is, in words.
         full
             Whether the full map follows the coarse one: not while the mouse still moves.
+        map_filter
+            Of both maps; None: none.
         """
         with self._lock:
             self._number += 1
-            asked = _Asked(self._number, np.array(z, np.float32), caption)
+            chosen = map_filter or MapFilter()
+            asked = _Asked(self._number, np.array(z, np.float32), caption, chosen)
         self._coarse.put(asked)
         self._full.put(asked if full else None)
         self.busy_changed.emit(full)
@@ -198,7 +205,7 @@ class DecodeThread(QObject):
         else:
             request = decoder.preview(asked.z, PREVIEW_SECONDS)
         begun = time.perf_counter()
-        volume = decoder.decode(request)
+        volume = decoder.decode(asked.filter.on(request))
         taken = time.perf_counter() - begun
         whole = getattr(getattr(decoder, "geometry", None), "radius", 0)
         device = str(getattr(decoder, "where", "cpu"))

@@ -105,9 +105,9 @@ class ExplorerPanel(QWidget):
         self.view_bar.suggestion_asked.connect(
             lambda: self._try(lambda: self.analysis.start_suggestion(self.session.loaded()))
         )
+        self.analysis.suggested.connect(self._suggested)
         self.analysis.projected.connect(self._projected)
         self.analysis.clustered.connect(self._clustered)
-        self.analysis.suggested.connect(self._suggested)
         self.selection_bar.mode_chosen.connect(self.set_mode)
         self.selection_bar.operation_chosen.connect(self._set_operation)
         self.selection_bar.step_chosen.connect(self._step)
@@ -122,6 +122,7 @@ class ExplorerPanel(QWidget):
             lambda i: self.session.set_target(Target.CLUSTER, cluster=i)
         )
         self.map_bar.level_chosen.connect(self._map.set_level)
+        self.map_bar.filter_chosen.connect(self.session.set_map_filter)
         self.map_bar.auto_asked.connect(lambda: self.map_bar.show_level(self._map.auto_level()))
         self.decoding.decoded.connect(self._show_decoded)
         for part in (self.loader, self.analysis, self.decoding, self.named):
@@ -243,7 +244,6 @@ class ExplorerPanel(QWidget):
 
     def _suggested(self, curve: ClusterCurve) -> None:
         self.view_bar.k.setValue(curve.suggested)
-        self.tell(f"{curve.suggested} clusters have the lowest BIC of 1 to {curve.k[-1]}.")
 
     def _colours(self) -> list[str]:
         if self.session.snapshot is None:
@@ -276,6 +276,7 @@ class ExplorerPanel(QWidget):
     def _show_colours(self) -> None:
         clusters = self.session.clustering
         self.view_bar.show_colours(self._colours(), self._colour)
+        self.map_bar.show_filter(self.session.map_filter)
         self.map_bar.show_target(
             self.session.target,
             self.session.target_cluster,
@@ -357,13 +358,14 @@ class ExplorerPanel(QWidget):
     def _decode(self, full: bool) -> None:
         wanted = self.session.wanted()
         if wanted is not None:
-            self.decoding.request(wanted.z, wanted.caption, full)
+            self.decoding.request(wanted.z, wanted.caption, full, self.session.map_filter)
 
     def _show_decoded(self, decoded: Decoded) -> None:
         self._map.show(decoded.volume, decoded.full)
         self.map_bar.show_level(self._map.level)
         geometry = self.session.loaded().run.geometry
-        resolution = geometry.resolution(decoded.radius)
+        finest = geometry.resolution(decoded.radius)
+        resolution = max(finest, self.session.map_filter.low_pass or 0.0)
         self.map_bar.show_decoded(decoded, resolution, geometry.radius)
 
     # ---- messages

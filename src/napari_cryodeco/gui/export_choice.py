@@ -67,18 +67,14 @@ def _rows_of_clusters(session: Session, labels: str) -> np.ndarray:
     clustering = session.clustering
     if clustering is None:
         raise ValueError("There are no clusters yet: make them in the Explorer first.")
-    count = len(clustering.centres)
     texts = labels.replace(";", ",").split(",")
     try:
         numbers = sorted({int(text) for text in texts if text.strip()})
     except ValueError:
         raise ValueError(f"'{labels}': write numbers separated by commas, as 1,3.") from None
     if not numbers:
-        raise ValueError(f"Clusters: write their numbers, from 1 to {count}, as 1,3.")
-    wrong = [number for number in numbers if not 1 <= number <= count]
-    if wrong:
-        raise ValueError(f"There is no cluster {wrong[0]}: they are numbered from 1 to {count}.")
-    return np.flatnonzero(np.isin(clustering.labels, np.array(numbers) - 1))
+        raise ValueError(f"Clusters: write their numbers, from 1 to {len(clustering.centres)}.")
+    return clustering.members(numbers)
 
 
 def suitable_format(source: Path) -> Format:

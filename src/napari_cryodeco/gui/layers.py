@@ -100,6 +100,11 @@ class MapView:
         return self._layer
 
     @property
+    def shown(self) -> tuple[NDArray[np.float32], float] | None:
+        """The map shown, in σ units ``(z, y, x)``, and its voxel size in Å; None before any."""
+        return self._shown
+
+    @property
     def level(self) -> float:
         """Height of the isosurface, σ."""
         return self._level if self._level is not None else 3.0
@@ -189,7 +194,7 @@ class MapView:
             contrast_limits=(0.0, 0.8),
             shading="smooth",  # flat would be dark: vispy takes the wrong side of a turned view
             scale=(voxel,) * 3,
-            translate=_corner(data, voxel) * _MIRROR,
+            translate=corner_of(data, voxel) * _MIRROR,
             affine=np.diag([*_MIRROR, 1.0]),
             units=("angstrom",) * 3,
         )
@@ -197,12 +202,12 @@ class MapView:
     def _show_volume(self, layer: Image) -> None:
         data, voxel = self._map()
         layer.data = data
-        layer.scale, layer.translate = (voxel,) * 3, _corner(data, voxel)
+        layer.scale, layer.translate = (voxel,) * 3, corner_of(data, voxel)
 
     def _show_mesh(self, layer: Surface) -> None:
         data, voxel = self._map()
         layer.data = _triangles(data, self.level, None if self._full else COARSE_FACES)
-        layer.scale, layer.translate = (voxel,) * 3, _corner(data, voxel) * _MIRROR
+        layer.scale, layer.translate = (voxel,) * 3, corner_of(data, voxel) * _MIRROR
 
     def _map(self) -> tuple[NDArray[np.float32], float]:
         if self._shown is None:
@@ -210,7 +215,7 @@ class MapView:
         return self._shown
 
 
-def _corner(data: NDArray[Any], voxel: float) -> NDArray[np.floating[Any]]:
+def corner_of(data: NDArray[Any], voxel: float) -> NDArray[np.floating[Any]]:
     """World position of voxel 0: the centre of a map is voxel ``b // 2``, at any box size."""
     return np.array([-(side // 2) * voxel for side in data.shape])
 

@@ -70,7 +70,9 @@ class MoviePanel(QWidget):
             "<qt>Full detail: every frame to the resolution of the run.<br>"
             "Quick look: what this machine decodes in a third of a second a frame.</qt>"
         )
-        self.decode.setToolTip("Decode every frame of the path in the background")
+        self.decode.setToolTip(
+            "Decode every frame of the path in the background, filtered as in the Explorer"
+        )
         self.message.setWordWrap(True)
         self.bar.hide()
         self.cancel.hide()
@@ -170,7 +172,8 @@ class MoviePanel(QWidget):
         self.export.show_clip(None)
         fast = self.detail.currentText() == FAST
         opener = partial(open_decoder, snapshot.run, snapshot.epoch)
-        self._task.start(partial(decode_clip, clip, opener, fast, self.frame_ready.emit))
+        chosen = self._session.map_filter
+        self._task.start(partial(decode_clip, clip, opener, fast, chosen, self.frame_ready.emit))
         self.bar.setRange(0, 0)
         for widget in (self.bar, self.cancel):
             widget.show()

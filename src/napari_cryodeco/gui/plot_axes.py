@@ -62,7 +62,7 @@ def entries(colouring: Categorical) -> list[tuple[str, int]]:
     """Names and codes of the legend, shortened where there are too many; −1 is what has no name."""
     listed = [(name, code) for code, name in enumerate(colouring.names)][:MOST_ENTRIES]
     if bool((colouring.codes < 0).any()):
-        listed.append(("other", -1))
+        listed.append((colouring.rest, -1))
     return listed
 
 

@@ -342,7 +342,7 @@ class ScatterWidget(QWidget):
             return False
         boxes = plot_axes.legend_boxes(self.frame(), QFontMetricsF(self.font()), colouring)
         for box, _, code in boxes:
-            if box.contains(event.position()) and code >= 0:
+            if box.contains(event.position()):
                 self.category_clicked.emit(code, self._operation_of(event.modifiers()))
                 return True
         return False

@@ -27,6 +27,7 @@ from napari_cryodeco.gui.colouring import (
     Density,
     by_label,
 )
+from napari_cryodeco.gui.map_filter import MapFilter
 from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Session:
         self.named: tuple[Selection, ...] = ()
         self.target = Target.POINT
         self.target_cluster = 0
+        self.map_filter = MapFilter()
         self.path: Floats | None = None
         self.path_position = 0.0
 
@@ -247,7 +249,9 @@ class Session:
             lines.append(f"{colouring.label} {colouring.values[row]:.5g}")
         elif isinstance(colouring, Categorical):
             code = int(colouring.codes[row])
-            lines.append(f"{colouring.label} {colouring.names[code] if code >= 0 else 'other'}")
+            lines.append(
+                f"{colouring.label} {colouring.names[code] if code >= 0 else colouring.rest}"
+            )
         return "\n".join(lines)
 
     # ---- cursor, selection, target
@@ -340,6 +344,11 @@ class Session:
         self.target = Target(target)
         if cluster is not None:
             self.target_cluster = cluster
+        self.target_changed.emit()
+
+    def set_map_filter(self, chosen: MapFilter) -> None:
+        """Filter what is decoded from now on."""
+        self.map_filter = chosen
         self.target_changed.emit()
 
     def wanted(self) -> Wanted | None:

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from superqt import QSearchableComboBox
 
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
-METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means"}
+METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
 
 
 class ViewBar(QWidget):
@@ -27,7 +27,7 @@ class ViewBar(QWidget):
     view_chosen = Signal(str)  # pca or umap
     axes_chosen = Signal(int, int)  # from 0
     colour_chosen = Signal(str)
-    cluster_asked = Signal(int, str)  # k, method
+    cluster_asked = Signal(int, str)  # k (of HDBSCAN: smallest cluster, 0: its default), method
     suggestion_asked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -48,13 +48,25 @@ class ViewBar(QWidget):
         self.k.setValue(4)
         self.k.setPrefix("k = ")
         self.k.setToolTip("Number of clusters")
-        self.method = self._box("Gaussian mixture: clusters of any shape. k-means: round ones")
+        self.smallest = QSpinBox()
+        self.smallest.setRange(0, 1_000_000)
+        self.smallest.setSpecialValueText("≥ 2 %")
+        self.smallest.setPrefix("≥ ")
+        self.smallest.setToolTip("Fewest particles of a cluster; 0: 2 % of all")
+        self.smallest.hide()
+        self.method = self._box(
+            "<qt>Gaussian mixture: clusters of any size and direction. k-means: round ones. "
+            "HDBSCAN: dense regions, as many as there are; particles between them are "
+            "<i>unassigned</i>.</qt>"
+        )
         for method, text in METHODS.items():
             self.method.addItem(text, method)
         self.cluster = QPushButton("Cluster")
         self.cluster.setToolTip("Sort the particles' z into k clusters, in the background")
         self.suggest = QPushButton("k?")
-        self.suggest.setToolTip("Try 1 to 10 clusters and propose k (lowest BIC of the mixture)")
+        self.suggest.setToolTip(
+            "Try 1 to 10 clusters; plot BIC and silhouette, propose k (lowest BIC of the mixture)"
+        )
         self.suggest.setMaximumWidth(34)
         self._lay_out()
         self.view.activated.connect(lambda _: self.view_chosen.emit(self.view.currentData()))
@@ -64,8 +76,9 @@ class ViewBar(QWidget):
             )
         self.colour.activated.connect(lambda _: self.colour_chosen.emit(self.colour.currentText()))
         self.cluster.clicked.connect(
-            lambda: self.cluster_asked.emit(self.k.value(), self.method.currentData())
+            lambda: self.cluster_asked.emit(self._number(), self.method.currentData())
         )
+        self.method.currentIndexChanged.connect(self._show_numbers)
         self.suggest.clicked.connect(lambda: self.suggestion_asked.emit())
 
     def _box(self, tip: str) -> QComboBox:
@@ -86,7 +99,7 @@ class ViewBar(QWidget):
         rows: list[tuple[str, Sequence[tuple[QWidget, int]]]] = [
             ("View", ((self.view, 2), (self.x, 3), (self.y, 3))),
             ("Colour", ((self.colour, 1),)),
-            ("Clusters", ((self.k, 0), (self.suggest, 0), (self.method, 1), (self.cluster, 0))),
+            ("Clusters", self._cluster_row()),
         ]
         for place, (text, widgets) in enumerate(rows):
             label = QLabel(text)
@@ -98,6 +111,20 @@ class ViewBar(QWidget):
             grid.addWidget(label, place, 0)
             grid.addLayout(line, place, 1)
         grid.setColumnStretch(1, 1)
+
+    def _cluster_row(self) -> Sequence[tuple[QWidget, int]]:
+        numbers = ((self.k, 0), (self.smallest, 0), (self.suggest, 0))
+        return (*numbers, (self.method, 1), (self.cluster, 0))
+
+    def _number(self) -> int:
+        dense = self.method.currentData() == "hdbscan"
+        return self.smallest.value() if dense else self.k.value()
+
+    def _show_numbers(self, _: int) -> None:
+        dense = self.method.currentData() == "hdbscan"
+        self.smallest.setVisible(dense)
+        for widget in (self.k, self.suggest):
+            widget.setVisible(not dense)
 
     def show_view(self, method: str, names: Sequence[str], axes: tuple[int, int]) -> None:
         """Show which projection and axes are on."""

@@ -54,7 +54,7 @@ def superpose(first: Tensor, second: Tensor, ball: Ball) -> Superposition:
         The 3-D ball up to which they are compared; it decides the radius.
     """
     count = len(ball)
-    fixed, free = _white(first[:count], ball), _white(second[:count], ball)
+    fixed, free = whitened(first[:count], ball), whitened(second[:count], ball)
     found = [_best_of_hand(fixed, hand, ball) for hand in (free, free[ball.mirror])]
     mirrored = float(found[1][0]) > float(found[0][0])
     _, rotation, shift = found[mirrored]
@@ -70,7 +70,7 @@ def _laid(volume: Tensor, ball: Ball, rotation: Tensor, shift: Tensor, mirrored:
     return ball.shift(turned[None], shift[None])[0]
 
 
-def _white(volume: Tensor, ball: Ball) -> Tensor:
+def whitened(volume: Tensor, ball: Ball) -> Tensor:
     """Coefficients with the same power in every shell."""
     power = torch.zeros(int(ball.shells.max()) + 1, device=volume.device)
     power.index_add_(0, ball.shells, volume**2)

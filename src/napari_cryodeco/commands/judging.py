@@ -1,0 +1,98 @@
+"""``cryodeco score`` and ``align``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from napari_cryodeco.atomic import refuse_existing
+from napari_cryodeco.commands.common import Output, open_run
+from napari_cryodeco.terminal import Bar, say
+
+
+def score(
+    run: Path,
+    /,
+    *,
+    truth: Path,
+    output: Annotated[Path | None, Parameter(name=["-o", "--output"])] = None,
+    images: int = 100,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Compare the newest epoch of a run with the truth: labels, latents, poses, maps.
+
+    Prints a table and writes it as JSON. The scores are CryoBench's and the paper's: see
+    docs/scores.md.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    truth
+        Simulated folder (with gt/ground_truth.npz), or an .npz file with `label`; row i is row i of
+        the particle file.
+    output
+        JSON file to write; RUN/scores.json where not given, replaced each time.
+    images
+        Particles whose own map is compared with the true one; 0: no maps.
+    device
+        auto, cpu, cuda:0 … or mps.
+    overwrite
+        Replace a file of the name given.
+    """
+    if images < 0:
+        raise ValueError(f"--images {images}: give 0 or more.")
+    if output is not None:
+        refuse_existing(output, overwrite)
+    opened = open_run(run)
+    from napari_cryodeco.data.ground_truth import read_truth
+    from napari_cryodeco.explore.scoring import score_run, table
+    from napari_cryodeco.runs.store import write_json
+
+    with Bar("scores") as bar:
+        record = score_run(opened, read_truth(truth), images, device, bar.count)
+    path = opened.path / "scores.json" if output is None else output
+    write_json(path, record)
+    for line in table(record):
+        say(line)
+    say(str(path))
+
+
+def align(
+    map_: Annotated[Path, Parameter(name="MAP")],
+    /,
+    *,
+    to: Path,
+    output: Output,
+    overwrite: bool = False,
+) -> None:
+    """Lay a map over a reference: turned, moved, of either hand, on the reference's grid.
+
+    Parameters
+    ----------
+    map_
+        MRC map to move; its box and voxel size may differ from the reference's.
+    to
+        MRC map of reference.
+    output
+        MRC file to write.
+    overwrite
+        Replace a file of this name.
+    """
+    if output.suffix.lower() not in (".mrc", ".map"):
+        raise ValueError(f"{output}: maps are written as .mrc; choose such a name.")
+    refuse_existing(output, overwrite)
+    from napari_cryodeco.explore.alignment import align_maps
+    from napari_cryodeco.explore.volumes import Volume
+    from napari_cryodeco.runs.store import read_mrc, write_mrc
+
+    maps = [Volume(*read_mrc(path)) for path in (map_, to)]
+    with Bar("align") as bar:
+        found = align_maps(maps[0], maps[1], bar.count)
+    write_mrc(output, found.volume.data, found.volume.voxel_size)
+    for sentence in found.sentences:
+        say(sentence)
+    say(str(output))
