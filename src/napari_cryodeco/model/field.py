@@ -21,11 +21,13 @@ from torch.nn import functional
 from napari_cryodeco.atomic import replacing
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.model.planes import planes
 from napari_cryodeco.stage_config import FieldConfig
 
 _FORMAT = "napari-cryodeco field 1"
 _PUBLISHED_SIGMA = 0.5
-_CHUNK = 32_768  # points times latents decoded at once: 16 MB per hidden layer in bf16
+_ROWS = {"cpu": 2048, "cuda": 262_144}
+"""Points times latents decoded at once: on a CPU 2 MB per hidden layer, which its cache holds."""
 
 
 class FieldDecoder(nn.Module):
@@ -87,21 +89,23 @@ class FieldDecoder(nn.Module):
         value = self._tail(first, self._latent_part(z)[:, None, None])
         return value * self.amplitude(points)[:, None]
 
+    @torch.no_grad()
     def decode_ball(self, z: Tensor, ball: Ball, radius: int | None = None) -> Tensor:
         """Coefficients ``(m, count)`` of the maps at `z` ``(m, d)`` on the `ball` up to `radius`.
 
-        What does not depend on z is computed once for all maps; there is no gradient.
+        No gradient. Whole-number points are products of few numbers: sines and cosines are taken
+        once, in the plane kz = 0, and for each other plane the first layer's weights are turned by
+        the phase of kz instead (:mod:`napari_cryodeco.model.planes`).
         """
         limit = min(self.radius, ball.radius) if radius is None else radius
-        points = ball.points[: ball.count(limit)].to(self.envelope)
-        latent = self._latent_part(z.to(self.envelope))[:, None]
-        size = max(256, _CHUNK // max(len(z), 1))
-        with torch.no_grad():
-            parts = []
-            for block in points.split(size):
-                even, odd = self._features(block[None])
-                parts.append(self._tail(even + odd, latent) * self.amplitude(block[None]))
-        return torch.cat(parts, 1)
+        latent = self._latent_part(z.to(self.envelope))[:, None, None, None]
+        found = self.envelope.new_empty(len(z), ball.count(limit))
+        weight = self.entry.weight[:, : 2 * len(self.frequencies)]
+        rows = max(1, _ROWS.get(found.device.type, _ROWS["cuda"]) // (2 * max(len(z), 1)))
+        for where, first in planes(weight, self.frequencies, ball, limit, rows, self.compute):
+            inside = where >= 0
+            found[:, where[inside]] = self._tail(first, latent)[:, inside]
+        return found * self.amplitude(ball.points[: found.shape[1]].to(self.envelope))
 
     def _features(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """First layer of cosines and of sines, ``(b, p, width)`` each; the second is odd."""
@@ -117,10 +121,11 @@ class FieldDecoder(nn.Module):
         return functional.linear(z, weight, self.entry.bias).to(self.compute)
 
     def _tail(self, features: Tensor, latent: Tensor) -> Tensor:
-        state = functional.relu(self._norm(0, features + latent))
+        # in place where autograd keeps no input: these steps are bound by memory
+        state = functional.relu(self._norm(0, features + latent), inplace=True)
         for index, layer in enumerate(self.hidden):
             branch = self._norm(index + 1, self._linear(layer, state))
-            state = functional.relu(branch + state)
+            state = functional.relu(branch.add_(state), inplace=True)
         return self._linear(self.exit, state)[..., 0].float()
 
     def _linear(self, layer: nn.Module, state: Tensor) -> Tensor:
