@@ -133,10 +133,10 @@ def test_precision_is_obeyed_and_probed() -> None:
 
 
 @pytest.mark.parametrize("rows", [7, 100, 10**6])
-def test_planes_are_the_features_point_by_point(
+def test_blocks_of_pairs_are_the_points_one_by_one(
     monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    """Turned weights are exact, at phases of sixty radians, whatever the size of the blocks."""
+    """To 1e-4 of the norm, at phases of sixty radians, whatever the size of the blocks."""
     torch.manual_seed(0)
     field = FieldDecoder(FieldConfig(width=16, layers=1, sigma=2.0), 2, 14, torch.ones(15))
     ball, z = Ball(14, 3), torch.randn(2, 2)

@@ -68,20 +68,12 @@ class Ball:
     @cached_property
     def mirror(self) -> Tensor:
         """``(p,)`` index of the point ``-k``."""
-        return self.find(-self.points)
-
-    def find(self, points: Tensor) -> Tensor:
-        """``(q,)`` index of integer `points` ``(q, ndim)``; -1 for one that is not in the ball."""
-        near = points.abs().amax(1) <= self.radius
-        return torch.where(near, self._places[self._lattice(points * near[:, None])], -1)
-
-    @cached_property
-    def _places(self) -> Tensor:
-        """Index of each point of the surrounding cube, -1 outside the ball."""
-        device = self.points.device
-        places = torch.full(((2 * self.radius + 1) ** self.ndim,), -1, device=device)
-        places[self._lattice(self.points)] = torch.arange(len(self), device=device)
-        return places
+        index = self._lattice(-self.points)
+        place = torch.empty(
+            (2 * self.radius + 1) ** self.ndim, dtype=torch.long, device=self.points.device
+        )
+        place[self._lattice(self.points)] = torch.arange(len(self), device=self.points.device)
+        return place[index]
 
     def _lattice(self, points: Tensor) -> Tensor:
         side = 2 * self.radius + 1

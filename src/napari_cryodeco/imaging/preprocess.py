@@ -86,8 +86,8 @@ def fourier_crop(images: Tensor, box: int) -> Tensor:
 def encoder_view(images: Tensor, size: int = 224) -> Tensor:
     """What the Cryo-IEF encoder sees: ``(n, 1, size, size)`` of raw images ``(n, D, D)``.
 
-    Resized (Fourier crop when larger, cubic spline when smaller), per-image min-max to 0…1, black outside
-    0.85 of the radius, then the corpus constants. Source: algorithm.md §2.3.
+    Resized (Fourier crop when larger, cubic spline when smaller), per-image min-max to 0…1, black
+    outside 0.85 of the radius, then the corpus constants. Source: algorithm.md §2.3.
     """
     return as_encoder_view(unit_range(images, size)[:, None])
 

@@ -21,13 +21,12 @@ from torch.nn import functional
 from napari_cryodeco.atomic import replacing
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
-from napari_cryodeco.model.planes import planes
 from napari_cryodeco.stage_config import FieldConfig
 
 _FORMAT = "napari-cryodeco field 1"
 _PUBLISHED_SIGMA = 0.5
-_ROWS = {"cpu": 2048, "cuda": 262_144}
-"""Points times latents decoded at once: on a CPU 2 MB per hidden layer, which its cache holds."""
+_ROWS = {"cpu": 1024, "cuda": 262_144}
+"""Points times latents decoded at once: on a CPU 1 MB per hidden layer, which its cache holds."""
 
 
 class FieldDecoder(nn.Module):
@@ -93,19 +92,19 @@ class FieldDecoder(nn.Module):
     def decode_ball(self, z: Tensor, ball: Ball, radius: int | None = None) -> Tensor:
         """Coefficients ``(m, count)`` of the maps at `z` ``(m, d)`` on the `ball` up to `radius`.
 
-        No gradient. Whole-number points are products of few numbers: sines and cosines are taken
-        once, in the plane kz = 0, and for each other plane the first layer's weights are turned by
-        the phase of kz instead (:mod:`napari_cryodeco.model.planes`).
+        What does not depend on z is computed once for all maps, sines and cosines once for k and
+        -k; there is no gradient.
         """
         limit = min(self.radius, ball.radius) if radius is None else radius
-        latent = self._latent_part(z.to(self.envelope))[:, None, None, None]
-        found = self.envelope.new_empty(len(z), ball.count(limit))
-        weight = self.entry.weight[:, : 2 * len(self.frequencies)]
-        rows = max(1, _ROWS.get(found.device.type, _ROWS["cuda"]) // (2 * max(len(z), 1)))
-        for where, first in planes(weight, self.frequencies, ball, limit, rows, self.compute):
-            inside = where >= 0
-            found[:, where[inside]] = self._tail(first, latent)[:, inside]
-        return found * self.amplitude(ball.points[: found.shape[1]].to(self.envelope))
+        z = z.to(self.envelope)
+        mirror = ball.mirror[: ball.count(limit)]
+        half = torch.nonzero(torch.arange(len(mirror), device=mirror.device) < mirror)[:, 0]
+        found = self.envelope.new_empty(len(z), len(mirror))
+        rows = _ROWS.get(found.device.type, _ROWS["cuda"]) // (2 * max(len(z), 1))
+        for block in half.split(max(rows, 64)):
+            pairs = self.forward_pairs(ball.points[block].to(found)[None], z)
+            found[:, block], found[:, mirror[block]] = pairs.unbind(1)
+        return found
 
     def _features(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """First layer of cosines and of sines, ``(b, p, width)`` each; the second is odd."""
