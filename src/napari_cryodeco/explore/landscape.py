@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from napari_cryodeco.explore.clustering import ClusterCurve, Clustering, cluster, suggest
-from napari_cryodeco.explore.projection import Projection, pca, umap
+from napari_cryodeco.explore.projection import NO_LATENTS, Projection, pca, umap
 from napari_cryodeco.runs.store import read_tensors, write_tensors
 
 __all__ = [
+    "NO_LATENTS",
     "ClusterCurve",
     "Clustering",
     "Projection",
