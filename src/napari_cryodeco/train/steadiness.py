@@ -13,6 +13,7 @@ from napari_cryodeco.train.features import mix
 
 WINDOW = 5
 """Epochs between two looks."""
+_ROUNDS = 30
 _MOVED, _TURNED = 0.005, math.radians(0.2)
 
 
@@ -46,7 +47,7 @@ class Steadiness:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._epoch, self._ends, self._count = 0, 0, 0
+        self._epoch, self._ends = 0, 0
         self._labels: Tensor | None = None
         self._rotations: Tensor | None = None
 
@@ -67,34 +68,29 @@ class Steadiness:
         """
         if self._epoch and epoch < self._epoch + WINDOW:
             return None
-        before, turned, moved = self._labels, None, None
+        moved, turned, first = None, None, self._epoch == 0
+        latents = latents.detach().cpu()
         if self._rotations is not None and rotations is not None:
             turned = float(angle_between(self._rotations, rotations.cpu()).mean())
-        labels = self._clusters(latents.cpu()) if latents.shape[1] else None
-        if before is not None and labels is not None:
-            moved = changed(before, labels)
-        first = self._epoch == 0
-        self._epoch, self._labels = epoch, labels
+        if self._labels is not None:
+            moved = float((nearest(latents, self._labels) != self._labels).float().mean())
+        self._epoch = epoch
+        self._labels = self._clusters(latents) if latents.shape[1] else None
         self._rotations = None if rotations is None else rotations.detach().cpu().clone()
         return None if first else Change(moved, turned)
 
     def _clusters(self, latents: Tensor) -> Tensor:
-        """Labels ``(n,)``: of as many clusters as the first look found, or of two halves.
-
-        Latents without clusters are halved along their first principal component.
-        """
-        if self._count != 1:
-            posteriors = mix(latents, self._count or None, self._seed).posteriors
-            self._count = posteriors.shape[1]
-            if self._count > 1:
-                return posteriors.argmax(1)
-        centred = latents - latents.mean(0)
-        axis = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -1]
-        return (centred @ axis > 0).long()
+        """Labels ``(n,)`` of clusters; latents that have none are halved along their first axis."""
+        labels = mix(latents, None, self._seed).posteriors.argmax(1)
+        if len(labels.unique()) == 1:
+            centred = latents - latents.mean(0)
+            axis = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -1]
+            labels = (centred @ axis > 0).long()
+        return nearest(latents, labels)
 
     def tensors(self) -> dict[str, Tensor]:
         """The last look."""
-        kept = {"steadiness.numbers": torch.tensor([self._epoch, self._ends, self._count])}
+        kept = {"steadiness.numbers": torch.tensor([self._epoch, self._ends])}
         if self._labels is not None:
             kept["steadiness.labels"] = self._labels
         if self._rotations is not None:
@@ -104,16 +100,26 @@ class Steadiness:
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take the last look back, if one was kept."""
         if "steadiness.numbers" in tensors:
-            self._epoch, self._ends, self._count = tensors["steadiness.numbers"].tolist()
+            self._epoch, self._ends = tensors["steadiness.numbers"].tolist()
         self._labels = tensors.get("steadiness.labels")
         self._rotations = tensors.get("steadiness.rotations")
 
 
-def changed(before: Tensor, after: Tensor) -> float:
-    """Share of the particles whose label ``(n,)`` is another, up to new names for the clusters."""
-    from scipy.optimize import linear_sum_assignment  # scipy takes a second to load
+def nearest(latents: Tensor, labels: Tensor) -> Tensor:
+    """Labels ``(n,)`` of the nearest mean in z ``(n, d)``, the means begun from `labels`.
 
-    side = int(max(before.max(), after.max())) + 1
-    table = torch.bincount(before * side + after, minlength=side * side).reshape(side, side)
-    rows, columns = linear_sum_assignment(table.numpy(), maximize=True)
-    return 1 - float(table[rows, columns].sum()) / len(before)
+    Means follow their members until nobody changes, as in k-means: a latent space that turned or
+    grew as a whole keeps its labels, and two looks do not differ by chance.
+    """
+    for _ in range(_ROUNDS):
+        member = torch.nn.functional.one_hot(labels).to(latents.dtype)
+        count = member.sum(0)
+        means = (member.T @ latents) / count[:, None]
+        distance = (latents.square().sum(1)[:, None] - 2 * latents @ means.T) + means.square().sum(
+            1
+        )
+        found = torch.where(count > 0, distance, torch.inf).argmin(1)
+        if torch.equal(found, labels):
+            break
+        labels = found
+    return labels
