@@ -204,7 +204,7 @@ class RefineStage:
         return self._fitting.poses.poses
 
     def tensors(self) -> dict[str, Tensor]:
-        """Field, latents, poses, moments and the last look; of all particles, at the first process."""
+        """Field, latents, poses, moments, the last look; of all particles at the first process."""
         state = self._fitting.tensors() if self._state is None else self._state
         return state | self._steadiness.tensors()
 
