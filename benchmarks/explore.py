@@ -1,6 +1,6 @@
 """What exploring costs on one core: pictures, decoding, projections, clusters, support.
 
-CPU-seconds of this process, beside a GFLOP/s probe of the same run. `--data` is the folder of the
+CPU-seconds of this process, beside a GFLOP/s probe of the same part. `--data` is the folder of the
 development sets (`dev_hinge/gt/vol_000.mrc` is drawn; without it only made-up maps are). Run with
 
     python benchmarks/explore.py --data DIR
@@ -22,12 +22,14 @@ from napari_cryodeco.explore.render import View, framing, maximum, suggest_level
 from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.explore.trajectory import pc_traverse, support
 from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
+from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.model.precision import choose, gigaflops
 from napari_cryodeco.runs.store import read_mrc
 from napari_cryodeco.stage_config import FieldConfig
 
+PARTS = ("pictures", "decoding", "landscape")
 RESULT = Path(__file__).parent / "results" / "explore.json"
 
 
@@ -36,18 +38,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the development sets")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("-n", type=int, default=300_000, help="particles of the made-up landscape")
     options = parser.parse_args()
     torch.set_num_threads(1)
     device = torch.device("cpu")
-    result = {
-        "gflops_fp32": round(gigaflops(torch.float32, device), 1),
-        "gflops_bf16": round(gigaflops(torch.bfloat16, device), 1),
-        "chosen": str(choose("auto", device)),
-        "pictures": pictures(options.data / "dev_hinge" / "gt" / "vol_000.mrc"),
-        "decoding": decoding(),
-        "landscape": landscapes(options.n),
+    work: dict[str, Callable[[], dict[str, float]]] = {
+        "pictures": lambda: pictures(options.data / "dev_hinge" / "gt" / "vol_000.mrc"),
+        "decoding": decoding,
+        "landscape": lambda: landscapes(options.n),
     }
+    result = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    for part in options.parts:
+        speed = {
+            "gflops_fp32": round(gigaflops(torch.float32, device), 1),
+            "gflops_bf16": round(gigaflops(torch.bfloat16, device), 1),
+        }
+        result[part] = speed | work[part]()
+    result["chosen"] = str(choose("auto", device))
     print(json.dumps(result, indent=1))
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
@@ -90,6 +98,23 @@ def decoding() -> dict[str, float]:
         four = [VolumeRequest(z) for z in points[50:54]]
         whole = cpu(lambda d=decoder, r=four: list(d.decode_many(r)))
         found[f"radius_31_of_four_{name}_s"] = round(whole / 4, 3)
+    return found | large()
+
+
+def large() -> dict[str, float]:
+    """128³, and what bf16 costs in accuracy at both sizes."""
+    found: dict[str, float] = {}
+    for radius in (31, 63):
+        torch.manual_seed(0)
+        field = FieldDecoder(FieldConfig(), 16, radius, torch.ones(radius + 1))
+        ball, z, maps = Ball(radius, 3), torch.randn(1, 16), []
+        for name in ("fp32", "bf16"):
+            field.compute = choose(name, torch.device("cpu"))
+            work = cpu(lambda f=field, b=ball, z=z, m=maps: m.append(f.decode_ball(z, b)))
+            if radius == 63:
+                found[f"radius_63_{name}_s"] = work
+        error = (maps[1] - maps[0]).norm() / maps[0].norm()
+        found[f"radius_{radius}_bf16_error"] = round(float(error), 5)
     return found
 
 

@@ -84,7 +84,7 @@ def test_new_keeps_every_option(tmp_path: Path, particle_set: Any) -> None:
     config = Run.open(tmp_path / "run").config
     assert config.poses == "file"
     assert config.abinitio.classes == 3
-    assert (config.preset, config.latent_size) == ("simple-motion", 5)
+    assert (config.preset, config.latent_dim) == ("simple-motion", 5)
     assert config.encoder.prior == str(tmp_path / "weights")
     assert config.data.source == particle_set.star_with_poses
     assert config.data.datadir == particle_set.folder
@@ -101,6 +101,27 @@ def test_new_with_nothing_said_is_the_default_model(tmp_path: Path, particle_set
     assert Run.open(tmp_path / "run").config == default
 
 
+def test_new_fills_in_by_the_effort(tmp_path: Path, particle_set: Any) -> None:
+    words = ["new", particle_set.star, tmp_path / "run", "--effort", "parity"]
+    assert call(*words, "--set", "refine.batch=5", "--z-dim", "3") == 0
+    config = Run.open(tmp_path / "run").config
+    assert (config.effort, config.loop, config.parity.search_batch) == ("parity", "parity", 22)
+    assert (config.refine.batch, config.latent_dim, config.refine.field_rate) == (5, 3, 1e-4)
+    assert (
+        call(
+            "new",
+            particle_set.star,
+            tmp_path / "two",
+            "--effort",
+            "parity",
+            "--loop",
+            "prior-first",
+        )
+        == 0
+    )
+    assert Run.open(tmp_path / "two").config.loop == "prior-first"
+
+
 def test_new_takes_a_bare_stack(tmp_path: Path, particle_set: Any) -> None:
     words = ["new", particle_set.stack, tmp_path / "run", "--defocus", "15000", "--voltage", "200"]
     assert call(*words, "--cs", "2.0", "--amplitude", "0.07", "--pixel-size", "7.5") == 0
@@ -114,7 +135,7 @@ def test_new_takes_a_bare_stack(tmp_path: Path, particle_set: Any) -> None:
     ("words", "sentence"),
     [
         (["--classes", "many"], "abinitio.classes"),
-        (["--z-dim", "0"], "latent_dim"),
+        (["--z-dim", "-1"], "latent_dim"),
         (["--set", "refine.epoch=3"], "refine.epoch"),
         (["--set", "epochs"], "NAME=VALUE"),
         (["--device", "gpu"], "device"),

@@ -3,12 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.config import TrainConfig, effort_values
+from napari_cryodeco.stage_config import DataConfig, RefineConfig
 
 
 def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
@@ -38,13 +40,66 @@ def test_every_field_is_explained(name: str, field: FieldInfo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "size"), [("mixture", 16), ("simple-motion", 4), ("complex-motion", 16)]
+    ("preset", "cpu", "gpu"),
+    [("mixture", 16, 128), ("simple-motion", 4, 4), ("complex-motion", 16, 64)],
 )
-def test_preset_gives_the_latent_size(config: TrainConfig, preset: str, size: int) -> None:
+def test_preset_gives_the_latent_size(config: TrainConfig, preset: str, cpu: int, gpu: int) -> None:
+    """The table of algorithm.md §9."""
     by_preset = TrainConfig.model_validate(config.model_dump() | {"preset": preset})
-    assert by_preset.latent_size == size
+    assert (by_preset.latent_size(gpu=False), by_preset.latent_size(gpu=True)) == (cpu, gpu)
     asked = TrainConfig.model_validate(config.model_dump() | {"preset": preset, "latent_dim": 5})
-    assert asked.latent_size == 5
+    assert asked.latent_size(gpu=False) == asked.latent_size(gpu=True) == 5
+
+
+def test_parity_is_the_run_script() -> None:
+    """Algorithm.md §4.0, §3.2, §2.4, number by number."""
+    config = TrainConfig.from_yaml("data: {source: a.star}\neffort: parity")
+    assert (config.loop, config.latent_dim, config.seed) == ("parity", 128, 1701)
+    field, refine, loop = config.field, config.refine, config.parity
+    assert (loop.warmup_batch, loop.search_batch, refine.batch) == (64, 22, 192)
+    assert (refine.encoder_rate, refine.field_rate, refine.weight_decay) == (6e-5, 1e-4, 0.01)
+    assert (refine.rotation_rate, refine.shift_rate) == (1e-4, 1e-4)
+    assert (refine.point_fraction, refine.early_stop, config.encoder.table_after) == (
+        1,
+        False,
+        None,
+    )
+    assert (loop.epochs, loop.warmup_images, loop.search_images) == (100, 10_000, 500_000)
+    assert (loop.search_level, loop.kept, loop.levels) == (2, 8, 4)
+    assert (field.width, field.layers, field.frequencies, field.sigma) == (256, 3, 192, 0.5)
+    assert field.layer_norm
+    assert (config.encoder.kind, config.encoder.strategy, config.encoder.blocks) == (
+        "vit",
+        "full",
+        6,
+    )
+
+
+def test_what_is_set_wins_over_the_effort() -> None:
+    text = "data: {source: a.star}\neffort: parity\nrefine: {batch: 7}\nlatent_dim: null"
+    found = TrainConfig.from_yaml(f"{text}\nloop: prior-first")
+    assert (found.refine.batch, found.refine.field_rate) == (7, 1e-4)
+    assert (found.loop, found.latent_dim, found.parity.warmup_batch) == ("prior-first", None, 64)
+    own = RefineConfig(batch=7)  # as code gives it: its other fields are nobody's choice
+    of_code = TrainConfig(data=DataConfig(source=Path("a")), effort="parity", refine=own)
+    assert (of_code.refine.batch, of_code.refine.field_rate) == (7, 1e-4)
+    assert TrainConfig.from_yaml(of_code.to_yaml()) == of_code
+
+
+def test_normal_is_the_defaults_and_fast_is_less(config: TrainConfig) -> None:
+    normal, fast = effort_values("normal"), effort_values("fast")
+    assert normal.keys() == fast.keys() == effort_values("parity").keys()
+    assert TrainConfig.model_validate({"data": config.data, "effort": "normal"}) == config
+    changed = {name for name in normal if fast[name] != normal[name]}
+    assert changed and all(fast[name] < normal[name] for name in changed)
+
+
+def test_one_rigid_map_is_one_species() -> None:
+    text = "data: {source: a.star}\nlatent_dim: 0"
+    assert TrainConfig.from_yaml(text).species == 1
+    with pytest.raises(ValueError, match="one rigid map, which cannot show 3 species"):
+        TrainConfig.from_yaml(f"{text}\nabinitio: {{classes: 3}}")
+    assert TrainConfig.from_yaml(f"{text}\nposes: file\nabinitio: {{classes: 3}}").rigid
 
 
 @pytest.mark.parametrize(
@@ -56,6 +111,9 @@ def test_preset_gives_the_latent_size(config: TrainConfig, preset: str, size: in
         ("data: {source: a.star}\ndevice: gpu", "run.yaml: device"),
         ("data: {source: a.star}\nencoder: {kind: vit, strategy: head}", "random features"),
         ("data: {source: a.star}\nabinitio: {classes: 0}", "between 1 and 64, not 0"),
+        ("data: {source: a.star}\neffort: heroic", "run.yaml: effort"),
+        ("data: {source: a.star}\neffort: [fast]", "run.yaml: effort"),
+        ("data: {source: a.star}\neffort: fast\nrefine: 3", "run.yaml: refine"),
         ("{", "run.yaml is not YAML"),
         ("", "run.yaml holds no settings"),
     ],

@@ -5,11 +5,13 @@ Every field carries a title, a description with its unit, and bounds. Nothing he
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from napari_cryodeco.efforts import EFFORTS, Effort, filled
 from napari_cryodeco.settings_file import plain_values, to_yaml
 from napari_cryodeco.stage_config import (
     AbinitioConfig,
@@ -23,7 +25,12 @@ from napari_cryodeco.stage_config import (
 
 Preset = Literal["mixture", "simple-motion", "complex-motion"]
 
-LATENT_DIMS: dict[Preset, int] = {"mixture": 16, "simple-motion": 4, "complex-motion": 16}
+LATENT_DIMS: dict[Preset, tuple[int, int]] = {
+    "mixture": (16, 128),
+    "simple-motion": (4, 4),
+    "complex-motion": (16, 64),
+}
+"""Numbers in z by what varies: on a CPU, on a GPU."""
 
 
 class TrainConfig(Part):
@@ -46,12 +53,20 @@ class TrainConfig(Part):
         description="mixture: different molecules; simple-motion: one hinge; complex-motion: "
         "many moving parts.",
     )
+    effort: Effort = Field(
+        default="normal",
+        title="Effort",
+        description="Sets what you leave alone. fast: half the epochs, fewer points per step, one "
+        "restart; normal; parity: the published loop with its published numbers (days without a "
+        "GPU).",
+    )
     latent_dim: int | None = Field(
         default=None,
-        ge=1,
+        ge=0,
         le=512,
         title="Latent dimensions",
-        description="Numbers in z (count). Empty: by what varies (16, 4, 16).",
+        description="Numbers in z (count). Empty: by what varies (16, 4, 16; on a GPU 128, 4, 64). "
+        "0: no z, all particles show one rigid map.",
     )
     encoder: EncoderConfig = Field(
         default=EncoderConfig(), title="Encoder", description="How an image becomes z."
@@ -107,10 +122,42 @@ class TrainConfig(Part):
         description="Seed of all random numbers (integer).",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_effort(cls, values: Any) -> Any:
+        """Let the effort fill in what is not said."""
+        effort = values.get("effort") if isinstance(values, dict) else None
+        if not isinstance(effort, str) or effort not in EFFORTS:
+            return values
+        said = {
+            name: part.model_dump(exclude_unset=True) if isinstance(part, BaseModel) else part
+            for name, part in values.items()
+        }
+        return filled(effort, said)
+
+    @model_validator(mode="after")
+    def _one_map_one_species(self) -> TrainConfig:
+        searched = self.poses == "abinitio" and self.loop == "prior-first"
+        if self.latent_dim == 0 and searched and self.abinitio.classes not in ("auto", 1):
+            raise ValueError(
+                f"latent_dim 0 is one rigid map, which cannot show {self.abinitio.classes} "
+                "species: set abinitio.classes to 1, or give z some numbers"
+            )
+        return self
+
     @property
-    def latent_size(self) -> int:
-        """Numbers in z: `latent_dim`, or what the preset says."""
-        return self.latent_dim if self.latent_dim is not None else LATENT_DIMS[self.preset]
+    def rigid(self) -> bool:
+        """Whether there is no z: one map for all particles."""
+        return self.latent_dim == 0
+
+    @property
+    def species(self) -> Literal["auto"] | int:
+        """Number of species to start from: one, if there is only one map."""
+        return 1 if self.rigid else self.abinitio.classes
+
+    def latent_size(self, gpu: bool) -> int:
+        """Numbers in z: `latent_dim`, or what varies and the machine say."""
+        return LATENT_DIMS[self.preset][gpu] if self.latent_dim is None else self.latent_dim
 
     def to_yaml(self) -> str:
         """All settings as YAML text."""
@@ -132,3 +179,15 @@ class TrainConfig(Part):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or "settings"
             raise ValueError(f"{where}: {name}: {first['msg']}.") from None
+
+
+def effort_values(effort: Effort) -> dict[str, Any]:
+    """What an effort means for each setting that some effort sets, by dotted name."""
+    config = TrainConfig(data=DataConfig(source=Path("particles.star")), effort=effort)
+    names = [
+        f"{name}.{inner}" if inner else name
+        for settings in EFFORTS.values()
+        for name, value in settings.items()
+        for inner in (value if isinstance(value, dict) else ("",))
+    ]
+    return {name: attrgetter(name)(config) for name in names}

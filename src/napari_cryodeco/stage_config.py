@@ -80,6 +80,14 @@ class EncoderConfig(Part):
         title="Trained blocks",
         description="Number of last blocks trained with the strategy 'blocks' (count).",
     )
+    table_after: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        title="Table after",
+        description="Epochs of the refinement after which z of each particle is read off once more "
+        "and then moves freely, and the encoder is no longer run (count). Empty: never.",
+    )
 
     @field_validator("prior", mode="before")
     @classmethod
@@ -163,7 +171,11 @@ class RefineConfig(Part):
     """The fit of the field to the images."""
 
     epochs: int = Field(
-        default=8, ge=1, le=1000, title="Epochs", description="Passes over all particles (count)."
+        default=8,
+        ge=1,
+        le=1000,
+        title="Epochs",
+        description="Passes over all particles (count); the parity loop has its own.",
     )
     warmup: int = Field(
         default=400,
@@ -240,6 +252,12 @@ class RefineConfig(Part):
         title="Weight decay",
         description="AdamW weight decay of the field (per step, times the rate).",
     )
+    early_stop: bool = Field(
+        default=True,
+        title="Stop early",
+        description="End with one more epoch once, within 5 epochs, under 0.5 % of the particles "
+        "changed their cluster in z and orientations turned by under 0.2° (yes/no).",
+    )
 
 
 class ParityConfig(Part):
@@ -251,12 +269,27 @@ class ParityConfig(Part):
         title="Warm-up",
         description="Images with random poses before the search (count).",
     )
+    warmup_batch: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        title="Warm-up batch",
+        description="Particles per gradient step of the warm-up, and of all epochs where poses are "
+        "given (count).",
+    )
     search_images: int = Field(
         default=500_000,
         ge=1,
         title="Search budget",
         description="Image passes of pose search; its epochs are this divided by the particles, "
         "2 to 6 (count).",
+    )
+    search_batch: int = Field(
+        default=22,
+        ge=1,
+        le=4096,
+        title="Search batch",
+        description="Particles searched before each gradient step (count).",
     )
     search_level: int = Field(
         default=2,

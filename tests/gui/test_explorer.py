@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_cryodeco.gui.explorer_panel import ExplorerPanel
 from napari_cryodeco.gui.session import Target
 from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.store import write_tensors
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
@@ -208,6 +211,17 @@ def test_a_run_without_an_epoch_is_shown_as_soon_as_it_has_one(panel, run_path, 
     assert "no finished epoch yet" in panel.scatter.empty_text
     shutil.move(hidden, paths.epoch(1))
     qtbot.waitUntil(lambda: panel.session.snapshot is not None, timeout=30_000)
+
+
+def test_a_run_without_z_says_so_where_its_particles_would_be(panel, run_path, qtbot):
+    config = Run.open(run_path).config.model_copy(update={"latent_dim": 0})
+    RunPaths(run_path).config.write_text(config.to_yaml())
+    latents = RunPaths(run_path).epoch(1) / "latents.safetensors"
+    write_tensors(latents, {"latents": torch.zeros(60, 0)})
+    with qtbot.waitSignal(panel.loader.failed, timeout=30_000):
+        panel.open_run(run_path)
+    assert "one rigid map" in panel.scatter.empty_text
+    assert panel.message.text() == panel.scatter.empty_text
 
 
 def test_a_newer_epoch_shows_by_itself_and_keeps_the_selection(opened, run_path, qtbot):

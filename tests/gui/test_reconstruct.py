@@ -172,6 +172,37 @@ def test_a_wrong_file_is_said_in_the_window_and_leaves_no_run(panel, qtbot, tmp_
     qtbot.waitUntil(lambda: panel.start.isEnabled(), timeout=5000)
 
 
+def test_the_effort_sets_what_the_user_left_alone(panel):
+    """Shown at once, so that nothing is hidden; what was set by hand stays through all changes."""
+    form = panel.form
+    form.editor("refine.batch").show_value(77)
+    for effort, epochs in (("fast", 4), ("parity", 8), ("normal", 8), ("parity", 8)):
+        form.editor("effort").show_value(effort)
+        assert form.editor("refine.epochs").value() == epochs
+        assert form.editor("refine.batch").value() == 77
+    assert form.editor("loop").value() == "parity"
+    assert form.editor("latent_dim").value() == 128
+    assert form.editor("refine.field_rate").value() == 1e-4
+    form.editor("data.source").show_value(Path("/project/a.star"))
+    shown = form.read()
+    own = {"refine": {"batch": 77}, "effort": "parity", "data": {"source": "/project/a.star"}}
+    assert shown == TrainConfig.model_validate(own)
+
+
+def test_the_effort_of_a_run_is_where_changes_begin(panel, particle_set, tmp_path):
+    from napari_cryodeco.data.read import read_particles
+    from napari_cryodeco.runs.run import Run
+
+    values = {"data": {"source": str(particle_set.star)}, "effort": "fast"}
+    config = TrainConfig.model_validate(values | {"refine": {"epochs": 3}})
+    Run.create(tmp_path / "run", read_particles(particle_set.star), config)
+    panel.attach(tmp_path / "run")
+    assert panel.form.read() == config
+    panel.form.editor("effort").show_value("normal")
+    found = panel.form.read()
+    assert (found.refine.epochs, found.refine.warmup, found.abinitio.restarts) == (3, 400, 2)
+
+
 def test_choosing_particles_suggests_a_folder_until_the_user_has_one(panel):
     panel.form.editor("data.source").show_value(Path("/project/job1/a.star"))
     assert panel.folder.value() == suggest_folder(Path("/project/job1/a.star"))

@@ -236,3 +236,21 @@ def test_the_session_imports_no_qt():
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_run_without_z_is_one_sentence_in_the_window(planted_run, qtbot):
+    import torch
+
+    from napari_cryodeco.explore.landscape import NO_LATENTS
+    from napari_cryodeco.gui.run_loader import RunLoader
+    from napari_cryodeco.runs.store import write_tensors
+
+    config = planted_run.config.model_copy(update={"latent_dim": 0})
+    planted_run.paths.config.write_text(config.to_yaml())
+    latents = planted_run.epoch().path / "latents.safetensors"
+    write_tensors(latents, {"latents": torch.zeros(len(planted_run.particles), 0)})
+    loader = RunLoader()
+    with qtbot.waitSignal(loader.failed, timeout=10_000) as told:
+        loader.open(planted_run.path)
+    assert told.args == [NO_LATENTS]
+    loader.close()

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -85,9 +86,115 @@ def test_wrong_weights_are_named_one_by_one(small: VitEncoder, tmp_path: Path) -
 
 def test_a_file_of_another_kind_is_one_short_sentence(tmp_path: Path) -> None:
     save_file({"latents": torch.zeros(3)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"cls_token is missing; .* and \d+ more") as caught:
+    with pytest.raises(ValueError, match=r"cls_token is missing; .*latents is unknown") as caught:
         load_encoder(read_weights(tmp_path), 4)
     assert len(str(caught.value)) < 500
+
+
+def test_every_missing_and_misshapen_tensor_is_named(tmp_path: Path) -> None:
+    """Nothing is left at random: what the file lacks is told whole, blocks of a kind together."""
+    weights = _weights(VitEncoder(4, depth=12))
+    gone = [f"blocks.{i}.mlp.fc1.bias" for i in (0, 1, 2, 3, 7)] + ["cls_token", "norm.bias"]
+    gone += [name for name in weights if name.startswith("blocks.10.")]
+    bent = {
+        "patch_embed.proj.weight": torch.zeros(384, 3, 14, 14),
+        "blocks.5.norm2.running_var": torch.zeros(2),
+        "blocks.6.norm2.running_var": torch.zeros(2),
+    }
+    kept = {name: value for name, value in weights.items() if name not in gone} | bent
+    save_file(kept | {f"stranger{i}": torch.zeros(1) for i in range(9)}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="does not hold a Cryo-IEF encoder") as caught:
+        load_encoder(read_weights(tmp_path), 4)
+    told = str(caught.value).split("encoder: ")[1].split("; ")
+    for words in (
+        "cls_token is missing",
+        "norm.bias is missing",
+        "blocks.0-3,7,10.mlp.fc1.bias is missing",
+        "patch_embed.proj.weight is (384, 3, 14, 14), not (384, 1, 14, 14)",
+        "blocks.5-6.norm2.running_var is (2,), not (384,)",
+        "3 more are unknown",
+    ):
+        assert words in told
+    names = {name.removeprefix("blocks.10.") for name in gone if name.startswith("blocks.10.")}
+    missing = [entry.split(" is ")[0] for entry in told if entry.endswith("is missing")]
+    named = {entry.split(".", 2)[2] for entry in missing if entry.startswith("blocks.")}
+    assert named == names
+
+
+def test_vit_b_is_inferred_and_loads_to_the_bit_of_a_float(tmp_path: Path) -> None:
+    """Cryo-IEF v1 (768 wide), from a MoCo file with its twin, head and predictor."""
+    torch.manual_seed(1)
+    wide = VitEncoder(3, dim=768, depth=2).eval()
+    for norm in (m for m in wide.modules() if isinstance(m, TokenBatchNorm)):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2.0)
+    save_file(_moco_file(wide), tmp_path / "model.safetensors")
+    loaded = load_encoder(read_weights(tmp_path), 5).eval()
+    assert isinstance(loaded, VitEncoder)
+    assert loaded.backbone.embed_dim == 768 and len(loaded.backbone.blocks) == 2
+    views = torch.randn(2, 1, 224, 224)
+    with torch.no_grad():
+        expected = wide.features(views)
+        torch.testing.assert_close(loaded.features(views), expected, atol=1e-6, rtol=1e-6)
+
+
+def _moco_file(encoder: VitEncoder) -> dict[str, Tensor]:
+    body = {f"base_encoder.{name}": value for name, value in _weights(encoder).items()}
+    return body | {
+        "base_encoder.head.0.weight": torch.zeros(8, 768),
+        "momentum_encoder.cls_token": torch.zeros(1, 1, 768),
+        "predictor.0.weight": torch.zeros(4, 4),
+    }
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_features_are_those_of_plain_timm(batch_norm: bool, tmp_path: Path) -> None:
+    """The oracle: timm's own ViT with our weights; batch norm is then one scale per channel."""
+    torch.manual_seed(2)
+    encoder = VitEncoder(3, depth=2, batch_norm=batch_norm).eval()
+    plain = timm.create_model(
+        "vit_small_patch16_224",
+        img_size=224,
+        patch_size=14,
+        in_chans=1,
+        depth=2,
+        num_heads=12,
+        num_classes=0,
+    ).eval()
+    if batch_norm:
+        for block, ours in zip(plain.blocks, encoder.backbone.blocks, strict=True):
+            ours.norm2.running_mean.normal_()
+            ours.norm2.running_var.uniform_(0.5, 2.0)
+            block.norm2 = Channelwise(ours.norm2)
+    state = {k: v for k, v in _weights(encoder).items() if k in plain.state_dict()}
+    plain.load_state_dict(state)
+    save_file(_weights(encoder), tmp_path / "model.safetensors")
+    loaded = load_encoder(read_weights(tmp_path), 5).eval()
+    views = torch.randn(2, 1, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.features(views), plain(views), atol=1e-5, rtol=1e-5)
+
+
+class Channelwise(torch.nn.Module):
+    """What a batch norm does when it only evaluates."""
+
+    def __init__(self, norm: TokenBatchNorm) -> None:
+        super().__init__()
+        self.scale = (norm.weight / (norm.running_var + 1e-5).sqrt()).detach()
+        self.shift = (norm.bias - norm.running_mean * self.scale).detach()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens * self.scale + self.shift
+
+
+@pytest.mark.parametrize("broken", [(10, 1, 14, 14), (384,), (384, 1, 0, 0), (384, 1, 14, 300)])
+def test_a_misshapen_patch_is_a_sentence(
+    small: VitEncoder, tmp_path: Path, broken: tuple[int, ...]
+) -> None:
+    weights = _weights(small) | {"patch_embed.proj.weight": torch.zeros(broken)}
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"patch_embed\.proj\.weight is "):
+        load_encoder(read_weights(tmp_path), 4)
 
 
 def test_a_folder_without_weights(tmp_path: Path) -> None:

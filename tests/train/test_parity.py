@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from napari_cryodeco.imaging.so3 import angle_between, grid_spacing
 from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.model.exact_search import exact_search, radii, render
 from napari_cryodeco.model.field import FieldDecoder
+from napari_cryodeco.train.fitting import Fitting
 from napari_cryodeco.train.parity import ParityStage
 from napari_cryodeco.train.stages import Silent
 
@@ -29,6 +31,7 @@ def settings() -> TrainConfig:
         "refine": {"batch": 12, "field_rate": 3e-3},
         "parity": {
             "warmup_images": 240,
+            "warmup_batch": 12,
             "search_level": 0,
             "kept": 2,
             "levels": 1,
@@ -91,6 +94,66 @@ def test_resumed_equals_unkilled_to_the_bit(scene: Scene) -> None:
     other = stages[1].tensors()
     for name, value in stages[0].tensors().items():
         assert torch.equal(value, other[name]), name
+
+
+def with_encoder(scene: Scene, **changes: object) -> ParityStage:
+    """A small encoder in place of the ViT; two epochs of descent at given poses."""
+    config = TrainConfig.model_validate(settings().model_dump() | changes)
+    seen, rows = scene.seen, slice(0, 24)
+    poses = seen.poses[rows]
+    return ParityStage(config, seen.images[rows], seen.ctf[rows], seen.geometry, poses)
+
+
+def test_published_schedule_of_the_encoder(scene: Scene) -> None:
+    """Algorithm.md §4.0: 0 to 6e-5 in epoch 0, then 1e-5 + 5e-5 · ½ (1 + cos(π (e - 1) / E))."""
+    stage = with_encoder(scene, encoder={"kind": "cnn"})
+    stage.load(None)
+    for epoch in (0.0, 0.3, 1.0, 1.7, 2.6):
+        wanted = 6e-5 * epoch
+        if epoch >= 1:
+            wanted = 1e-5 + 5e-5 * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / 2))
+        assert 6e-5 * stage._encoder_share(epoch) == pytest.approx(wanted)
+
+
+def test_a_table_takes_over_in_the_descent(scene: Scene) -> None:
+    """Counted from the first epoch after the pose search; resumed there, it is the same."""
+    encoder = {"kind": "cnn", "table_after": 1}
+    stage, resumed = (with_encoder(scene, encoder=encoder) for _ in range(2))
+    stage.load(None)
+    for unit in range(2):
+        stage.advance(unit, Silent())
+    read_off = stage.latents.clone()
+    assert "encoder.head.1.weight" in stage.tensors()
+    resumed.load({name: value.clone() for name, value in stage.tensors().items()})
+    for one in (stage, resumed):
+        one.advance(2, Silent())
+    assert (stage.tensors()["latents.adam.visits"] == 1).all()
+    assert (stage.latents - read_off).abs().max() <= 1.01 * settings().refine.latent_rate
+    assert all(torch.equal(value, resumed.tensors()[k]) for k, value in stage.tensors().items())
+
+
+def test_batches_are_those_of_the_stage(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warm-up and given poses 12, search 22, descent 5 at once."""
+    config = settings()
+    parts = {"parity": config.parity.model_copy(update={"search_batch": 22})}
+    config = config.model_copy(
+        update=parts | {"refine": config.refine.model_copy(update={"batch": 5})}
+    )
+    seen, rows, sizes = scene.seen, slice(0, 24), []
+    step = Fitting.step
+
+    def listen(self: Fitting, rows: Tensor, *rest: Any, **more: Any) -> None:
+        sizes.append(len(rows))
+        step(self, rows, *rest, **more)
+
+    monkeypatch.setattr(Fitting, "step", listen)
+    for poses, wanted in ((None, [22, 2, 5, 5, 5, 5, 4]), (seen.poses[rows], [12, 12])):
+        stage = ParityStage(config, seen.images[rows], seen.ctf[rows], seen.geometry, poses)
+        stage.load(None)
+        sizes.clear()
+        for unit in (0, 1, 3) if poses is None else (0, 1):
+            stage.advance(unit, Silent())
+        assert sizes == wanted
 
 
 @pytest.fixture(scope="module")

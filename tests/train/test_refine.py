@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.so3 import angle_between, rotvec_to_matrix
+from napari_cryodeco.model.encoder import ConvEncoder
 from napari_cryodeco.model.field import FieldDecoder
+from napari_cryodeco.runs.store import read_tensors
 from napari_cryodeco.train.distil import distil, envelope, feature_spread, make_field
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.shell_sums import ShellSums
 from napari_cryodeco.train.stages import Silent
-from napari_cryodeco.train.subspace import LinearModel, fit
+from napari_cryodeco.train.subspace import LinearModel, Observations, fit
 
 if TYPE_CHECKING:
     from conftest import Scene
@@ -97,6 +100,163 @@ def test_resumed_equals_unkilled_to_the_bit(scene: Scene, linear: LinearModel, k
     after = resumed.tensors()
     for name, value in whole.tensors().items():
         assert torch.equal(value, after[name]), name
+
+
+def test_z_after_the_handover_is_the_last_clean_pass(
+    scene: Scene, linear: LinearModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table begins where the encoder in evaluation mode ends, which then sees no image more."""
+    refine = {"epochs": 3, "batch": 60, "warmup": 5, "point_fraction": 0.2, "latent_rate": 0.0}
+    stages = [
+        stage_of(scene, linear, settings(encoder={"kind": "cnn", "table_after": e}, refine=refine))
+        for e in (None, 1)
+    ]
+    for stage in stages:
+        stage.load(None)
+        stage.advance(0, Silent())
+    plain, handing = stages
+    assert torch.equal(plain.latents, handing.latents)
+    read_off = handing.latents.clone()
+    assert "encoder.head.1.weight" in handing.tensors()
+    monkeypatch.setattr(ConvEncoder, "forward", lambda *_: pytest.fail("the encoder was run"))
+    handing.advance(1, Silent())
+    assert torch.equal(handing.latents, read_off)  # its rate is zero
+    assert not [name for name in handing.tensors() if name.startswith("encoder")]
+    handing.epoch_files(tmp_path)
+    kept = read_tensors(tmp_path / "latents.safetensors")[0]["latents"]
+    assert torch.equal(kept, handing.latents)
+    assert not (tmp_path / "encoder.safetensors").exists()
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_resumed_across_the_handover_equals_unkilled(
+    scene: Scene, linear: LinearModel, after: int
+) -> None:
+    config = settings(
+        encoder={"kind": "cnn", "table_after": after},
+        refine={"epochs": 3, "batch": 60, "warmup": 5, "point_fraction": 0.2},
+    )
+    whole = stage_of(scene, linear, config)
+    whole.load(None)
+    resumed, saved = stage_of(scene, linear, config), None
+    for unit in range(3):
+        resumed.load(saved)
+        for stage in (whole, resumed):
+            stage.advance(unit, Silent())
+        saved = {name: value.clone() for name, value in resumed.tensors().items()}
+        resumed = stage_of(scene, linear, config)
+        expected = whole.tensors()
+        assert saved.keys() == expected.keys()
+        assert all(torch.equal(expected[name], saved[name]) for name in saved)
+        moved = expected.get("latents.adam.visits")
+        assert moved is None if unit < after else bool((moved == unit + 1 - after).all())
+
+
+class Words(Silent):
+    """Keeps what was told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def step(self, step: int, steps: int, message: str = "") -> None:
+        self.messages.append(message)
+
+
+def still(**changes: object) -> TrainConfig:
+    """Nine short epochs in which no z moves."""
+    refine: dict[str, object] = {"epochs": 9, "batch": 80, "warmup": 5, "point_fraction": 0.05}
+    return settings(refine=refine | {"latent_rate": 0.0} | changes)
+
+
+def epochs_of(stage: RefineStage, report: Silent | None = None, saved: object = None) -> int:
+    """Train until the stage says that it is done."""
+    unit = 0
+    stage.load(saved)
+    while unit < stage.units():
+        stage.advance(unit, report or Silent())
+        unit += 1
+    return unit
+
+
+def test_it_ends_when_nothing_changes_and_says_so(scene: Scene, linear: LinearModel) -> None:
+    """Looks after epochs 1 and 6 agree, so the seventh is the last."""
+    words = Words()
+    assert epochs_of(stage_of(scene, linear, still()), words) == 7
+    assert "last epoch" in words.messages[-1] and "no longer change" in words.messages[-1]
+    assert sum("last epoch" in message for message in words.messages) == 3  # its three batches
+    assert epochs_of(stage_of(scene, linear, still(early_stop=False))) == 9
+
+
+def test_it_goes_on_while_the_radius_grows(scene: Scene, linear: LinearModel) -> None:
+    """Full after ten of fifteen epochs: the look after the eleventh is the first that counts."""
+    assert epochs_of(stage_of(scene, linear, still(epochs=15, march=1.0, start_radius=2))) == 12
+
+
+def test_rates_fall_to_their_end_however_soon_it_comes(scene: Scene, linear: LinearModel) -> None:
+    shares: list[float] = []
+    for config in (still(), still(early_stop=False)):
+        stage = stage_of(scene, linear, config)
+        stage.load(None)
+        step, found = stage._fitting.step, []
+
+        def listen(rows, points, share, *rest, step=step, found=found):  # type: ignore[no-untyped-def]
+            found.append(share)
+            step(rows, points, share, *rest)
+
+        stage._fitting.step = listen  # type: ignore[method-assign]
+        unit = 0
+        while unit < stage.units():
+            stage.advance(unit, Silent())
+            unit += 1
+        assert found == sorted(found, reverse=True) and found[0] == 1
+        assert max(a - b for a, b in pairwise(found)) < 0.15
+        shares.append(found[-1])
+    assert shares[0] == pytest.approx(shares[1], abs=0.12)
+
+
+def test_resumed_at_any_epoch_it_ends_at_the_same(scene: Scene, linear: LinearModel) -> None:
+    whole = stage_of(scene, linear, still())
+    assert epochs_of(whole) == 7
+    saved, unit, stage = None, 0, stage_of(scene, linear, still())
+    stage.load(saved)
+    while unit < stage.units():
+        stage.advance(unit, Silent())
+        unit += 1
+        saved = {name: value.clone() for name, value in stage.tensors().items()}
+        stage = stage_of(scene, linear, still())
+        stage.load(saved)
+    assert unit == stage.units() == 7
+    expected = whole.tensors()
+    assert all(torch.equal(expected[name], saved[name]) for name in expected)
+    longer = stage_of(scene, linear, still(early_stop=False))
+    longer.load(saved)
+    assert longer.units() == 9  # who turns it off goes on
+
+
+def test_one_rigid_map_is_the_mean_of_what_the_images_show(
+    scene: Scene, linear: LinearModel, tmp_path: Path
+) -> None:
+    """Without z: no components, no encoder; images of one state give that state."""
+    rows = torch.nonzero(scene.states == 0)[:, 0]
+    seen = scene.seen
+    one = Observations(
+        seen.images[rows], seen.ctf[rows], seen.poses[rows], seen.geometry, seen.radius
+    )
+    mean = fit(one, 0, torch.Generator().manual_seed(0))
+    assert mean.components.shape[0] == 0 and mean.coordinates.shape == (len(rows), 0)
+    ball = Ball(7, 3)
+    assert fsc.of_coefficients(mean.mean, scene.molecule(0), ball).mean() > 0.85
+    config = settings(latent_dim=0, encoder={"kind": "cnn"})
+    stage = RefineStage(config, one.images, one.ctf, one.poses, one.geometry, mean)
+    assert epochs_of(stage) == 3
+    assert not [name for name in stage.tensors() if name.startswith("encoder")]
+    stage.epoch_files(tmp_path)
+    field, _ = FieldDecoder.load(tmp_path / "field.safetensors")
+    assert field.latent_dim == 0
+    found = field.decode_ball(torch.zeros(1, 0), ball, 7)[0]
+    right = fsc.of_coefficients(found, scene.molecule(0), ball).mean()
+    wrong = fsc.of_coefficients(found, scene.molecule(1), ball).mean()
+    assert right > 0.85 and right > wrong
 
 
 def test_poses_get_better_when_asked(

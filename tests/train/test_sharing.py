@@ -100,7 +100,7 @@ poses: file
 refine_poses: true
 latent_dim: 4
 field: {width: 32, layers: 2, frequencies: 32}
-refine: {epochs: EPOCHS, batch: 16, warmup: 100}
+refine: {epochs: EPOCHS, batch: 16, warmup: 100, early_stop: false}
 precision: fp32
 device: cpu
 threads: 1
@@ -155,6 +155,18 @@ def test_a_run_goes_on_in_any_number_of_processes(tmp_path: Path, training_set: 
     assert header["finished"] == header["units"] == reached + 2
     alone_agrees, pair_agrees = (agreement(path, training_set.labels) for path in (one, many))
     assert abs(alone_agrees - pair_agrees) <= 0.02
+
+
+@pytest.mark.slow
+def test_two_processes_end_early_together(tmp_path: Path, particle_set: Any) -> None:
+    """The first sees that no z moves and tells the other: both end after the seventh epoch."""
+    text = CONFIG.replace("STAR", str(particle_set.star_with_poses)).replace("EPOCHS", "9")
+    text = text.replace("early_stop: false", "early_stop: true, latent_rate: 0.0")
+    config = TrainConfig.from_yaml(text.replace("refine_poses: true", "refine_poses: false"))
+    Run.create(tmp_path / "run", read_particles(particle_set.star_with_poses), config)
+    assert ended(start(2, *TRAIN, str(tmp_path / "run"))) == [0, 0]
+    assert Run.open(tmp_path / "run").epochs() == list(range(1, 8))
+    assert read_status(tmp_path / "run").state == "done"
 
 
 def stop_at(path: Path, epoch: int) -> None:

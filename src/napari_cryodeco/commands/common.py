@@ -34,8 +34,10 @@ def open_run(path: Path) -> Run:
 
 def clusters_of(run: Run, epoch: int | None = None) -> Clustering:
     """The newest clustering of an epoch, the newest by default."""
-    from napari_cryodeco.explore.landscape import latest_clustering
+    from napari_cryodeco.explore.landscape import NO_LATENTS, latest_clustering
 
+    if run.config.rigid:
+        raise ValueError(NO_LATENTS)
     found = latest_clustering(run.paths.views, run.epoch(epoch).number)
     if found is None:
         which = "" if epoch is None else f" of epoch {epoch}"

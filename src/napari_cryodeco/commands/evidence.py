@@ -30,7 +30,8 @@ def backproject(
     """Reconstruct from some particles themselves, and compare the decoded map with that.
 
     Writes map.mrc, two half-maps, decoded.mrc, fsc.json and rows.txt into a new folder. The
-    half-maps share the poses of the run: their resolution is an upper bound.
+    half-maps share the poses of the run: their resolution is an upper bound. Of a run without z,
+    all particles are taken where none are named.
 
     Parameters
     ----------
@@ -53,10 +54,11 @@ def backproject(
     overwrite
         Replace a folder of this name.
     """
-    if sum(choice is not None for choice in (labels, rows, near)) != 1:
-        raise ValueError("backproject needs one of --labels 1,3, --rows FILE and --near ROW.")
     refuse_existing(output, overwrite)
     opened = open_run(run)
+    choices = sum(choice is not None for choice in (labels, rows, near))
+    if choices != 1 and not (opened.config.rigid and choices == 0):
+        raise ValueError("backproject needs one of --labels 1,3, --rows FILE and --near ROW.")
     from napari_cryodeco.explore.evidence import judge, write_verdict
 
     chosen = _chosen(opened, labels, rows, near, count, epoch)
@@ -77,14 +79,20 @@ def _chosen(
     count: int,
     epoch: int | None,
 ) -> Chosen:
+    import numpy as np
+
     from napari_cryodeco.explore.evidence import Chosen, chosen_near
+    from napari_cryodeco.explore.landscape import NO_LATENTS
     from napari_cryodeco.explore.subset import read_rows
 
     if labels is not None:
         return Chosen(members_of(run, labels, epoch), None, f"clusters {labels}")
     if rows is not None:
         return Chosen(read_rows(rows, len(run.particles)), None, str(rows))
-    assert near is not None
+    if near is None:
+        return Chosen(np.arange(len(run.particles)), None, "all particles")
+    if run.config.rigid:
+        raise ValueError(NO_LATENTS)
     latents = run.epoch(epoch).latents()
     if not 0 <= near < len(latents):
         raise ValueError(f"row {near}: {run.path} has rows 0 to {len(latents) - 1}.")

@@ -144,7 +144,7 @@ def decode(
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
-    """Decode one map: of a cluster, of a particle, or of a point z.
+    """Decode one map: of a cluster, of a particle, or of a point z; of a run without z, its map.
 
     Parameters
     ----------
@@ -169,12 +169,13 @@ def decode(
     overwrite
         Replace a file of this name.
     """
-    if sum(choice is not None for choice in (cluster, row, z)) != 1:
-        raise ValueError("decode needs one of --cluster I, --row I and --z FILE.npy.")
     if output.suffix.lower() not in (".mrc", ".map"):
         raise ValueError(f"{output}: maps are written as .mrc; choose such a name.")
     refuse_existing(output, overwrite)
     opened = open_run(run)
+    choices = sum(choice is not None for choice in (cluster, row, z))
+    if choices != 1 and not (opened.config.rigid and choices == 0):
+        raise ValueError("decode needs one of --cluster I, --row I and --z FILE.npy.")
     from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
     from napari_cryodeco.runs.store import write_mrc
 
@@ -186,7 +187,7 @@ def decode(
 
 
 def _point(run: Run, cluster: int | None, row: int | None, z: Path | None) -> np.ndarray:
-    """The point in z that one of the three names."""
+    """The point in z that one of the three names; the empty point where there is no z."""
     import numpy as np
 
     if cluster is not None:
@@ -199,7 +200,8 @@ def _point(run: Run, cluster: int | None, row: int | None, z: Path | None) -> np
         if not 0 <= row < len(latents):
             raise ValueError(f"row {row}: {run.path} has rows 0 to {len(latents) - 1}.")
         return latents[row]
-    assert z is not None
+    if z is None:
+        return np.zeros(0, np.float32)
     if not z.is_file():
         raise FileNotFoundError(f"{z} is missing: save a point there with numpy.save.")
     try:

@@ -20,6 +20,7 @@ def new(
     poses: Literal["file", "abinitio"] = "abinitio",
     classes: str = "auto",
     preset: Literal["mixture", "simple-motion", "complex-motion"] = "mixture",
+    effort: Literal["fast", "normal", "parity"] = "normal",
     z_dim: int | None = None,
     prior: str = "bundled",
     datadir: Path | None = None,
@@ -28,7 +29,7 @@ def new(
     box: int | None = None,
     contrast: Literal["auto", "light", "dark"] = "auto",
     refine_poses: bool = False,
-    loop: Literal["prior-first", "parity"] = "prior-first",
+    loop: Literal["prior-first", "parity"] | None = None,
     setting: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     pixel_size: float | None = None,
     defocus: float | None = None,
@@ -53,9 +54,12 @@ def new(
     classes
         Number of discrete species to start from, 1 for one that moves, or auto.
     preset
-        What varies: sets the length of z (16, 4, 16).
+        What varies: sets the length of z (16, 4, 16; on a GPU 128, 4, 64).
+    effort
+        How much work: fast, normal, or parity, the published loop with its published numbers. What
+        you set yourself stays.
     z_dim
-        Length of z, instead of the preset's.
+        Length of z, instead of the preset's; 0: no z, one rigid map.
     prior
         bundled, none, a folder or .safetensors file of weights, or the name of downloaded ones
         (see `cryodeco prior list`).
@@ -72,7 +76,8 @@ def new(
     refine_poses
         Improve given orientations and shifts together with the field.
     loop
-        prior-first: classes, maps, then the field; parity: the published loop.
+        prior-first: classes, maps, then the field; parity: the published loop. By the effort
+        where not given.
     setting
         Any other setting, as refine.epochs=10; run.yaml lists them all.
     pixel_size
@@ -106,6 +111,7 @@ def new(
         "poses": poses,
         "refine_poses": refine_poses,
         "preset": preset,
+        "effort": effort,
         "latent_dim": z_dim,
         "encoder.prior": prior_path(prior),
         "abinitio.classes": int(classes) if classes.isdigit() else classes,

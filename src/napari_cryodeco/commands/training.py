@@ -50,7 +50,9 @@ def train(run: Path, /) -> int:
     if records := read_species(run):
         say(f"{summary(records)} Each by itself: cryodeco species {run}")
     epochs = RunPaths(run).epoch_numbers()
-    say(f"{run} is done: {len(epochs)} epochs. Next: cryodeco project {run}")
+    _say_early(run)
+    after = f"decode {run} -o map.mrc" if Run.open(run).config.rigid else f"project {run}"
+    say(f"{run} is done: {len(epochs)} epochs. Next: cryodeco {after}")
     return 0
 
 
@@ -63,6 +65,21 @@ def _follow(run: Path) -> int:
 
     reconstruct(Run.open(run))
     return 0
+
+
+def _say_early(run: Path) -> None:
+    """Tell that the refinement ended before all epochs, and why."""
+    from napari_cryodeco.runs.run import Run
+    from napari_cryodeco.runs.store import read_header
+
+    refine = RunPaths(run).stage("refine")
+    asked = Run.open(run).config.refine.epochs
+    done = int(read_header(refine)["finished"]) if refine.is_file() else asked
+    if done < asked:
+        say(
+            f"Refined for {done} of {asked} epochs: clusters and orientations no longer changed"
+            " (refine.early_stop)."
+        )
 
 
 def _say_contrast(run: Path) -> None:

@@ -133,7 +133,8 @@ def judge(
     """
     used = run.epoch(epoch)
     particles = back_project(run, chosen.rows, chosen.weights, used.number, device, progress)
-    z = np.average(used.latents()[chosen.rows], axis=0, weights=chosen.weights)
+    weights = np.ones(len(chosen.rows)) if chosen.weights is None else chosen.weights
+    z = weights @ used.latents()[chosen.rows] / weights.sum()  # empty where there is no z
     decoded = VolumeDecoder(used.field_path, device).decode(VolumeRequest(z))
     if progress is not None:
         progress(particles.count, particles.count)  # who cancels now is heard too

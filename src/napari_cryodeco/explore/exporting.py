@@ -76,8 +76,13 @@ def export_maps(
 def clusters_of(run: Run, epoch: Epoch) -> Clustering:
     """Find the clustering of an epoch made last, or make and keep one.
 
-    A mixture of as many clusters as the run has species, or as fit best.
+    A mixture of as many clusters as the run has species, or as fit best; of a run without z, all
+    particles are one class.
     """
+    if run.config.rigid:
+        n = len(run.particles)
+        zero, whole = np.zeros(n, np.int64), np.ones((n, 1), np.float32)
+        return Clustering(zero, whole, np.zeros((1, 0), np.float32), zero[:1], "rigid")
     found = landscape.latest_clustering(run.paths.views, epoch.number)
     if found is not None:
         return found
@@ -126,7 +131,9 @@ def _describe(
         f"                   {geometry.pixel_size:.6g} Å, Fourier radius {geometry.radius}"
         f" ({geometry.resolution(geometry.radius):.3g} Å)",
         "",
-        f"Classes: {classes.method}, seed {classes.seed}, numbered along the tree of their"
+        "Classes: one, this run has no z."
+        if run.config.rigid
+        else f"Classes: {classes.method}, seed {classes.seed}, numbered along the tree of their"
         " centres.",
     ]
     for number, members in enumerate(classes.counts, 1):

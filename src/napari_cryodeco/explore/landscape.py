@@ -22,11 +22,12 @@ from napari_cryodeco.explore.clustering import (
     cluster_by_density,
     suggest,
 )
-from napari_cryodeco.explore.projection import Progress, Projection, pca, umap
+from napari_cryodeco.explore.projection import NO_LATENTS, Progress, Projection, pca, umap
 from napari_cryodeco.runs.store import read_tensors, write_json, write_tensors
 
 __all__ = [
     "MOST_DIMENSIONS",
+    "NO_LATENTS",
     "ClusterCurve",
     "Clustering",
     "Projection",

@@ -18,6 +18,11 @@ FIT_LIMIT = (
     100_000  # rows that UMAP and mixtures are fitted on; the others are transformed or predicted
 )
 
+NO_LATENTS = (
+    "This run has no latent space: it shows one rigid map (latent_dim 0). `cryodeco decode RUN -o "
+    "map.mrc` writes the map; backproject and export work too."
+)
+
 Progress = Callable[[int, int], None]
 
 
@@ -66,10 +71,13 @@ def checked(latents: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        When the table has no two rows, or a number is missing (the first such row is named).
+        When there is no z, the table has no two rows, or a number is missing (the first such row is
+        named).
     """
     z = np.asarray(latents, dtype=np.float64)
-    if z.ndim != 2 or len(z) < 2 or z.shape[1] < 1:
+    if z.ndim == 2 and z.shape[1] == 0:
+        raise ValueError(NO_LATENTS)
+    if z.ndim != 2 or len(z) < 2:
         raise ValueError(
             f"Latents of shape {z.shape}: a table of at least two particles is needed."
         )

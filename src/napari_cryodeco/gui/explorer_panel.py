@@ -96,6 +96,7 @@ class ExplorerPanel(QWidget):
         self.loader.told.connect(self.run_bar.show_status)
         self.loader.waiting.connect(self._show_waiting)
         self.loader.rested.connect(self.decoding.reopen)  # the GPU is free again
+        self.loader.failed.connect(self._explain_empty)
         self.view_bar.view_chosen.connect(self._choose_view)
         self.view_bar.axes_chosen.connect(
             lambda x, y: self._try(lambda: self.session.set_view(self.session.view, (x, y)))
@@ -199,11 +200,14 @@ class ExplorerPanel(QWidget):
 
     def _show_waiting(self, path: Path) -> None:
         if self.session.run is None or self.session.run.path != path:
-            self.scatter.empty_text = (
+            self._explain_empty(
                 f"{path.name} has no finished epoch yet. Its particles appear here by themselves "
                 "with the first one; Plugins → CryoDECO → Reconstruct shows how far it is."
             )
-            self.scatter.update()
+
+    def _explain_empty(self, sentence: str) -> None:
+        self.scatter.empty_text = sentence
+        self.scatter.update()
 
     def _show_run(self, snapshot: Snapshot | None = None) -> None:
         there = snapshot is not None

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryodeco import jobs, submission
-from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.config import TrainConfig, effort_values
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.devices import Device, list_devices
 from napari_cryodeco.gui.docking import Scrolled
@@ -47,6 +47,7 @@ BASIC = (
     "data.datadir",
     "poses",
     "preset",
+    "effort",
     "abinitio.classes",
     "encoder.prior",
     "refine.epochs",
@@ -125,6 +126,7 @@ class ReconstructPanel(QWidget):
             "device": self._device,
         }
         self.form = ModelForm(TrainConfig, BASIC, editors)
+        self._effort = self.form.editor("effort").value()
         self.folder = PathEditor(True, "a new folder, or one of a run to watch it")
         where = "Where everything of this run is written; nothing goes elsewhere."
         self.form.add_row("Run folder", self.folder, where)
@@ -154,6 +156,7 @@ class ReconstructPanel(QWidget):
             self.show_error(str(error))
             return
         self._attached, self._has_epochs = path, False
+        self._effort = config.effort
         self.form.write(config)
         self.progress.clear()
         self._show_command()
@@ -221,6 +224,7 @@ class ReconstructPanel(QWidget):
         self.explore.clicked.connect(self._explore)
         self.form.changed.connect(self._settings_changed)
         self.place.changed.connect(self._show_command)
+        self.form.editor("effort").changed.connect(self._effort_changed)
         self.folder.changed.connect(self._folder_changed)
         self._watcher.updated.connect(self._updated)
         self._watcher.failed.connect(self.show_error)
@@ -283,6 +287,19 @@ class ReconstructPanel(QWidget):
         if source is not None and self.folder.value() in (None, self._suggested):
             self._suggested = suggest_folder(source)
             self.folder.show_value(self._suggested)
+
+    def _effort_changed(self) -> None:
+        """Show what the effort sets; what the user has set to something else stays."""
+        chosen = self.form.editor("effort").value()
+        before, self._effort = effort_values(self._effort), chosen
+        for name, value in effort_values(chosen).items():
+            editor = self.form.editor(name)
+            try:
+                untouched = editor.value() == before[name]
+            except ValueError:  # half typed
+                continue
+            if untouched:
+                editor.show_value(value)
 
     def _folder_changed(self) -> None:
         path = self.folder.value()

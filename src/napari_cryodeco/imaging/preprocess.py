@@ -86,8 +86,8 @@ def fourier_crop(images: Tensor, box: int) -> Tensor:
 def encoder_view(images: Tensor, size: int = 224) -> Tensor:
     """What the Cryo-IEF encoder sees: ``(n, 1, size, size)`` of raw images ``(n, D, D)``.
 
-    Resized (Fourier crop when larger, cubic when smaller), per-image min-max to 0…1, black outside
-    0.85 of the radius, then the corpus constants. Source: algorithm.md §2.3.
+    Resized (Fourier crop when larger, cubic spline when smaller), per-image min-max to 0…1, black
+    outside 0.85 of the radius, then the corpus constants. Source: algorithm.md §2.3.
     """
     return as_encoder_view(unit_range(images, size)[:, None])
 
@@ -99,12 +99,23 @@ def unit_range(images: Tensor, size: int = 224) -> Tensor:
     if box > size:
         images = fourier_crop(images, size)
     elif box < size:
-        images = torch.nn.functional.interpolate(
-            images[:, None], size=(size, size), mode="bicubic", align_corners=True
-        )[:, 0]
+        zoom = _spline(box, size).to(images.device)
+        images = zoom @ images @ zoom.T
     low = images.amin((1, 2), keepdim=True)
     span = (images.amax((1, 2), keepdim=True) - low).clamp_min(1e-12)
     return (images - low) / span
+
+
+@lru_cache(maxsize=8)
+def _spline(box: int, size: int) -> Tensor:
+    """``(size, box)``: cubic spline through `box` samples, read at `size` places, corner on corner.
+
+    Zooming is linear, so a matrix from each side does it on any device.
+    """
+    import numpy as np  # scipy takes a second to load, and few runs have a ViT
+    from scipy.ndimage import zoom
+
+    return torch.from_numpy(zoom(np.eye(box), (size / box, 1), order=3)).float()
 
 
 def as_encoder_view(images: Tensor) -> Tensor:

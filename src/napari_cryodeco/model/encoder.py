@@ -5,6 +5,8 @@ Source of the ViT: algorithm.md §2 (timm's, with batch norm and fixed positions
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 VIEW, PATCH, HEADS = 224, 14, 12
-_NAMED = 6  # tensors named in an error
+_BLOCK = re.compile(r"blocks\.(\d+)(?=\.)")
+_NORM = re.compile(r"(blocks\.\d+\.)?norm\d?\.weight")
+_DEEPEST = 64  # blocks; a larger number is no depth
+_STRANGERS = 6  # named; a file of another kind holds hundreds
 
 
 class TokenBatchNorm(nn.BatchNorm1d):
@@ -125,10 +130,8 @@ class VitEncoder(nn.Module):
         ValueError
             If a weight is missing, unknown or misshapen; each is named.
         """
-        patch = state.get("patch_embed.proj.weight", torch.empty(384, 1, PATCH, PATCH))
-        depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
-        batch_norm = "blocks.0.norm2.running_mean" in state
-        encoder = cls(latent_dim, patch.shape[0], depth, patch.shape[-1], batch_norm)
+        batch_norm = any(key.endswith("norm2.running_mean") for key in state)
+        encoder = cls(latent_dim, *_shape(state), batch_norm)
         problems = differences(encoder.backbone.state_dict(), state)
         if problems:
             raise ValueError(
@@ -174,20 +177,51 @@ class VitEncoder(nn.Module):
         return self
 
 
-def differences(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """Name the tensors that `state` lacks, has in another shape, or has beyond those wanted.
+def _shape(state: Mapping[str, Tensor]) -> tuple[int, int, int]:
+    """Width, depth and patch side that weights are for; where they say nothing, those of ViT-S/14.
 
-    The first few by name, for a file of another kind differs in hundreds; empty: there are none.
+    The norms vote on the width, so that one misshapen tensor is named rather than all others.
     """
-    problems = [f"{key} is missing" for key in wanted if key not in state]
+    norms = [len(value) for key, value in state.items() if _NORM.fullmatch(key) and value.ndim == 1]
+    dim = Counter(norms).most_common(1)[0][0] if norms else 384
+    blocks = [int(key.split(".")[1]) for key in state if _BLOCK.match(key)]
+    patch = state.get("patch_embed.proj.weight", torch.empty(0))
+    side = patch.shape[-1] if patch.ndim == 4 and 0 < patch.shape[-1] <= VIEW else PATCH
+    return dim if dim % HEADS == 0 else 384, min(max(blocks, default=-1) + 1, _DEEPEST), side
+
+
+def differences(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """Name each tensor that `state` lacks or has in another shape, and some that it has too many.
+
+    Blocks with the same problem share an entry (``blocks.2-11.norm1.bias``); empty: there is none.
+    """
+    problems = [(key, "is missing") for key in wanted if key not in state]
     problems += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}"
+        (key, f"is {tuple(state[key].shape)}, not {tuple(value.shape)}")
         for key, value in wanted.items()
         if key in state and state[key].shape != value.shape
     ]
-    problems += [f"{key} is unknown" for key in state if key not in wanted]
-    more = len(problems) - _NAMED
-    return "; ".join(problems[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    unknown = [key for key in state if key not in wanted]
+    problems += [(key, "is unknown") for key in unknown[:_STRANGERS]]
+    numbers: dict[tuple[str, str, str], list[int]] = {}
+    for key, what in problems:
+        block = _BLOCK.match(key)
+        name = ("blocks.", key[block.end() :], what) if block else (key, "", what)
+        numbers.setdefault(name, []).extend([int(block[1])] if block else [])
+    named = [f"{start}{_ranges(n)}{end} {what}" for (start, end, what), n in numbers.items()]
+    more = len(unknown) - _STRANGERS
+    return "; ".join([*named, *([f"{more} more are unknown"] if more > 0 else [])])
+
+
+def _ranges(numbers: list[int]) -> str:
+    """``0-3,7`` for 0, 1, 2, 3, 7; nothing for none."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 class ConvEncoder(nn.Module):

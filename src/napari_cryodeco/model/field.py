@@ -25,7 +25,8 @@ from napari_cryodeco.stage_config import FieldConfig
 
 _FORMAT = "napari-cryodeco field 1"
 _PUBLISHED_SIGMA = 0.5
-_CHUNK = 32_768  # points times latents decoded at once: 16 MB per hidden layer in bf16
+_ROWS = {"cpu": 1024, "cuda": 262_144}
+"""Points times latents decoded at once: on a CPU 1 MB per hidden layer, which its cache holds."""
 
 
 class FieldDecoder(nn.Module):
@@ -87,21 +88,23 @@ class FieldDecoder(nn.Module):
         value = self._tail(first, self._latent_part(z)[:, None, None])
         return value * self.amplitude(points)[:, None]
 
+    @torch.no_grad()
     def decode_ball(self, z: Tensor, ball: Ball, radius: int | None = None) -> Tensor:
         """Coefficients ``(m, count)`` of the maps at `z` ``(m, d)`` on the `ball` up to `radius`.
 
-        What does not depend on z is computed once for all maps; there is no gradient.
+        What does not depend on z is computed once for all maps, sines and cosines once for k and
+        -k; there is no gradient.
         """
         limit = min(self.radius, ball.radius) if radius is None else radius
-        points = ball.points[: ball.count(limit)].to(self.envelope)
-        latent = self._latent_part(z.to(self.envelope))[:, None]
-        size = max(256, _CHUNK // max(len(z), 1))
-        with torch.no_grad():
-            parts = []
-            for block in points.split(size):
-                even, odd = self._features(block[None])
-                parts.append(self._tail(even + odd, latent) * self.amplitude(block[None]))
-        return torch.cat(parts, 1)
+        z = z.to(self.envelope)
+        mirror = ball.mirror[: ball.count(limit)]
+        half = torch.nonzero(torch.arange(len(mirror), device=mirror.device) < mirror)[:, 0]
+        found = self.envelope.new_empty(len(z), len(mirror))
+        rows = _ROWS.get(found.device.type, _ROWS["cuda"]) // (2 * max(len(z), 1))
+        for block in half.split(max(rows, 64)):
+            pairs = self.forward_pairs(ball.points[block].to(found)[None], z)
+            found[:, block], found[:, mirror[block]] = pairs.unbind(1)
+        return found
 
     def _features(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """First layer of cosines and of sines, ``(b, p, width)`` each; the second is odd."""
@@ -117,10 +120,11 @@ class FieldDecoder(nn.Module):
         return functional.linear(z, weight, self.entry.bias).to(self.compute)
 
     def _tail(self, features: Tensor, latent: Tensor) -> Tensor:
-        state = functional.relu(self._norm(0, features + latent))
+        # in place where autograd keeps no input: these steps are bound by memory
+        state = functional.relu(self._norm(0, features + latent), inplace=True)
         for index, layer in enumerate(self.hidden):
             branch = self._norm(index + 1, self._linear(layer, state))
-            state = functional.relu(branch + state)
+            state = functional.relu(branch.add_(state), inplace=True)
         return self._linear(self.exit, state)[..., 0].float()
 
     def _linear(self, layer: nn.Module, state: Tensor) -> Tensor:

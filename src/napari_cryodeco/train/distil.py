@@ -25,7 +25,9 @@ _LATENTS, _POINTS, _RATE, _RISE = 16, 128, 2e-3, 20
 def envelope(linear: LinearModel, radius: int) -> Tensor:
     """``(radius + 1,)`` root mean square coefficient per shell, continued beyond the fit."""
     ball = Ball(linear.radius, 3, linear.mean.device)
-    power = linear.mean**2 + linear.coordinates.var(0) @ linear.components**2
+    z = linear.coordinates
+    variance = (z - z.mean(0)).square().sum(0) / (len(z) - 1)  # empty where there is no z
+    power = linear.mean**2 + variance @ linear.components**2
     total = torch.zeros(linear.radius + 1, device=power.device).index_add_(0, ball.shells, power)
     known = (total / torch.bincount(ball.shells, minlength=linear.radius + 1).clamp_min(1)).sqrt()
     known[0] = known[1]

@@ -77,6 +77,7 @@ class Fitting:
         sums: ShellSums,
         moves_poses: bool,
         weight: float = 1.0,
+        latent_share: float | None = None,
     ) -> None:
         """One gradient step.
 
@@ -94,6 +95,8 @@ class Fitting:
             Whether poses move too.
         weight
             Share of the step's particles that `rows` are; other processes have the rest.
+        latent_share
+            Share of the rate of the latents, or of their encoder, where it is another.
         """
         rows = rows.to(self.device)
         z = self.latents.visit(rows)
@@ -107,7 +110,7 @@ class Fitting:
         distributed.sum_gradients(self.field.parameters())
         optimiser.set_rate(self._optimiser, share * self._rates.field_rate)
         self._optimiser.step()
-        self.latents.update(rows, z, share)
+        self.latents.update(rows, z, share if latent_share is None else latent_share)
         if moves_poses:
             turn, move = share * self._rates.rotation_rate, share * self._rates.shift_rate
             self.poses.update(rows, visit, turn, move)

@@ -66,9 +66,11 @@ def _take_part(paths: RunPaths, stage: Stage) -> None:
     begun = int(distributed.from_first([0.0])[0])
     stage.load(_state(paths.stage(stage.name), begun) if begun else None)
     report = _Listening()
-    for unit in range(begun, stage.units()):
+    unit = begun
+    while unit < stage.units():  # asked each time: a stage may end early
         report.check_stop()
         stage.advance(unit, report)
+        unit += 1
 
 
 class _Listening:

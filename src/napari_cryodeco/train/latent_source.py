@@ -190,8 +190,17 @@ class EncoderSource:
         )
 
 
+def as_table(source: LatentSource, rate: float) -> TableSource:
+    """Let each z move by itself from where the last clean pass of the encoder put it."""
+    return source if isinstance(source, TableSource) else TableSource(source.values, rate)
+
+
 def make_source(
-    config: EncoderConfig, start: Tensor, sight: Sight, rates: tuple[float, float]
+    config: EncoderConfig,
+    start: Tensor,
+    sight: Sight,
+    rates: tuple[float, float],
+    saved: dict[str, Tensor] | None = None,
 ) -> LatentSource:
     """Choose the source that the settings ask for; "auto" takes a ViT prior where there is a GPU.
 
@@ -205,6 +214,8 @@ def make_source(
         What encoders see, and the weights that they start from.
     rates
         Of the table and of the encoder.
+    saved
+        State that will be loaded: where an encoder has handed over to a table, that is made.
 
     Raises
     ------
@@ -215,7 +226,8 @@ def make_source(
     kind = config.kind
     if kind == "auto":
         kind = "vit" if sight.prior_is("vit") and start.device.type == "cuda" else "table"
-    if kind == "table":
+    handed_over = saved is not None and "latents.adam.visits" in saved
+    if kind == "table" or handed_over or start.shape[1] == 0:
         return TableSource(start, rates[0])
     if config.strategy != "full" and sight.prior_is(kind) is None:
         raise ValueError(

@@ -23,12 +23,13 @@ from napari_cryodeco.model.exact_search import exact_search
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.model.weights import Weights
 from napari_cryodeco.train.fitting import Fitting, Seen
-from napari_cryodeco.train.latent_source import make_source
+from napari_cryodeco.train.latent_source import EncoderSource, as_table, make_source
 from napari_cryodeco.train.shell_sums import ShellSums
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.views import Sight, Views
 
-_SEARCH_BATCH, _LATENT_START = 22, 0.1
+_LATENT_START = 0.1
+_ENCODER_FLOOR = 1 / 6  # 1e-5 of 6e-5
 
 
 class ParityStage:
@@ -84,8 +85,10 @@ class ParityStage:
         """Make a random field and random latents, or take up their state."""
         n, geometry = len(self._seen.images), self._seen.geometry
         drawn = generator(self._config.seed, "parity-start", 0)
-        z = _LATENT_START * torch.randn(n, self._config.latent_size, generator=drawn)
-        z = z.to(self._device)
+        size = self._config.latent_size(gpu=self._device.type != "cpu")
+        if tensors is not None:  # begun where another device may have chosen
+            size = tensors["latents.values"].shape[1]
+        z = (_LATENT_START * torch.randn(n, size, generator=drawn)).to(self._device)
         sight = Sight(
             self._seen.images, self._seen.ctf, geometry, self._device, self._views, self._weights
         )
@@ -94,7 +97,7 @@ class ParityStage:
             torch.manual_seed(drawn.initial_seed())
             ones = torch.ones(geometry.radius + 1)
             field = FieldDecoder(self._config.field, z.shape[1], geometry.radius, ones)
-            latents = make_source(self._config.encoder, z, sight, rates)
+            latents = make_source(self._config.encoder, z, sight, rates, tensors)
         field.compute = precision.choose(self._config.precision, self._device)
         start = self._given or Poses(torch.eye(3).expand(n, 3, 3), torch.zeros(n, 2))
         self._fit = Fitting(
@@ -115,9 +118,9 @@ class ParityStage:
         if unit == 0:
             self._warm_up(drawn, sums, report)
         elif unit <= self._searches():
-            self._search(drawn, sums, report)
+            self._search(unit, drawn, sums, report)
         else:
-            self._descend(drawn, sums, report)
+            self._descend(unit, drawn, sums, report)
         self._fitting.latents.settle()
         sums.report(report, self._seen.geometry.length)
 
@@ -125,9 +128,10 @@ class ParityStage:
         """Teach the field alone a blurred ball: images at random rotations, or at given poses."""
         fit, n = self._fitting, len(self._seen.images)
         fit.latents.settle()
-        steps = math.ceil(self._settings.warmup_images / self._config.refine.batch)
+        batch = self._settings.warmup_batch
+        steps = math.ceil(self._settings.warmup_images / batch)
         for step in range(steps):
-            rows = torch.randperm(n, generator=drawn)[: self._config.refine.batch]
+            rows = torch.randperm(n, generator=drawn)[:batch]
             poses = fit.poses.poses[rows.to(self._device)]
             if self._given is None:
                 turned = random_rotations(len(rows), drawn).to(self._device)
@@ -135,10 +139,11 @@ class ParityStage:
             fit.field_step(rows, fit.half, poses, sums)
             report.step(step + 1, steps, "warm-up")
 
-    def _search(self, drawn: torch.Generator, sums: ShellSums, report: Reporter) -> None:
+    def _search(self, unit: int, drawn: torch.Generator, sums: ShellSums, report: Reporter) -> None:
         """Find the pose of each image with the field as it is, then take one step there."""
         fit, settings = self._fitting, self._settings
-        batches = torch.randperm(len(self._seen.images), generator=drawn).split(_SEARCH_BATCH)
+        batches = torch.randperm(len(self._seen.images), generator=drawn)
+        batches = batches.split(settings.search_batch)
         for index, rows in enumerate(batches):
             rows = rows.to(self._device)
             with torch.no_grad():
@@ -152,7 +157,8 @@ class ParityStage:
                     settings.levels,
                 )
             fit.poses.set(rows, rotations, shifts * self._seen.geometry.length)
-            fit.step(rows, fit.half, 1.0, sums, moves_poses=False)
+            latent_share = self._encoder_share(unit - 1 + index / len(batches))
+            fit.step(rows, fit.half, 1.0, sums, False, latent_share=latent_share)
             report.step(index + 1, len(batches), "pose search")
 
     def _evidence(self, rows: Tensor) -> Evidence:
@@ -161,15 +167,32 @@ class ParityStage:
         everything = torch.arange(len(fit.disc), device=self._device)
         return Evidence.of(images, fit.gain(rows, everything), fit.disc)
 
-    def _descend(self, drawn: torch.Generator, sums: ShellSums, report: Reporter) -> None:
+    def _descend(
+        self, unit: int, drawn: torch.Generator, sums: ShellSums, report: Reporter
+    ) -> None:
         """Move field, latents and, unless they were given, poses."""
-        fit = self._fitting
-        batches = torch.randperm(len(self._seen.images), generator=drawn)
-        batches = batches.split(self._config.refine.batch)
+        fit, after = self._fitting, self._config.encoder.table_after
+        if after is not None and unit - 1 - self._searches() >= after:
+            fit.latents = as_table(fit.latents, self._config.refine.latent_rate)
+        batch = self._config.refine.batch if self._given is None else self._settings.warmup_batch
+        batches = torch.randperm(len(self._seen.images), generator=drawn).split(batch)
         moves = self._given is None or self._config.refine_poses
         for index, rows in enumerate(batches):
-            fit.step(rows, fit.half, 1.0, sums, moves)
+            latent_share = self._encoder_share(unit - 1 + index / len(batches))
+            fit.step(rows, fit.half, 1.0, sums, moves, latent_share=latent_share)
             report.step(index + 1, len(batches), "descent")
+
+    def _encoder_share(self, epoch: float) -> float:
+        """Share of the encoder's rate, `epoch` counted from the first after the warm-up.
+
+        Rises in the first epoch, then falls to a sixth along a cosine (algorithm.md §4.0).
+        """
+        if not isinstance(self._fitting.latents, EncoderSource):
+            return 1.0
+        if epoch < 1:
+            return epoch
+        turn = math.pi * (epoch - 1) / (self._searches() + self._settings.epochs)
+        return _ENCODER_FLOOR + (1 - _ENCODER_FLOOR) * 0.5 * (1 + math.cos(turn))
 
     @property
     def _fitting(self) -> Fitting:

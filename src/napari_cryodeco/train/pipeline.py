@@ -74,7 +74,8 @@ class _Plan:
     def _seconds(self) -> dict[str, float]:
         """Expected durations, measured on two quiet cores: of use as ratios, for the estimate."""
         settings, n = self._config.abinitio, len(self._run.particles)
-        species = 3 if settings.classes == "auto" else settings.classes
+        asked = self._config.species
+        species = 3 if asked == "auto" else asked
         refine, parity = self._config.refine, self._config.parity
         points = (self._box() / 2) ** 2
         return {
@@ -94,7 +95,7 @@ class _Plan:
         return PrepareStage(self._run, self._box())
 
     def _features(self, finished: Finished) -> Stage:
-        classes, seed = self._config.abinitio.classes, self._config.seed
+        classes, seed = self._config.species, self._config.seed
         run, count = self._run, len(self._run.particles)
 
         def compute(report: Reporter) -> Tensor:
@@ -152,7 +153,8 @@ class _Plan:
             min(LINEAR_RADIUS, geometry.radius),
         )
         posteriors = self._posteriors(finished)
-        return SubspaceStage(seen, self._config.latent_size, self._config.seed, posteriors)
+        size = self._config.latent_size(gpu=self._device.type != "cpu")
+        return SubspaceStage(seen, size, self._config.seed, posteriors)
 
     def _refine(self, finished: Finished) -> Stage:
         mine = distributed.share(len(self._run.particles))

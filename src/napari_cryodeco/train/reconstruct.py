@@ -131,19 +131,20 @@ def _run_stage(
     if shared:
         distributed.from_first([begun])
     stage.load(tensors)
-    units = stage.units()
     if begun:
         _save_epoch(paths, stage, epochs + begun)  # it may have been killed between the two
-    for unit in range(begun, units):
+    unit = begun
+    while unit < stage.units():  # asked each time: a stage may end early
         report.check_stop()
-        progress.unit(stage.name, unit, units, seconds)
+        progress.unit(stage.name, unit, stage.units(), seconds)
         stage.advance(unit, report)
         seconds = progress.seconds()
         lock.check()
-        state = {"finished": unit + 1, "units": units, "seconds": seconds}
+        unit += 1
+        state = {"finished": unit, "units": stage.units(), "seconds": seconds}
         write_tensors(file, stage.tensors(), state)
-        _save_epoch(paths, stage, epochs + unit + 1)
-    progress.unit(stage.name, units, units, seconds)
+        _save_epoch(paths, stage, epochs + unit)
+    progress.unit(stage.name, stage.units(), stage.units(), seconds)
 
 
 def _save_epoch(paths: RunPaths, stage: Stage, number: int) -> None:

@@ -18,11 +18,14 @@ from napari_cryodeco.model.weights import Weights
 from napari_cryodeco.train import distributed, shards
 from napari_cryodeco.train.distil import distil, make_field
 from napari_cryodeco.train.fitting import Fitting, Seen
-from napari_cryodeco.train.latent_source import make_source
+from napari_cryodeco.train.latent_source import as_table, make_source
 from napari_cryodeco.train.shell_sums import ShellSums
 from napari_cryodeco.train.stages import Reporter, generator
+from napari_cryodeco.train.steadiness import Steadiness
 from napari_cryodeco.train.subspace import LinearModel
 from napari_cryodeco.train.views import Sight, Views
+
+_LAST = ", the last epoch: clusters and orientations no longer change"
 
 
 class RefineStage:
@@ -74,10 +77,12 @@ class RefineStage:
         self._moves_poses = config.refine_poses or config.poses == "abinitio"
         self._fit: Fitting | None = None
         self._state: dict[str, Tensor] | None = None
+        self._steadiness = Steadiness(config.seed)
 
     def units(self) -> int:
-        """Count the epochs."""
-        return self._settings.epochs
+        """Count the epochs: fewer than asked for, once nothing changes any more."""
+        ends = self._steadiness.ends if self._settings.early_stop else None
+        return min(ends or self._settings.epochs, self._settings.epochs)
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
         """Make field, latents and optimiser, and take up their state."""
@@ -92,15 +97,14 @@ class RefineStage:
         rates = settings.latent_rate, settings.encoder_rate
         with torch.random.fork_rng():
             torch.manual_seed(drawn.initial_seed())
-            latents = make_source(self._config.encoder, z, sight, rates)
-        # latents that the start leaves empty may grow to a tenth of the widest
-        spread = self._start.coordinates.std(0)
-        variance = spread.clamp_min(0.1 * float(spread.max())) ** 2
+            latents = make_source(self._config.encoder, z, sight, rates, tensors)
+        variance = _prior_variance(self._start.coordinates)
         self._fit = Fitting(
             self._seen, field.to(self._device), latents, self._begin, settings, variance
         )
         if tensors is not None:
             self._fit.load(shards.own(tensors))
+            self._steadiness.load(tensors)
         self._state = tensors
 
     def advance(self, unit: int, report: Reporter) -> None:
@@ -108,24 +112,57 @@ class RefineStage:
         drawn = generator(self._config.seed, self.name, unit)
         if unit == 0:
             self._warm_up(drawn, report)
-        fit = self._fitting
+        fit, after = self._fitting, self._config.encoder.table_after
+        if after is not None and unit >= after:
+            fit.latents = as_table(fit.latents, self._settings.latent_rate)
         count = len(self._start.coordinates)
         batches = shards.batches(count, self._settings.batch, drawn)
         radius = self._radius(unit)
         candidates = fit.half[fit.half < fit.disc.count(radius)]
         kept = max(1, round(self._settings.point_fraction * len(candidates)))
         sums = ShellSums(self._seen.geometry.radius, self._device)
-        total = self.units() * len(batches)
+        told = f"radius {radius}{_LAST if self._ending(unit) else ''}"
         for index, (rows, weight) in enumerate(batches):
             points = candidates
             if kept < len(candidates):
                 points = candidates[torch.randperm(len(candidates), generator=drawn)[:kept]]
-            share = max(0.05, 1 - (unit * len(batches) + index) / total)
+            share = self._share(unit, index / len(batches))
             fit.step(rows, points, share, sums, self._moves_poses, weight)
-            report.step(index + 1, len(batches), f"radius {radius}")
+            report.step(index + 1, len(batches), told)
         fit.latents.settle()
         sums.report(report, self._seen.geometry.length)
         self._state = shards.whole(fit.tensors())
+        if self._settings.early_stop and not self._steadiness.ends:
+            if distributed.rank() == 0:  # it alone has the rows of all
+                self._look(unit + 1, radius, self._state, report)
+            self._steadiness.end_after(int(distributed.from_first([self._steadiness.ends or 0])[0]))
+
+    def _look(self, epoch: int, radius: int, state: dict[str, Tensor], report: Reporter) -> None:
+        """See whether z and poses still change; if not, the next epoch is the last."""
+        rotations = state["poses.rotations"] if self._moves_poses else None
+        change = self._steadiness.look(epoch, state["latents.values"], rotations)
+        if change is None:
+            return
+        if change.moved is not None:
+            report.metric("changed clusters", change.moved)
+        if change.turned is not None:
+            report.metric("turned", math.degrees(change.turned))
+        if change.steady and radius == self._seen.geometry.radius:
+            self._steadiness.end_after(epoch + 1)
+
+    def _ending(self, unit: int) -> bool:
+        """Whether this is the last epoch, before all are done."""
+        return unit + 1 == self.units() < self._settings.epochs
+
+    def _share(self, unit: int, done: float) -> float:
+        """Share of the full rates when so much (0…1) of an epoch is done: it falls to a twentieth.
+
+        The last epoch of a refinement that ends early goes the rest of the way.
+        """
+        share = 1 - (unit + done) / self._settings.epochs
+        if self._ending(unit):
+            share = (1 - unit / self._settings.epochs) * (1 - done)
+        return max(0.05, share)
 
     def _warm_up(self, drawn: torch.Generator, report: Reporter) -> None:
         def tell(done: int, of: int) -> None:
@@ -141,7 +178,7 @@ class RefineStage:
         """Fourier radius of an epoch: never under that of the linear model."""
         full = self._seen.geometry.radius
         first = min(full, max(self._settings.start_radius, self._start.radius))
-        rise = self._settings.march * self.units()
+        rise = self._settings.march * self._settings.epochs
         grown = 1.0 if rise == 0 else min(1.0, (unit + 1) / rise)
         return first + math.ceil(grown * (full - first))
 
@@ -167,9 +204,17 @@ class RefineStage:
         return self._fitting.poses.poses
 
     def tensors(self) -> dict[str, Tensor]:
-        """Field, latents, poses and moments; of all particles, at the first process."""
-        return self._fitting.tensors() if self._state is None else self._state
+        """Field, latents, poses, moments, the last look; of all particles at the first process."""
+        state = self._fitting.tensors() if self._state is None else self._state
+        return state | self._steadiness.tensors()
 
     def epoch_files(self, folder: Path) -> None:
         """Write field, latents, poses, classes, encoder and the consensus map of the last epoch."""
         self._fitting.write(folder, self._posteriors, self.tensors())
+
+
+def _prior_variance(z: Tensor) -> Tensor:
+    """Variance ``(d,)``: an axis that the start leaves empty may grow to a tenth of the widest."""
+    if not z.shape[1]:
+        return z.new_zeros(0)
+    return z.std(0).clamp_min(0.1 * float(z.std(0).max())) ** 2

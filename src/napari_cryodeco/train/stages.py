@@ -52,7 +52,7 @@ class Stage(Protocol):
     name: str
 
     def units(self) -> int:
-        """Count the units, known once :meth:`load` has been called."""
+        """Count the units, known once :meth:`load` has been called; fewer if it ends early."""
 
     def load(self, tensors: dict[str, Tensor] | None) -> None:
         """Take up the state after the last finished unit; None: begin."""

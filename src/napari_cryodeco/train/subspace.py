@@ -239,7 +239,7 @@ def _ridge(maps: Tensor, weight: Tensor, ridge: Tensor, shells: Tensor) -> Tenso
 def _start(n: int, size: int, posteriors: Tensor | None, generator: torch.Generator) -> Tensor:
     """First coordinates ``(n, d)``: class memberships as far as they go, random numbers beyond."""
     start = torch.randn(n, size, generator=generator)
-    if posteriors is not None:
+    if posteriors is not None and size:
         known = min(size, posteriors.shape[1])
         centred = posteriors[:, :known] - posteriors[:, :known].mean(0)
         start[:, :known] = 0.1 * start[:, :known] + centred / centred.std().clamp_min(1e-6)
@@ -256,8 +256,9 @@ def _split_half(slices: Tensor, data: Tensor, halves: Tensor) -> Tensor:
     agreement = ((first * second).sum(0) / norm).clamp(0, 1)
     certain = agreement > 3 / len(first) ** 0.5  # three standard errors of a chance correlation
     share = torch.where(certain, 2 * agreement / (1 + agreement), torch.zeros_like(agreement))
-    best = int(agreement.argmax())  # stays in any case: latents that are all zero order nothing
-    share[best] = share[best].clamp_min(_LEAST_RELIABILITY)
+    if len(share):
+        best = int(agreement.argmax())  # stays in any case: latents that are all zero order nothing
+        share[best] = share[best].clamp_min(_LEAST_RELIABILITY)
     return share
 
 
@@ -287,7 +288,7 @@ def fit(
     seen
         Images at poses, noise about 1 per coefficient.
     size
-        Number of components.
+        Number of components; 0: a mean map only.
     generator
         On the CPU.
     posteriors
@@ -330,7 +331,7 @@ def _assemble(
     reliability = _split_half(slices, seen.data(held), halves)
     coefficients = _coefficients(maps, seen)
     strength = coefficients[1:].norm(dim=1) * reliability.sqrt()
-    scale = strength / strength.max().clamp_min(1e-12)
+    scale = strength / max([1e-12, *strength.tolist()])
     kept = scale > 0
     components = torch.where(kept[:, None], coefficients[1:] / scale.clamp_min(1e-12)[:, None], 0.0)
     mean, precision = _coordinates(seen, maps)
