@@ -64,3 +64,12 @@ def test_largest_is_torchs_maximum(kind):
     best, which = kernels.largest(scores)
     assert torch.equal(best, scores.amax(1))
     assert torch.equal(scores.gather(1, which.long()[:, None])[:, 0], best)
+
+
+def test_bytes_times_their_worth_are_the_values_to_half_a_step():
+    draw = torch.Generator().manual_seed(7)
+    values, factors = torch.randn(4, 3, 50, generator=draw), torch.rand(50, generator=draw)
+    codes, worth = kernels.coded(values, factors)
+    error = codes * worth[:, None, None] - values * factors
+    assert (error.abs() <= 0.5001 * worth[:, None, None]).all()
+    assert torch.equal(codes.abs().amax((1, 2)), torch.full((4,), 127, dtype=torch.int8))

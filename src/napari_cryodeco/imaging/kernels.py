@@ -89,6 +89,21 @@ def _largest(scores: Any, best: Any, which: Any) -> None:
                 which[i, q] = np.int16(t) if better else which[i, q]
 
 
+@_compiled
+def _code(values: Any, factors: Any, codes: Any, steps: Any) -> None:
+    many, several, length = values.shape
+    for i in range(many):
+        most = np.float32(1e-12)
+        for t in range(several):
+            for p in range(length):
+                most = max(most, abs(values[i, t, p] * factors[p]))
+        steps[i] = most / np.float32(127)
+        scale = np.float32(127) / most
+        for t in range(several):
+            for p in range(length):
+                codes[i, t, p] = np.int8(np.rint(values[i, t, p] * factors[p] * scale))
+
+
 def slices(grid: Tensor, rotations: Tensor, points: Tensor) -> Tensor:
     """Trilinear central slices ``(m, p)`` of a centred cube.
 
@@ -141,6 +156,16 @@ def largest(scores: Tensor) -> tuple[Tensor, Tensor]:
     which = torch.empty(best.shape, dtype=torch.int16)
     _largest(scores.contiguous().numpy(), best.numpy(), which.numpy())
     return best, which
+
+
+def coded(values: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """Round ``(n, T, p)`` times ``(p,)`` to bytes, and what one is worth: ``(n,)``.
+
+    The largest of each n becomes 127 or -127.
+    """
+    codes, steps = torch.empty(values.shape, dtype=torch.int8), torch.empty(len(values))
+    _code(values.contiguous().numpy(), factors.numpy(), codes.numpy(), steps.numpy())
+    return codes, steps
 
 
 def _columns(points: Tensor) -> tuple[Any, Any]:

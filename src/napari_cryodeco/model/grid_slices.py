@@ -16,8 +16,6 @@ from torch import Tensor
 from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.model.precision import byte_product
 
-LARGEST = 127.0  # of a signed byte
-
 
 class GridSlices:
     """Slices ``(Q, p)`` of one volume."""
@@ -51,11 +49,11 @@ class GridSlices:
 
     def _coded(self, moved: Tensor) -> tuple[Tensor, Tensor]:
         """Products ``(n, T, Q)`` of bytes, and what one is worth: ``(n, Q)``."""
+        from napari_cryodeco.imaging import kernels
+
         n, several, count = moved.shape
         codes, worth, balance = self._codes
-        level = moved * balance
-        step = level.abs().amax((1, 2)).clamp_min(1e-12) / LARGEST
-        coded = (level / step[:, None, None]).round_().to(torch.int8)
+        coded, step = kernels.coded(moved, balance)
         found = byte_product(coded.reshape(-1, count), codes.T)
         return found.reshape(n, several, -1), step[:, None] * worth
 
@@ -70,11 +68,12 @@ class GridSlices:
         The factors ``(p,)`` share the range between images and slices: a map's low frequencies are
         far stronger than its high ones, the noise of the images is not.
         """
-        rms = self.values.square().mean(0).sqrt()
+        from napari_cryodeco.imaging import kernels
+
+        rms = self._half_squares.mean(0).mul(2).sqrt()
         balance = rms.clamp_min(1e-3 * rms.max().clamp_min(1e-12)).sqrt()
-        level = self.values / balance
-        worth = level.abs().amax(1).clamp_min(1e-12) / LARGEST
-        return (level / worth[:, None]).round_().to(torch.int8), worth, balance
+        codes, worth = kernels.coded(self.values[:, None], 1 / balance)
+        return codes[:, 0], worth, balance
 
 
 def _largest(products: Tensor) -> tuple[Tensor, Tensor]:

@@ -256,10 +256,10 @@ class JointStage:
         evidence = Stream(looks, rows)
         volumes = self._state["volumes"].to(looks.device)
         matchers = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
-        _spread(matchers, evidence)
         known = self._state["scores"][rows]
         before, seen_before = known.argmax(1), known.any(1)
         tried = self._state["running"][rows] if plan.before else torch.ones_like(known).bool()
+        _spread(matchers, evidence, tried)
         self._match(evidence, matchers, tried, report)
         scores = self._state["scores"][rows]
         self._rebuild(evidence, rows, report)
@@ -317,14 +317,23 @@ class JointStage:
         report.metric("resolution", float(self._state["resolution"].min()))
 
 
-def _spread(matchers: list[Matcher], evidence: Stream) -> None:
-    """Keep the images of each species from gathering on a few viewing axes."""
+def _spread(matchers: list[Matcher], evidence: Stream, tried: Tensor) -> None:
+    """Keep the images of each species from gathering on a few viewing axes.
+
+    Some images tell, of those ``(n, K)`` that are tried with a species.
+    """
     count = min(len(evidence), SPREAD_BY * len(matchers))
-    some = evidence[torch.linspace(0, len(evidence) - 1, count).long()]
-    along = [matcher.along_axes(some) for matcher in matchers]
-    belongs = torch.stack([best.amax(1) for best in along], 1).softmax(1)
-    for matcher, best, weights in zip(matchers, along, belongs.T, strict=True):
-        matcher.spread(best, weights)
+    places = torch.linspace(0, len(evidence) - 1, count).long()
+    some, tried = evidence[places], tried[places]
+    best = torch.full((count, len(matchers)), -torch.inf, device=some.data.device)
+    along = []
+    for index, matcher in enumerate(matchers):
+        which = torch.nonzero(tried[:, index])[:, 0].to(best.device)
+        along.append((which, matcher.along_axes(some[which])))
+        best[which, index] = along[-1][1].amax(1)
+    belongs = best.softmax(1)
+    for index, (matcher, (which, found)) in enumerate(zip(matchers, along, strict=True)):
+        matcher.spread(found, belongs[which, index])
 
 
 def _polished(matcher: Matcher, seen: Evidence, found: Candidates, near: Tensor) -> Candidates:
