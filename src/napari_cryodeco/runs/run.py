@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_cryodeco.atomic import replacing_folder, write_text
 from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.data.copy_record import check_size
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
@@ -127,9 +128,16 @@ class Run:
         return Geometry(**read_json(self.paths.geometry))
 
     def images(self) -> Tensor:
-        """``(n, p)`` float16 working coefficients, mapped from disk."""
+        """``(n, p)`` float16 working coefficients, mapped from disk.
+
+        Raises
+        ------
+        ValueError
+            If they are not there yet, or the file is not whole.
+        """
         if not self.paths.images.is_file():
             raise ValueError(f"{self.path}: its images are not prepared yet; run `cryodeco train`.")
+        check_size(self.paths.images)
         return memory_map(self.paths.images)
 
     def epochs(self) -> list[int]:
