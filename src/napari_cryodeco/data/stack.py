@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_cryodeco.atomic import replacing
 from napari_cryodeco.data.mrc import FLOAT16_MODE, read_header, write_header
 from napari_cryodeco.data.particles import Particles
+from napari_cryodeco.data.row_file import RowFile
 
 Progress = Callable[[int, int], None]
 _OPEN_STACKS = 64
@@ -21,7 +22,7 @@ BATCH_PIXELS = 2**22
 
 
 class ParticleStack:
-    """Images of particles, read by memory map.
+    """Images of particles, read from disk as they are asked for.
 
     Examples
     --------
@@ -30,7 +31,7 @@ class ParticleStack:
 
     def __init__(self, particles: Particles) -> None:
         self.particles = particles
-        self._maps: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._files: OrderedDict[int, RowFile] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.particles)
@@ -50,19 +51,19 @@ class ParticleStack:
         images = np.empty((len(rows), box, box), dtype=np.float32)
         for index in np.unique(stack_of).tolist():
             here = np.flatnonzero(stack_of == index)
-            images[here] = self._map(index)[slice_of[here]]
+            images[here] = self._file(index).read(slice_of[here]).reshape(-1, box, box)
         self._check_finite(images, rows)
         return torch.from_numpy(images)
 
-    def _map(self, index: int) -> np.ndarray:
-        if index not in self._maps:
+    def _file(self, index: int) -> RowFile:
+        if index not in self._files:
             while (
-                len(self._maps) >= _OPEN_STACKS
+                len(self._files) >= _OPEN_STACKS
             ):  # a data set may have more stacks than a process may open files
-                self._maps.popitem(last=False)
-            self._maps[index] = read_header(self.particles.stacks[index]).memory_map()
-        self._maps.move_to_end(index)
-        return self._maps[index]
+                self._files.popitem(last=False)
+            self._files[index] = read_header(self.particles.stacks[index]).open()
+        self._files.move_to_end(index)
+        return self._files[index]
 
     def _check_finite(self, images: np.ndarray, rows: Tensor) -> None:
         wrong = np.flatnonzero(~np.isfinite(images.sum((1, 2), dtype=np.float64)))
