@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ class RowFile:
         found = np.empty((len(rows), count), self.dtype)
         apart = np.diff(rows, prepend=-2) != 1 if count == self.width else np.ones(len(rows), bool)
         starts = np.flatnonzero(apart).tolist()
-        pieces = list(zip(starts, [*starts[1:], len(rows)], strict=True))
+        pieces = list(pairwise([*starts, len(rows)]))
         if len(pieces) <= _FEW:
             self._fill(found, rows, pieces)
         else:
