@@ -1,8 +1,8 @@
 """Rows of a large file, each read where it lies.
 
 No memory map: where a file is larger than memory, touching a row of a map reads its surroundings
-too (774 KB for a row of 26 KB, 870 rows/s; read as here 29 KB and 17,000 rows/s, on one disk), and
-pages of a map count as memory of the process.
+too (470 kB for a row of 26 kB, 300 rows/s; read as here 30 kB and 3,000 rows/s:
+benchmarks/row_reading.py), and pages of a map count as memory of the process.
 """
 
 from __future__ import annotations
