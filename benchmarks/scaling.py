@@ -150,7 +150,7 @@ def million(asked: argparse.Namespace, table: Table) -> None:
         "prepare": asked.copied,
         "classical": "",
         "features": 2000,
-        "refine": 20,
+        "refine": 5,
         "evidence": 10_000,
         "explorer": "",
     }

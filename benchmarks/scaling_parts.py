@@ -115,9 +115,8 @@ def stopped(work: Callable[[], None]) -> None:
 def opening(path: Path, star: Path) -> Measured:
     """Read a STAR file of a million rows and make a run of it."""
     with measuring() as found:
-        config = TrainConfig(
-            data=DataConfig(source=star, box=128), poses="file", refine=RefineConfig(epochs=1)
-        )
+        short = RefineConfig(epochs=1, warmup=5)
+        config = TrainConfig(data=DataConfig(source=star, box=128), poses="file", refine=short)
         run = Run.create(path, read_particles(star), config, overwrite=True)
         found["particles"] = len(run.particles)
     return found

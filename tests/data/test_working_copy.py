@@ -193,3 +193,9 @@ def test_the_checksum_is_the_crc_of_the_zip_format(noise: Particles, tmp_path: P
     assert record is not None
     rows = np.load(path)[BLOCK : 2 * BLOCK]
     assert record.checksums[1] == binascii.crc32(rows.tobytes())
+
+
+def test_a_stack_that_is_gone_is_told(noise: Particles, tmp_path: Path) -> None:
+    noise.stacks[0].unlink()
+    with pytest.raises(FileNotFoundError, match=r"noise.mrcs is missing: put this stack"):
+        write_working_copy(noise, 12, tmp_path / "images.npy")

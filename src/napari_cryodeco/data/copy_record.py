@@ -117,7 +117,16 @@ def part_path(copy: Path) -> Path:
 
 
 def stamps(particles: Particles) -> tuple[Stamp, ...]:
-    """Stamps of all stacks."""
+    """Stamps of all stacks.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one is gone.
+    """
+    for path in particles.stacks:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: put this stack of images back.")
     return tuple(map(Stamp.of, particles.stacks))
 
 
