@@ -33,9 +33,10 @@ from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.stage_config import AbinitioConfig, DataConfig, RefineConfig
 
+BEGUN, BATCHES = "first batches of refine", 10
 KEYS = ("study", "particles", "part")
 COUNTS = (1000, 3000, 10_000, 30_000)
-STAGES = (("known", "prepare"), ("known", "subspace"), ("known", "refine"))
+STAGES = (("known", "prepare"), ("known", "subspace"), ("known", BEGUN), ("known", "refine"))
 SORTING = (("abinitio", "features"), ("abinitio", "abinit"), ("abinitio", "joint"))
 WARMUP = 100  # steps; the field's start costs the same for any N
 COLUMNS = (
@@ -104,13 +105,9 @@ def curve(asked: argparse.Namespace, table: Table) -> None:
             if asked.parts and part not in asked.parts:
                 continue
             if table.find(study="curve", particles=count, part=part) is None:
-                put(
-                    table,
-                    "curve",
-                    count,
-                    part,
-                    child("stage", made(asked.cache, star, kind, count), part),
-                )
+                run = made(asked.cache, star, kind, count)
+                what = ("begun", run, BATCHES) if part == BEGUN else ("stage", run, part)
+                put(table, "curve", count, part, child(*what))
 
 
 def sparse_set(out: Path) -> Path:
@@ -174,16 +171,23 @@ def draw(table: Table) -> None:
     drawn = figure(7.2, 2.9)
     cost, held = drawn.subplots(1, 2)
     parts = list(dict.fromkeys(row["part"] for row in rows))
+    parts.sort(key=lambda part: part == BEGUN)
     for part, colour in zip(parts, (*LINES, "#000000"), strict=False):
         some = sorted((row for row in rows if row["part"] == part), key=lambda r: r["particles"])
         x = [row["particles"] for row in some]
-        cost.plot(x, [row["cpu_s"] for row in some], "o-", color=colour, ms=3, lw=1, label=part)
-        held.plot(x, [row["RssAnon_MB"] for row in some], "o-", color=colour, ms=3, lw=1)
+        cpu = [row["cpu_s"] for row in some]
+        if part != BEGUN:
+            cost.plot(x, cpu, "o-", color=colour, ms=3, lw=1, label=part)
+        held.plot(
+            x, [row["RssAnon_MB"] for row in some], "o-", color=colour, ms=3, lw=1, label=part
+        )
     cost.plot(COUNTS, [1e-2 * n for n in COUNTS], ":", color="#9a9a9a", lw=1, label="10 ms each")
     cost.set(xscale="log", yscale="log")
     held.set(xscale="log", ylim=(0, None))
     tidy(cost, "CPU-seconds, 64 px", "particles").legend(fontsize=6, frameon=False)
-    tidy(held, "peak memory of its own (RssAnon), MB", "particles")
+    tidy(held, "peak memory of its own (RssAnon), MB", "particles").legend(
+        fontsize=6, frameon=False
+    )
     save(drawn, IMAGES / "scaling.png")
 
 

@@ -92,6 +92,22 @@ def stage(path: Path, name: str) -> Measured:
     raise SystemExit(f"{path} has no stage {name}.")
 
 
+def begun(path: Path, batches: int) -> Measured:
+    """The first batches of `refine`: memory is at its peak by then, for any number of particles."""
+    run, finished = Run.open(path), Finished()
+    torch.set_num_threads(1)
+    for step in steps(run, CPU)[:-1]:
+        made = step.make(finished)
+        made.load(read_tensors(run.paths.stage(step.name))[0])
+        finished[step.name] = made
+    last = steps(run, CPU)[-1].make(finished)
+    with measuring() as found:
+        last.load(None)
+        stopped(lambda: last.advance(0, Until(batches)))
+        found["batches"] = batches
+    return found
+
+
 class Until(Silent):
     """Stops a stage after so many of its steps."""
 
@@ -225,6 +241,7 @@ def main() -> None:
     asked = parser.parse_args()
     parts: dict[str, Callable[[], Measured]] = {
         "stage": lambda: stage(asked.run, asked.option),
+        "begun": lambda: begun(asked.run, int(asked.option)),
         "opening": lambda: opening(asked.run, Path(asked.option)),
         "prepare": lambda: prepare(asked.run, int(asked.option)),
         "features": lambda: features(asked.run, int(asked.option)),
