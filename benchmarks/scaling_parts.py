@@ -134,7 +134,7 @@ def opening(path: Path, star: Path) -> Measured:
         short = RefineConfig(epochs=1, warmup=5)
         config = TrainConfig(data=DataConfig(source=star, box=128), poses="file", refine=short)
         run = Run.create(path, read_particles(star), config, overwrite=True)
-        found["particles"] = len(run.particles)
+        found["rows"] = len(run.particles)
     return found
 
 
@@ -218,7 +218,7 @@ def evidence(path: Path, count: int) -> Measured:
     rows = np.random.default_rng(0).choice(len(run.particles), count, replace=False)
     with measuring() as found:
         back_project(run, rows)
-        found["particles"] = count
+        found["used"] = count
     return found
 
 
