@@ -77,6 +77,16 @@ def test_stored_images_are_indexed_as_a_tensor_is(path: Path) -> None:
             images[wrong]
 
 
+@pytest.mark.parametrize("part", [slice(None), slice(40, 90), slice(250, None), slice(299, 400)])
+def test_a_part_of_the_rows_is_counted_from_its_first(path: Path, part: slice) -> None:
+    images, tensor = StoredImages(path, part), torch.from_numpy(VALUES)[part]
+    assert (images.shape, images.nbytes) == (tensor.shape, tensor.nbytes)
+    assert torch.equal(images[:], tensor)
+    assert torch.equal(images[torch.tensor([len(tensor) - 1]), :5], tensor[-1:, :5])
+    with pytest.raises(IndexError):
+        images[torch.tensor([len(tensor)])]
+
+
 def test_closed_with_its_object(path: Path) -> None:
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("no list of open files here")
