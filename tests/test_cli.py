@@ -20,7 +20,7 @@ from napari_cryodeco.runs.run import Run
 
 COMMANDS = (
     *("new", "train", "watch", "project", "cluster", "decode", "movie", "select", "export"),
-    *("simulate", "demo", "backproject", "align", "score", "pretrain", "prior"),
+    *("simulate", "demo", "backproject", "check", "align", "score", "pretrain", "prior"),
 )
 NEW_OPTIONS = ("poses", "classes", "preset", "z-dim", "prior", "datadir", "device", "seed")
 Capture = pytest.CaptureFixture[str]

@@ -20,7 +20,7 @@ def test_every_mode_reads_as_mrcfile_wrote_it(tmp_path: Path, kind: str, stack_w
     header = read_header(path)
     assert (header.images, header.height, header.width) == values.shape
     assert header.pixel_size == pytest.approx(1.25)
-    assert np.array_equal(header.memory_map(), values)
+    assert np.array_equal(header.open().read(np.arange(3)), values.reshape(3, -1))
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -33,7 +33,7 @@ def test_big_endian_stacks_read_the_same(tmp_path: Path, kind: str, stack_writer
     swapped = words.astype(">i4").tobytes() + raw[224:1024]
     big = tmp_path / "big.mrcs"
     big.write_bytes(swapped + values.astype(values.dtype.newbyteorder(">")).tobytes())
-    assert np.array_equal(read_header(big).memory_map(), values)
+    assert np.array_equal(read_header(big).open().read(np.arange(3)), values.reshape(3, -1))
 
 
 def test_the_extended_header_is_stepped_over(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_the_extended_header_is_stepped_over(tmp_path: Path) -> None:
         mrc.set_data(values)
         mrc.set_extended_header(np.zeros(7, dtype="V16"))
     assert read_header(path).offset == 1024 + 7 * 16
-    assert np.array_equal(read_header(path).memory_map(), values)
+    assert np.array_equal(read_header(path).open().read(np.arange(2)), values.reshape(2, -1))
 
 
 def test_a_stack_that_we_write_is_valid_to_mrcfile(tmp_path: Path) -> None:

@@ -36,10 +36,14 @@ def train(run: Path, /) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to stop
     with Bar("train") as bar:
+        from napari_cryodeco.runs.integrity import source_warning
         from napari_cryodeco.runs.run import Run
         from napari_cryodeco.train.reconstruct import reconstruct
 
-        status = reconstruct(Run.open(run), bar.status)
+        opened = Run.open(run)
+        if opened.paths.images.is_file() and (warning := source_warning(opened)):
+            complain(warning)
+        status = reconstruct(opened, bar.status)
     if status.state == "stopped":
         complain(f"{run} was stopped; `cryodeco train {run}` goes on from there.")
         return 3

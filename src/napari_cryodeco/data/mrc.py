@@ -1,4 +1,4 @@
-"""MRC image stacks: header, memory map, and a float32 stack written as it comes.
+"""MRC image stacks: header, images, and a float32 stack written as it comes.
 
 Modes 0 (int8), 1 (int16), 2 (float32), 6 (uint16) and 12 (float16), either byte order, any
 extended header. Source: MRC2014 format, https://www.ccpem.ac.uk/mrc_format/mrc2014.php
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from napari_cryodeco.data.row_file import RowFile
 
 HEADER_BYTES = 1024
 FLOAT16_MODE = 12
@@ -35,10 +37,9 @@ class StackHeader:
     pixel_size: float
     dtype: np.dtype
 
-    def memory_map(self) -> np.ndarray:
-        """Map the images ``(images, height, width)`` read-only in the type of the file."""
-        shape = (self.images, self.height, self.width)
-        return np.memmap(self.path, dtype=self.dtype, mode="r", offset=self.offset, shape=shape)
+    def open(self) -> RowFile:
+        """Open the images, a row of ``height · width`` numbers each, in the type of the file."""
+        return RowFile(self.path, self.dtype, self.offset, self.height * self.width)
 
 
 def read_header(path: Path) -> StackHeader:

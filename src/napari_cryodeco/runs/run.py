@@ -14,7 +14,9 @@ from torch import Tensor
 
 from napari_cryodeco.atomic import replacing_folder, write_text
 from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.data.copy_record import check_size
 from napari_cryodeco.data.particles import Particles
+from napari_cryodeco.data.stored_images import StoredImages
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
@@ -126,11 +128,29 @@ class Run:
             raise ValueError(f"{self.path}: its images are not prepared yet; run `cryodeco train`.")
         return Geometry(**read_json(self.paths.geometry))
 
+    def stored_images(self, part: slice = slice(None)) -> StoredImages:
+        """``(n, p)`` float16 working coefficients that stay on disk, or a part of their rows.
+
+        Raises as :meth:`images` does.
+        """
+        self._check_images()
+        return StoredImages(self.paths.images, part)
+
     def images(self) -> Tensor:
-        """``(n, p)`` float16 working coefficients, mapped from disk."""
+        """``(n, p)`` float16 working coefficients, mapped from disk.
+
+        Raises
+        ------
+        ValueError
+            If they are not there yet, or the file is not whole.
+        """
+        self._check_images()
+        return memory_map(self.paths.images)
+
+    def _check_images(self) -> None:
         if not self.paths.images.is_file():
             raise ValueError(f"{self.path}: its images are not prepared yet; run `cryodeco train`.")
-        return memory_map(self.paths.images)
+        check_size(self.paths.images)
 
     def epochs(self) -> list[int]:
         """Numbers of the finished epochs, in order."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from napari_cryodeco.data.stored_images import Images
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
@@ -22,6 +23,8 @@ from napari_cryodeco.train.stages import Reporter
 RADIUS = 12
 COMPONENTS, PRIOR_COMPONENTS = 8, 16
 FIT = 20_000
+_TOGETHER = 2048  # images read at once
+_COLUMNS = 16  # features fitted at once: in float64 and all together they would be gigabytes
 
 
 def _half_shell_sums(values: Tensor, ball: Ball) -> Tensor:
@@ -31,7 +34,7 @@ def _half_shell_sums(values: Tensor, ball: Ball) -> Tensor:
 
 
 def power_features(images: Tensor, ctf: Tensor, ball: Ball) -> Tensor:
-    """Compressed power of the particle in half-shells: ``(n, f)``.
+    """Power of the particle in half-shells: ``(n, f)``; an image's do not depend on the others.
 
     Parameters
     ----------
@@ -42,29 +45,37 @@ def power_features(images: Tensor, ctf: Tensor, ball: Ball) -> Tensor:
     seen = _half_shell_sums((images**2 - 1) * weight, ball)
     passed = _half_shell_sums(weight**2, ball)
     counts = _half_shell_sums(torch.ones_like(weight[:1]), ball)
-    power = seen / (passed + 0.05 * counts)
+    return seen / (passed + 0.05 * counts)
+
+
+def _compressed(power: Tensor) -> Tensor:
+    """Power ``(n, f)`` on a scale where a few strong images do not outweigh all others."""
     return torch.asinh(2 * power / power.mean(0).abs().clamp_min(1e-6))
 
 
 def without_defocus(features: Tensor, ctf: Ctf) -> Tensor:
     """Take out of features ``(n, f)`` what a polynomial of the defocus predicts; standardise."""
-    rest = _rest(features, ctf)
-    return (rest / rest.std(0).clamp_min(1e-9)).float()
+    rest = free_of_defocus(features, ctf)
+    return rest.div_(rest.std(0).clamp_min(1e-9))
 
 
 def free_of_defocus(features: Tensor, ctf: Ctf) -> Tensor:
     """Take out what a polynomial of the defocus predicts and keep the scale of each column."""
-    return _rest(features, ctf).float()
+    basis = _defocus_basis(ctf)
+    rest = torch.empty(features.shape)
+    for columns in torch.arange(features.shape[1]).split(_COLUMNS):
+        some = features[:, columns].double()
+        fit = torch.linalg.lstsq(basis, some, driver="gelsd").solution
+        rest[:, columns] = (some - basis @ fit).float()
+    return rest
 
 
-def _rest(features: Tensor, ctf: Ctf, degree: int = 5) -> Tensor:
+def _defocus_basis(ctf: Ctf, degree: int = 5) -> Tensor:
     defocus = 0.5 * (ctf.defocus_u + ctf.defocus_v).double()
     spread = defocus.std() if len(defocus) > 1 else torch.tensor(0.0)
     degree = min(degree, len(defocus) // 10) if spread > 1.0 else 0
     place = (defocus - defocus.mean()) / spread.clamp_min(1.0)
-    basis = torch.stack([place**power for power in range(degree + 1)], 1)
-    fit = torch.linalg.lstsq(basis, features.double(), driver="gelsd").solution
-    return features.double() - basis @ fit
+    return torch.stack([place**power for power in range(degree + 1)], 1)
 
 
 @dataclass(frozen=True)
@@ -120,18 +131,18 @@ def mix(
     return Mixture(torch.as_tensor(best.predict_proba(points)).float(), torch.tensor(criterion))
 
 
-def classical_features(images: Tensor, ctf: Ctf, geometry: Geometry, report: Reporter) -> Tensor:
+def classical_features(images: Images, ctf: Ctf, geometry: Geometry, report: Reporter) -> Tensor:
     """Features ``(n, f)`` of working coefficients ``(n, p)``, free of the defocus."""
     n = len(images)
     ball = Ball(min(RADIUS, geometry.radius), 2)
     frequencies = ball.frequencies(geometry.box, geometry.pixel_size)
-    seen, passed = [], []
-    for start in range(0, n, 2048):
-        rows = slice(start, start + 2048)
-        seen.append(images[rows, : len(ball)].float())
-        passed.append(ctf[rows].at(frequencies))
-        report.step(min(start + 2048, n), n, "image features")
-    return without_defocus(power_features(torch.cat(seen), torch.cat(passed), ball), ctf)
+    power = []
+    for start in range(0, n, _TOGETHER):
+        rows = slice(start, start + _TOGETHER)
+        seen = images[rows, : len(ball)].float()
+        power.append(power_features(seen, ctf[rows].at(frequencies), ball))
+        report.step(min(start + _TOGETHER, n), n, "image features")
+    return without_defocus(_compressed(torch.cat(power)), ctf)
 
 
 def prior_features(
@@ -151,8 +162,9 @@ def prior_features(
     found = distributed.gather_rows(torch.cat(parts))
     if distributed.rank():
         return found
-    features = torch.nn.functional.normalize(free_of_defocus(found, ctf), dim=1)
-    return features / features.std()
+    features = free_of_defocus(found, ctf)
+    torch.nn.functional.normalize(features, dim=1, out=features)
+    return features.div_(features.std())
 
 
 class FeatureStage:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from napari_cryodeco.data.stored_images import Images
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
@@ -26,7 +27,7 @@ from napari_cryodeco.train.shell_sums import ShellSums
 class Seen:
     """Images ``(n, p)`` as coefficients on ``Ball(geometry.radius, 2)`` (noise 1), and CTF."""
 
-    images: Tensor
+    images: Images
     ctf: Ctf
     geometry: Geometry
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.data.stored_images import Images
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.weights import Weights
@@ -26,6 +27,7 @@ from napari_cryodeco.train.features import (
     classical_features,
     prior_features,
 )
+from napari_cryodeco.train.held_images import on_device
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
 from napari_cryodeco.train.looks import Looks, search_radius
@@ -101,7 +103,7 @@ class _Plan:
         def compute(report: Reporter) -> Tensor:
             if (prior := self._prior) is not None:
                 return prior_features(prior.embed, run.particles.ctf, report, prior.batch)
-            return classical_features(run.images(), run.particles.ctf, run.geometry, report)
+            return classical_features(run.stored_images(), run.particles.ctf, run.geometry, report)
 
         asked = None if classes == "auto" else classes
         source, trained = self._feature_source(), self._prior is not None
@@ -185,9 +187,8 @@ class _Plan:
             self._weights,
         )
 
-    def _images(self, rows: slice = slice(None)) -> Tensor:
-        images = self._run.images()[rows]
-        return images if self._device.type == "cpu" else images.to(self._device)
+    def _images(self, rows: slice = slice(None)) -> Images:
+        return on_device(self._run.stored_images(rows), self._device)
 
     def _poses(self, finished: Finished) -> Poses:
         if self._config.poses == "abinitio":

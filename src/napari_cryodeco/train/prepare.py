@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from napari_cryodeco.data.stack import write_working_copy
+from napari_cryodeco.data.working_copy import write_working_copy
 from napari_cryodeco.imaging.contrast import DECIDED
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.runs.run import Run
@@ -23,7 +23,7 @@ def contrast_sentence(geometry: Geometry) -> str:
 
 
 class PrepareStage:
-    """Writes ``images.npy`` and ``geometry.json``; done again as a whole when interrupted.
+    """Writes ``images.npy`` and ``geometry.json``; goes on at its block when interrupted.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class Prior:
         run = self._run
         if self.weights.kind == "vit":
             return StoredViews(run.particles, self._device)
-        return PriorViews(run.images(), run.particles.ctf, run.geometry, self._device)
+        return PriorViews(run.stored_images(), run.particles.ctf, run.geometry, self._device)
 
 
 def open_prior(spec: str, run: Run, device: torch.device) -> Prior | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.data.stored_images import Images
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
@@ -59,7 +60,7 @@ class RefineStage:
     def __init__(
         self,
         config: TrainConfig,
-        images: Tensor,
+        images: Images,
         ctf: Ctf,
         poses: Poses,
         geometry: Geometry,

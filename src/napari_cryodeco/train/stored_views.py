@@ -7,8 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from napari_cryodeco.data.calibration import calibrate
 from napari_cryodeco.data.particles import Particles
-from napari_cryodeco.data.stack import ParticleStack, calibrate
+from napari_cryodeco.data.stack import ParticleStack
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.preprocess import fourier_crop, observe, unit_range
 from napari_cryodeco.model.prior import prior_view

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from napari_cryodeco.data.stored_images import Images
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
@@ -87,7 +88,7 @@ class Observations:
 
     def __init__(
         self,
-        images: Tensor,
+        images: Images,
         ctf: Ctf,
         poses: Poses,
         geometry: Geometry,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.stack import ParticleStack
+from napari_cryodeco.data.stored_images import Images
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
@@ -36,7 +37,7 @@ class WorkingViews:
         Where the views are wanted.
     """
 
-    def __init__(self, images: Tensor, geometry: Geometry, device: torch.device) -> None:
+    def __init__(self, images: Images, geometry: Geometry, device: torch.device) -> None:
         self._images, self._device = images, device
         self._box = min(geometry.box, ConvEncoder.view)
         self._ball = Ball(min(geometry.radius, self._box // 2 - 1), 2, device)
@@ -59,7 +60,7 @@ class PriorViews:
         Where the views are wanted.
     """
 
-    def __init__(self, images: Tensor, ctf: Ctf, geometry: Geometry, device: torch.device) -> None:
+    def __init__(self, images: Images, ctf: Ctf, geometry: Geometry, device: torch.device) -> None:
         self._images, self._device = images, device
         self._ctf = ctf.to(device)
         self._ball = Ball(min(geometry.radius, RADIUS), 2, device)
@@ -90,7 +91,7 @@ class Sight:
     views of a ViT where the stack is at hand; `weights` are those of the run's prior.
     """
 
-    images: Tensor
+    images: Images
     ctf: Ctf
     geometry: Geometry
     device: torch.device
@@ -151,9 +152,13 @@ class CachedFeatures:
         device: torch.device,
     ) -> None:
         encoder.eval()
+        self._features = torch.empty(0, device=device)
         with torch.no_grad():
-            rows = torch.arange(count, device=device).split(_READING)
-            self._features = torch.cat([encoder.features(views(part)) for part in rows])
+            for rows in torch.arange(count, device=device).split(_READING):
+                some = encoder.features(views(rows))
+                if not len(self._features):
+                    self._features = some.new_empty(count, some.shape[1])
+                self._features[rows] = some
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Features ``(b, dim)`` of `rows`."""
