@@ -57,7 +57,7 @@ class Mixture:
     @property
     def images(self) -> Tensor:
         """``(n, p)`` float16 working coefficients."""
-        return self.run.images()
+        return self.run.stored_images()[:]
 
     @property
     def ctf(self) -> Ctf:

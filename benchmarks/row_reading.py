@@ -22,10 +22,14 @@ from torch import Tensor
 
 from napari_cryodeco.data.stored_images import StoredImages
 from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.runs.store import memory_map
 
 COUNT, BATCH, ASKED = 100_000, 64, 6400
 WIDTH = len(Ball(63, 2))
+
+
+def memory_map(path: Path) -> Tensor:
+    """The file as a tensor that the system reads page by page."""
+    return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
 
 
 def write(path: Path) -> None:

@@ -59,7 +59,7 @@ def one(run: Run, sample: Path, species: int, arm: str, seed: int) -> dict[str, 
     rows = torch.from_numpy(np.flatnonzero(truth["label"] == species))
     rows = rows[torch.randperm(len(rows), generator=generator(seed, "single", 0))]
     radius = search_radius(run.geometry)
-    looks = Looks(run.images(), run.particles.ctf, run.geometry, radius, torch.device("cpu"))
+    looks = Looks(run.stored_images(), run.particles.ctf, run.geometry, radius, torch.device("cpu"))
     evidence, begun = looks.evidence(rows), time.process_time()
     plan = replace(StartPlan.of(1, radius), shaken=shaken)
     volume = random_start(evidence, looks.power, plan, generator(seed, "single", 1), lambda: None)

@@ -50,7 +50,7 @@ def one(asked: argparse.Namespace, set_seed: int, begun_from: str, seed: int) ->
     run = Run.open(asked.cache / "abinitio" / name)
     geometry, species = run.geometry, int(labels.max()) + 1
     radius = search_radius(geometry)
-    looks = Looks(run.images(), run.particles.ctf, geometry, radius, torch.device("cpu"))
+    looks = Looks(run.stored_images(), run.particles.ctf, geometry, radius, torch.device("cpu"))
     begun, cpu = clusters(run, begun_from), time.process_time()
     evidence, plan = looks.evidence(torch.arange(len(labels))), StartPlan.of(species, radius)
     start = Start(evidence[HELD:], looks.power, plan, begun[HELD:])

@@ -44,7 +44,7 @@ def correlation(first: Volume, second: Volume) -> float:
 
 def noisy(run: Run, noise: float) -> Any:
     """The run with noise added to its working images, whose own is 1."""
-    images = run.images().float()
+    images = run.stored_images()[:].float()
     made = images + noise * torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
     return SimpleNamespace(
         stored_images=lambda: made, particles=run.particles, geometry=run.geometry, epoch=run.epoch
@@ -109,7 +109,9 @@ def test_what_the_halves_promise_is_kept_against_the_truth(
 
 def test_the_halves_are_two_disjoint_sets(planted_run: Run, members: np.ndarray) -> None:
     """Without signal they do not agree, as they would if they shared particles."""
-    images = torch.randn(planted_run.images().shape, generator=torch.Generator().manual_seed(2))
+    images = torch.randn(
+        planted_run.stored_images()[:].shape, generator=torch.Generator().manual_seed(2)
+    )
     run = noisy(planted_run, 0.0)
     run.stored_images = lambda: images
     found = back_project(run, np.arange(len(planted_run.particles)))

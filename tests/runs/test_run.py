@@ -46,7 +46,7 @@ def test_contrast_of_the_settings_wins(tmp_path: Path, particle_set: Any) -> Non
 def test_what_is_not_there_yet_says_what_to_do(tmp_path: Path, particle_set: Any) -> None:
     config = settings(particle_set.star)
     run = Run.create(tmp_path / "run", read_particles(particle_set.star), config)
-    for ask in (lambda: run.geometry, run.images, run.epoch):
+    for ask in (lambda: run.geometry, run.stored_images, run.epoch):
         with pytest.raises(ValueError, match="cryodeco train"):
             ask()
 
@@ -117,6 +117,6 @@ def test_epochs_are_found_by_number(planted_run: Run) -> None:
     assert len(epoch.poses()) == 60
     assert epoch.class_posteriors() is None
     assert epoch.decoder().latent_dim == 4
-    assert planted_run.images().shape[0] == 60
+    assert planted_run.stored_images()[:].shape[0] == 60
     with pytest.raises(ValueError, match="has no epoch 7"):
         planted_run.epoch(7)

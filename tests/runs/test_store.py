@@ -127,10 +127,3 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
     with pytest.raises(ValueError, match=r"a\.safetensors is no readable safetensors file"):
         store.read_tensors(tmp_path / "a.safetensors")
-
-
-def test_memory_map_never_changes_the_file(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.zeros((3, 2), np.float16))
-    tensor = store.memory_map(tmp_path / "a.npy")
-    tensor[0] = 1
-    assert not np.load(tmp_path / "a.npy").any()

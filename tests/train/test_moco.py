@@ -136,7 +136,7 @@ def test_views_of_stored_images_are_those_of_a_run(particle_set: Any, planted_ru
 
     particles, rows = read_particles(particle_set.star), torch.arange(8)
     run = planted_run
-    theirs = PriorViews(run.images(), run.particles.ctf, run.geometry, CPU)(rows)
+    theirs = PriorViews(run.stored_images()[:], run.particles.ctf, run.geometry, CPU)(rows)
     torch.testing.assert_close(SmallViews(particles)(rows), theirs, atol=0.02, rtol=0)
 
 

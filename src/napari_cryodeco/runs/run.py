@@ -24,7 +24,6 @@ from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Status, read_status
 from napari_cryodeco.runs.store import (
-    memory_map,
     read_json,
     read_tensors,
     write_json,
@@ -131,21 +130,13 @@ class Run:
     def stored_images(self, part: slice = slice(None)) -> StoredImages:
         """``(n, p)`` float16 working coefficients that stay on disk, or a part of their rows.
 
-        Raises as :meth:`images` does.
-        """
-        self._check_images()
-        return StoredImages(self.paths.images, part)
-
-    def images(self) -> Tensor:
-        """``(n, p)`` float16 working coefficients, mapped from disk.
-
         Raises
         ------
         ValueError
             If they are not there yet, or the file is not whole.
         """
         self._check_images()
-        return memory_map(self.paths.images)
+        return StoredImages(self.paths.images, part)
 
     def _check_images(self) -> None:
         if not self.paths.images.is_file():

@@ -12,7 +12,6 @@ from typing import Any
 
 import mrcfile
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -122,9 +121,3 @@ def read_mrc(path: Path | str) -> tuple[np.ndarray, float]:
     """Read ``(map (z, y, x) float32, voxel size in Å)``."""
     with mrcfile.open(_existing(path), permissive=False) as mrc:
         return np.array(mrc.data, dtype=np.float32), float(mrc.voxel_size.x)
-
-
-def memory_map(path: Path | str) -> Tensor:
-    """Open an ``.npy`` file as a tensor without reading it; the file never changes."""
-    array = np.load(_existing(path), mmap_mode="c", allow_pickle=False)
-    return torch.from_numpy(array)

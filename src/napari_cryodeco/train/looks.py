@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from napari_cryodeco.data.stored_images import StoredImages
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
@@ -29,7 +30,7 @@ class Looks:
     `products`: see :class:`Evidence`.
     """
 
-    images: Tensor
+    images: Tensor | StoredImages
     ctf: Ctf
     geometry: Geometry
     radius: int
@@ -56,7 +57,7 @@ class Looks:
 
     def _seen(self, rows: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
         ctf = self.ctf[rows].at(ball.frequencies(self.geometry.box, self.geometry.pixel_size))
-        return self.images[:, : len(ball)][rows].float(), ctf
+        return self.images[rows, : len(ball)].float(), ctf
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class _Plan:
         geometry = self._run.geometry
         radius = search_radius(geometry)
         products = precision.choose_products(self._config.precision, self._device)
-        images, ctf = self._run.images(), self._run.particles.ctf
+        images, ctf = self._run.stored_images(), self._run.particles.ctf
         return Looks(images, ctf, geometry, radius, self._device, products)
 
     def _abinit(self, finished: Finished) -> Stage:
