@@ -148,7 +148,7 @@ class AbinitioConfig(Part):
         default="auto",
         title="Species",
         description="Number of discrete species to start from; 1: one species that may move; "
-        "auto: estimated from image features (count).",
+        "auto: as many as clusters of image features, fewer where one map explains two (count).",
     )
     restarts: int = Field(
         default=2,

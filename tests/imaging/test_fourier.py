@@ -115,3 +115,13 @@ def test_a_prefix_is_extended_by_zeros():
     whole = large.extend(known)
     assert whole.shape == (2, len(large))
     assert torch.equal(large.to_map(whole, 16), small.to_map(known, 16))
+
+
+def test_slices_beyond_the_cube_are_refused():
+    ball, disc = Ball(4, 3), Ball(9, 2)
+    cube = Cube(torch.zeros(1, len(ball)), ball, 4)
+    with pytest.raises(ValueError, match="radius 9"):
+        cube.slice(0, torch.eye(3)[None], disc, 9)
+    with pytest.raises(ValueError, match="cube to 4"):
+        values = torch.zeros(1, len(disc))
+        Accumulator.empty(4).insert(values, values, torch.eye(3)[None], disc)

@@ -106,10 +106,12 @@ def _say_species(run: Path) -> None:
     criterion = read_tensors(features)[0]["criterion"].tolist()
     if len(criterion) > 1:
         curve = ", ".join(f"{value:.0f}" for value in criterion)
-        found = 1 + criterion.index(min(criterion))
+        begun = 1 + criterion.index(min(criterion))
+        left = len(read_species(run)) or begun
         say(
-            f"{found} species: the lowest integrated completed likelihood of Gaussian mixtures of"
-            f" image features with 1 to {len(criterion)} components ({curve})."
+            f"{left} species: {begun} clusters of image features (the lowest integrated completed"
+            f" likelihood of Gaussian mixtures with 1 to {len(criterion)} components: {curve}),"
+            " and those that one map explains as well were made one."
         )
 
 

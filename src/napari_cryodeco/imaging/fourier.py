@@ -61,6 +61,12 @@ def slice_points(ball: Ball, rotations: Tensor, count: int) -> Tensor:
     return ball.points[:count].to(rotations.dtype) @ rotations[..., :2, :]
 
 
+def _check_reach(ball: Ball, count: int, radius: int) -> None:
+    """Compiled loops look at no bounds."""
+    if count and float(ball.radii[count - 1]) > radius:
+        raise ValueError(f"Slices to radius {ball.radii[count - 1]:.1f} of a cube to {radius}.")
+
+
 class Cube:
     """Volumes made ready for slicing up to `radius`.
 
@@ -112,6 +118,7 @@ class Cube:
     def _compiled(self, index: int, rotations: Tensor, ball: Ball, count: int) -> Tensor:
         from napari_cryodeco.imaging import kernels  # numba: only who slices pays for it
 
+        _check_reach(ball, count, self.radius)
         return kernels.slices(self.grid[index, 0], 2 * rotations, ball.points[:count].float())
 
     def sample(self, index: int, points: Tensor) -> Tensor:
@@ -146,6 +153,7 @@ class Accumulator:
         if self.numerator.device.type == "cpu":
             from napari_cryodeco.imaging import kernels
 
+            _check_reach(ball, values.shape[1], self.radius)
             points = ball.points[: values.shape[1]].float()
             sums = self.numerator, self.denominator
             kernels.insert(sums, 2 * rotations, points, values, weights)
