@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.train import joint
-from napari_cryodeco.train.merging import likely_pairs, one_map
+from napari_cryodeco.train.merging import likely_pairs, one_map, without_empty
 from napari_cryodeco.train.retry import agree
 from napari_cryodeco.train.stages import Silent
 
@@ -47,16 +47,29 @@ def test_too_many_species_become_as_many_as_there_are(tripod_and_arc):
     features = torch.randn(2 * EACH, 3)
     stage = joint.JointStage(tripod_and_arc.looks, volumes, features, 2, 2, estimated=True)
     stage.load(None)
-    for unit in range(len(joint.MERGING)):
-        stage.advance(unit, Silent())
+    asked = joint.MERGING.index("merge")
+    stage.advance(0, Silent())
+    stage.advance(asked, Silent())
     assert stage.posteriors.shape == (2 * EACH, 2)
     found = stage.posteriors.argmax(1)
     assert adjusted_rand_score(tripod_and_arc.labels, found) > 0.95
     resumed = joint.JointStage(tripod_and_arc.looks, volumes, features, 2, 2, estimated=True)
     resumed.load({name: value.clone() for name, value in stage.tensors().items()})
     for one in (stage, resumed):
-        one.advance(len(joint.MERGING), Silent())  # the next pass knows two
+        one.advance(asked + 1, Silent())  # the next pass knows two
     assert torch.equal(stage.posteriors, resumed.posteriors)
+
+
+def test_species_that_nobody_chose_are_left_out():
+    scores = torch.zeros(200, 3)
+    scores[:120, 0], scores[120:195, 2], scores[195:, 1] = 5.0, 5.0, 5.0
+    state = {name: torch.rand(200, 3) for name in ("rotations", "shifts", "running")}
+    state |= {name: torch.arange(3.0) for name in ("resolution", "confirmed", "agreement")}
+    state |= {"scores": scores, "volumes": torch.arange(3.0)[:, None], "changed": torch.ones(())}
+    left = without_empty(torch.arange(200), state)
+    assert left["volumes"][:, 0].tolist() == [0, 2]
+    assert torch.equal(left["shifts"], state["shifts"][:, [0, 2]])
+    assert without_empty(torch.arange(120), left)["resolution"].tolist() == [0]
 
 
 def test_a_stop_is_heard(tripod_and_arc):

@@ -19,7 +19,7 @@ from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
 from napari_cryodeco.train.looks import Looks, Stream
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild
-from napari_cryodeco.train.merging import merge
+from napari_cryodeco.train.merging import merge, without_empty
 from napari_cryodeco.train.retry import likeness, second_look
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Reporter, generator
@@ -60,8 +60,8 @@ the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the b
 """
 
 
-MERGING: tuple[_Plan, ...] = (Pass(9, 12), "merge")
-"""What comes before where the number of species was estimated: some may be one."""
+MERGING: tuple[_Plan, ...] = (*PLANS[:3], "merge", *PLANS[3:])
+"""Where the number of species was estimated: some may be one, which right maps tell."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class JointStage:
     ) -> None:
         self._looks, self._seed, self._threads = looks, seed, threads
         self._start, self._features = volumes, features
-        self._plans = MERGING + PLANS if estimated else PLANS
+        self._estimated, self._plans = estimated, MERGING if estimated else PLANS
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
@@ -203,6 +203,8 @@ class JointStage:
     def _look_again(self, unit: int, report: Reporter) -> None:
         """Give species without particles other ones, and species with a worse map another map."""
         rows = self._rows(everyone=False)
+        if self._estimated:  # one species too many, rather than one that lost its particles
+            self._state = without_empty(rows, self._state)
         own, features = self._state["scores"][rows].argmax(1), self._features[rows]
         confirmed = self._state["confirmed"]
         species = len(confirmed)

@@ -76,20 +76,32 @@ def merge(
     return state
 
 
+def without_empty(rows: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state without species that hardly one of the particles `rows` ``(m,)`` chose."""
+    count = len(state["volumes"])
+    members = torch.bincount(state["scores"][rows].argmax(1), minlength=count)
+    left = torch.nonzero(members >= min(TOO_FEW, int(members.max())))[:, 0]
+    return _only(state, left) if len(left) < count else state
+
+
+def _only(state: dict[str, Tensor], left: Tensor) -> dict[str, Tensor]:
+    """The state of some species."""
+    of_particles = ("rotations", "shifts", "scores", "running")
+    of_species = ("volumes", "resolution", "confirmed", "agreement")
+    made = state | {name: state[name][:, left].clone() for name in of_particles}
+    return made | {name: state[name][left].clone() for name in of_species}
+
+
 def _joined(state: dict[str, Tensor], kept: int, gone: int, volume: Tensor) -> dict[str, Tensor]:
     """The state with species `gone` in `kept`, whose map is `volume`."""
-    left = [index for index in range(len(state["volumes"])) if index != gone]
     better = state["scores"][:, gone] > state["scores"][:, kept]
     made = {name: value.clone() for name, value in state.items()}
     for name in ("rotations", "shifts", "scores", "running"):
         made[name][better, kept] = state[name][better, gone]
-        made[name] = made[name][:, left]
     made["volumes"][kept] = volume
     for name in ("confirmed", "agreement"):
         made[name][kept] = 0
-    for name in ("volumes", "resolution", "confirmed", "agreement"):
-        made[name] = made[name][left]
-    return made
+    return _only(made, torch.tensor([i for i in range(len(state["volumes"])) if i != gone]))
 
 
 def likely_pairs(scores: Tensor) -> list[tuple[int, int]]:
