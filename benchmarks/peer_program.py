@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,16 +103,14 @@ class Peer:
     def decode(self, out: Path, epoch: int, z: np.ndarray, folder: Path) -> Spent:
         """Decode maps at z ``(m, d)`` by the weights of an epoch; they go to ``folder/maps``."""
         points = folder.with_suffix(".txt")
-        text = "".join(" ".join(f"{value:.7g}" for value in point) + "\n" for point in z)
-        if points.is_file() and points.read_text() != text:
-            shutil.rmtree(folder, ignore_errors=True)
         points.parent.mkdir(parents=True, exist_ok=True)
-        points.write_text(text)
+        np.savetxt(points, z, fmt="%.7g")
         words = ("-c", out / "config.yaml", "--zfile", points, "-o", folder / "maps")
         return self.run(folder, "eval_vol", out / f"weights.{epoch}.pkl", *words)
 
-    def maps(self, out: Path, epoch: int, z: np.ndarray, folder: Path) -> list[np.ndarray]:
+    def maps(self, out: Path, epoch: int, z: np.ndarray) -> list[np.ndarray]:
         """Decode maps ``(D, D, D)`` at z ``(m, d)`` and read them."""
+        folder = out.parent / f"maps_{epoch}_{zlib.crc32(z.tobytes()):08x}"
         self.decode(out, epoch, z, folder)
         return [read_mrc(path)[0] for path in sorted((folder / "maps").glob("*.mrc"))]
 

@@ -56,27 +56,28 @@ def medoids(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.stack(chosen)
 
 
-def of_maps(decode: Decode, z: np.ndarray, where: Path) -> dict[str, Any]:
-    """Mean FSC with the true map of every species: at the true groups, and at the found ones.
+def of_true_groups(decode: Decode, z: np.ndarray, where: Path) -> list[float]:
+    """Mean FSC with the true map of every species, of the maps at its own particles' z."""
+    labels = Truth.of(where).labels
+    maps = decode(medoids(z, labels))
+    return [_alike(one, where, species) for species, one in enumerate(maps)]
 
-    A found group is compared with the species that most of its particles are; a species that no
-    group is has no FSC.
+
+def of_found_groups(decode: Decode, z: np.ndarray, where: Path) -> list[float | None]:
+    """Mean FSC with the true map of every species, of the maps at the mixture's groups.
+
+    A group is compared with the species that most of its particles are; a species that is no
+    group's has None.
     """
     truth = Truth.of(where)
     found = groups(z, truth)
-    count = len(truth.names)
-    maps = decode(np.concatenate([medoids(z, truth.labels), medoids(z, found)]))
-    true = [read_mrc(where / "gt" / f"vol_{k:03d}.mrc")[0] for k in range(count)]
-    by_truth = [_alike(one, known) for one, known in zip(maps[:count], true, strict=True)]
-    by_group: list[float | None] = [None] * count
-    for group, one in enumerate(maps[count:]):
+    best: list[float | None] = [None] * len(truth.names)
+    for group, one in enumerate(decode(medoids(z, found))):
         species = int(np.bincount(truth.labels[found == group]).argmax())
-        by_group[species] = max(_alike(one, true[species]), by_group[species] or -1.0)
-    return {
-        "fsc_of_true_groups": [round(value, 4) for value in by_truth],
-        "fsc_of_found_groups": [value if value is None else round(value, 4) for value in by_group],
-    }
+        best[species] = max(_alike(one, where, species), best[species] or -1.0)
+    return best
 
 
-def _alike(first: np.ndarray, second: np.ndarray) -> float:
-    return fsc.mean(torch.from_numpy(first), torch.from_numpy(second))
+def _alike(one: np.ndarray, where: Path, species: int) -> float:
+    true = read_mrc(where / "gt" / f"vol_{species:03d}.mrc")[0]
+    return round(fsc.mean(torch.from_numpy(one), torch.from_numpy(true)), 4)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from peer_program import Bench, Spent
-from peer_scores import Decode, of_latents, of_maps
+from peer_scores import Decode, of_found_groups, of_latents, of_true_groups
 from peer_sets import Truth
 
 from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
@@ -34,7 +34,7 @@ def theirs(bench: Bench) -> list[dict[str, Any]]:
         z = bench.peer.array(folder / "out" / f"z.{epoch}.pkl")
 
         def decode(points: np.ndarray) -> list[np.ndarray]:
-            return bench.peer.maps(folder / "out", epoch, points, folder / f"maps_{epoch}")
+            return bench.peer.maps(folder / "out", epoch, points)
 
         return spent["cpu_seconds"] * epoch / EPOCHS, z, decode
 
@@ -78,9 +78,10 @@ def _row(
     truth = Truth.of(where)
     for epoch in epochs:
         seconds, z, decode = read(epoch)
-        found = {"epoch": epoch, "cpu_seconds": round(seconds, 1)}
-        by_epoch.append(found | of_latents(z, truth) | of_maps(decode, z, where))
+        found = {"epoch": epoch, "cpu_seconds": round(seconds, 1)} | of_latents(z, truth)
+        by_epoch.append(found | {"fsc_of_true_groups": of_true_groups(decode, z, where)})
     last = {key: value for key, value in by_epoch[-1].items() if key != "cpu_seconds"}
+    last["fsc_of_found_groups"] = of_found_groups(decode, z, where)
     return {"set": SET, "variant": "default"} | spent | last | {"by_epoch": by_epoch}
 
 
