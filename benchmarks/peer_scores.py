@@ -11,10 +11,10 @@ import torch
 from abinitio import pose_errors
 from feature_scores import knn, nearest, points
 from peer_sets import Truth
-from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from napari_cryodeco.explore.clustering import cluster
+from napari_cryodeco.explore.scores import rand_index
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.runs.store import read_mrc
 
@@ -31,7 +31,7 @@ def of_latents(z: np.ndarray, truth: Truth) -> dict[str, float]:
     """ARI of the mixture, 15-NN (five folds) and 1-NN (leave one out) labels."""
     where = points(torch.from_numpy(z.astype(np.float32)))
     return {
-        "ari": round(float(adjusted_rand_score(truth.labels, groups(z, truth))), 4),
+        "ari": round(rand_index(truth.labels, groups(z, truth)), 4),
         "knn15": round(knn(where, truth.labels), 4),
         "knn1": round(nearest(where, truth.labels), 4),
     }
