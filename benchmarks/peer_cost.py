@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from measuring import Stopwatch, machine
+from measuring import Stopwatch, machine, provenance
 
 from napari_cryodeco.runs.store import read_json, write_json
 
@@ -39,8 +39,8 @@ def measured(words: Sequence[str], folder: Path, extra: dict[str, str]) -> Spent
     -------
     dict
         ``cpu_seconds`` (user + system, with its children), ``system_seconds``, ``seconds``, begin
-        and end (seconds since 1970), peak memory in MiB and GFLOP/s: before, while (each two
-        minutes, beside the program) and after, the median and the least.
+        and end (seconds since 1970), peak memory in MiB, our commit, and GFLOP/s: before, while
+        (each two minutes, beside the program) and after, the median and the least.
 
     Raises
     ------
@@ -72,6 +72,7 @@ def measured(words: Sequence[str], folder: Path, extra: dict[str, str]) -> Spent
         "begun": begun,
         "ended": ended,
         "peak_mib": round(usage.ru_maxrss / 1024),
+        "commit": provenance()["commit"],
         **_speeds([*speeds, _speed()]),
     }
     write_json(kept, spent)

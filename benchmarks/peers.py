@@ -50,8 +50,9 @@ def put(table: Table, bench: Bench, name: str, found: list[dict[str, Any]]) -> N
         shown = {key: value for key, value in row.items() if key not in PRIVATE}
         if "command" in shown:
             shown["command"] = bench.plain(shown["command"])
-        origin = {"script": bench.plain(provenance()["command"]), "commit": provenance()["commit"]}
-        table.put({"row": name} | shown | origin)
+        now = provenance()  # of what was kept: the commit that it was computed with
+        origin = {"script": bench.plain(now["command"]), "commit": now["commit"]}
+        table.put({"row": name} | origin | shown)
 
 
 def fill(table: Table, bench: Bench, name: str, asked: argparse.Namespace) -> None:
