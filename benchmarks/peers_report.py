@@ -117,13 +117,19 @@ def _search(rows: list[Row]) -> list[str]:
 
 def _whole(rows: list[Row]) -> list[str]:
     theirs, ours = _pair(rows)
-    if not theirs or not ours:
-        return []
-    return [
-        f"Ours: {_ratio(theirs[0], ours[0])} of the peer's CPU time, ARI {ours[0]['ari']} against "
-        f"{theirs[0]['ari']}. The peer's grid is cut down and it is made for ten times as many "
-        "images: this says what a small CPU gives, not that the method is poor."
+    lines = [
+        f"{row['program']}: ARI {row['ari']}, median pose error under 10° for "
+        f"{sum(error < 10 for error in row['median_degrees'])} of {len(row['median_degrees'])} "
+        f"species, in {row['cpu_seconds']:.0f} CPU-s."
+        for row in (*theirs, *ours)
     ]
+    if theirs and ours:
+        lines.append(
+            f"Ours took {_ratio(theirs[0], ours[0])} of the peer's CPU time. The peer's grid is "
+            "cut down and it is made for ten times as many images: this says what a small CPU "
+            "gives, not that the method is poor."
+        )
+    return lines
 
 
 def _known(rows: list[Row]) -> list[str]:
