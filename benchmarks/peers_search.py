@@ -87,7 +87,8 @@ class Scene:
     def of(cls, run: Run, where: Path, radius: int) -> Scene:
         """See the first images up to a Fourier radius."""
         products = precision.choose_products("auto", CPU)
-        looks = Looks(run.images(), run.particles.ctf, run.geometry, radius, CPU, products)
+        images, ctf = run.stored_images(), run.particles.ctf
+        looks = Looks(images, ctf, run.geometry, radius, CPU, products)
         evidence = looks.evidence(torch.arange(SAMPLE))
         return cls(run, where, evidence, Ball(radius, 3))
 
