@@ -159,7 +159,7 @@ def test_wrong_choices_name_what_there_is(
     ):
         assert sentence in fails(capsys, "backproject", run, *words, *out)
     call("cluster", run, "-k", 2)
-    assert "clusters 1 to 2" in fails(capsys, "backproject", run, "--labels", "1,3", *out)
+    assert "numbered from 1 to 2" in fails(capsys, "backproject", run, "--labels", "1,3", *out)
     assert not (tmp_path / "out").exists()
 
 

@@ -196,7 +196,8 @@ def test_a_dropped_run_opens_the_explorer_in_a_small_window(qtbot, viewer, plant
 def test_stop_resume_and_a_closed_window(qtbot, viewer, quick, tmp_path):
     """Stop keeps what is done, Resume goes on from there, in a new panel as well."""
     run = tmp_path / "run"
-    long = quick.model_copy(update={"refine": quick.refine.model_copy(update={"epochs": 400})})
+    epochs = quick.refine.model_copy(update={"epochs": 400, "early_stop": False})
+    long = quick.model_copy(update={"refine": epochs})
     panel = open_panel(qtbot, viewer, "Reconstruct")
     panel.form.write(long)
     panel.folder.show_value(run)
