@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from napari_cryodeco.model.precision import choose, gigaflops
-from napari_cryodeco.runs.store import read_json, write_json
+from napari_cryodeco.runs.json_file import read_json, write_json
 from napari_cryodeco.train.device import choose_device
 
 RESULTS = Path(__file__).parent / "results"

@@ -15,7 +15,7 @@ from typing import Any
 
 from measuring import Stopwatch, machine, provenance
 
-from napari_cryodeco.runs.store import read_json, write_json
+from napari_cryodeco.runs.json_file import read_json, write_json
 
 SOURCE = Path(__file__).parents[1] / "src"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

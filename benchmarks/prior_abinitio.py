@@ -26,10 +26,11 @@ from prior_sets import folder
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.explore.scores import rand_index
+from napari_cryodeco.runs.json_file import read_json, write_json
 from napari_cryodeco.runs.lock import RunLock
 from napari_cryodeco.runs.progress import Progress
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import read_header, read_json, read_tensors, write_json
+from napari_cryodeco.runs.store import read_header, read_tensors
 from napari_cryodeco.train.device import choose_device
 from napari_cryodeco.train.pipeline import steps
 from napari_cryodeco.train.reconstruct import run_steps

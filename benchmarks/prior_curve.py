@@ -32,9 +32,9 @@ from prior_sets import folder
 
 from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.weights import located, read_weights, write_small
+from napari_cryodeco.runs.json_file import read_json, write_json
 from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import read_json, write_json
 from napari_cryodeco.train.reconstruct import reconstruct
 
 KEYS = ("mode", "set", "snr", "count", "box", "arm", "seed", "prior", "epochs")

@@ -22,9 +22,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.cli import main as cryodeco
 from napari_cryodeco.explore.landscape import cluster
+from napari_cryodeco.runs.json_file import read_json, write_json
 from napari_cryodeco.runs.progress import RunFollower
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import read_json, write_json
 
 TARGET = 0.02
 

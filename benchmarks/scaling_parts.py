@@ -28,8 +28,9 @@ from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.so3 import random_rotations
 from napari_cryodeco.runs.checkpoint import write_epoch
+from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import read_tensors, write_json, write_tensors
+from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.stage_config import DataConfig, RefineConfig
 from napari_cryodeco.train.features import PRIOR_COMPONENTS, classical_features, mix, prior_features
 from napari_cryodeco.train.pipeline import steps

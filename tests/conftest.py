@@ -20,9 +20,10 @@ from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.data.simulate import Recipe, simulate
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.runs.checkpoint import write_epoch
+from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import write_json, write_tensors
+from napari_cryodeco.runs.store import write_tensors
 from napari_cryodeco.stage_config import DataConfig, FieldConfig, RefineConfig
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.reconstruct import reconstruct

@@ -12,10 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari_cryodeco.atomic import write_text
+from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import enqueue, read_status
 from napari_cryodeco.submit_config import SubmitConfig
@@ -113,14 +114,8 @@ def submit(run: Path, config: SubmitConfig) -> Submitted:
         raise
     found = _JOB.search(answer)
     told = Submitted(words, answer, found[0] if found else "", socket.gethostname(), time.time())
-    _keep(paths, told)
+    write_json(paths.job, told)
     return told
-
-
-def _keep(paths: RunPaths, told: Submitted) -> None:
-    import json  # the store would bring torch
-
-    write_text(paths.job, json.dumps(asdict(told), indent=1) + "\n")
 
 
 def _hand_over(words: tuple[str, ...]) -> str:

@@ -50,7 +50,7 @@ def score(
     opened = open_run(run)
     from napari_cryodeco.data.ground_truth import read_truth
     from napari_cryodeco.explore.scoring import score_run, table
-    from napari_cryodeco.runs.store import write_json
+    from napari_cryodeco.runs.json_file import write_json
 
     with Bar("scores") as bar:
         record = score_run(opened, read_truth(truth), images, device, bar.count)

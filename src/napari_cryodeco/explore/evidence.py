@@ -19,9 +19,10 @@ from napari_cryodeco.explore.backprojection import (
 )
 from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
 from napari_cryodeco.imaging import fsc
+from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.species import ENOUGH_SIDES
-from napari_cryodeco.runs.store import write_json, write_mrc
+from napari_cryodeco.runs.store import write_mrc
 
 NOTE = (
     "The half-maps share the poses of the run, and the decoder has seen the particles: both curves "

@@ -23,7 +23,8 @@ from napari_cryodeco.explore.clustering import (
     suggest,
 )
 from napari_cryodeco.explore.projection import NO_LATENTS, Progress, Projection, pca, umap
-from napari_cryodeco.runs.store import read_tensors, write_json, write_tensors
+from napari_cryodeco.runs.json_file import write_json
+from napari_cryodeco.runs.store import read_tensors, write_tensors
 
 __all__ = [
     "MOST_DIMENSIONS",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_cryodeco.explore.alignment import align_maps
+from napari_cryodeco.explore.alignment import Progress, align_maps
 from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.resample import resample
 from napari_cryodeco.runs.store import read_mrc
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

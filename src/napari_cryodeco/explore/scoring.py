@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from napari_cryodeco.data.ground_truth import KnownTruth
 from napari_cryodeco.explore import scores
+from napari_cryodeco.explore.alignment import Progress
 from napari_cryodeco.explore.exporting import clusters_of
 from napari_cryodeco.explore.map_scores import (
     MapScores,
@@ -23,7 +23,6 @@ from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.run import Run
 
-Progress = Callable[[int, int], None]
 Record = dict[str, Any]
 
 

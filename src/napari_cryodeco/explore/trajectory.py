@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_cryodeco.explore.projection import checked, principal_axes
-from napari_cryodeco.runs.store import read_json, write_json
+from napari_cryodeco.runs.json_file import read_json, write_json
 
 _SUPPORT_SAMPLE = 2000  # particles whose own neighbourhood says what "near" means
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile, and keep what was compiled where there is a place for it."""
     try:
         return numba.njit(nogil=True, fastmath=True, cache=True)(function)
@@ -25,20 +25,26 @@ def _compiled(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @_compiled
+def _cell(turn: Any, u: Any, v: Any, side: int) -> Any:
+    """Where the point (u, v) of a slice lies: its cell's first corner, and how far into it."""
+    middle = np.float32(side // 2)
+    x = u * turn[0, 0] + v * turn[1, 0] + middle
+    y = u * turn[0, 1] + v * turn[1, 1] + middle
+    z = u * turn[0, 2] + v * turn[1, 2] + middle
+    x0, y0, z0 = np.int32(x), np.int32(y), np.int32(z)
+    corner = np.uint64(z0) * np.uint64(side * side) + np.uint64(y0) * np.uint64(side)
+    return corner + np.uint64(x0), x - np.float32(x0), y - np.float32(y0), z - np.float32(z0)
+
+
+@_compiled
 def _look_up(
     grid: Any, side: int, rotations: Any, x_of: Any, y_of: Any, start: int, end: int, out: Any
 ) -> None:
-    middle, row, plane = np.float32(side // 2), np.uint64(side), np.uint64(side * side)
-    one = np.uint64(1)
+    one, row, plane = np.uint64(1), np.uint64(side), np.uint64(side * side)
     for m in range(start, end):
         turn, line = rotations[m], out[m]
         for i in range(len(x_of)):
-            x = x_of[i] * turn[0, 0] + y_of[i] * turn[1, 0] + middle
-            y = x_of[i] * turn[0, 1] + y_of[i] * turn[1, 1] + middle
-            z = x_of[i] * turn[0, 2] + y_of[i] * turn[1, 2] + middle
-            x0, y0, z0 = np.int32(x), np.int32(y), np.int32(z)
-            dx, dy, dz = x - np.float32(x0), y - np.float32(y0), z - np.float32(z0)
-            a = np.uint64(z0) * plane + np.uint64(y0) * row + np.uint64(x0)
+            a, dx, dy, dz = _cell(turn, x_of[i], y_of[i], side)
             b, c, d = a + row, a + plane, a + plane + row
             low = grid[a] + dx * (grid[a + one] - grid[a])
             low += dy * (grid[b] + dx * (grid[b + one] - grid[b]) - low)
@@ -51,17 +57,12 @@ def _look_up(
 def _insert(
     up: Any, down: Any, side: int, rotations: Any, x_of: Any, y_of: Any, values: Any, weights: Any
 ) -> None:
-    middle, row, plane = np.float32(side // 2), np.uint64(side), np.uint64(side * side)
-    one, full = np.uint64(1), np.float32(1)
+    one, row, plane = np.uint64(1), np.uint64(side), np.uint64(side * side)
+    full = np.float32(1)
     for m in range(len(rotations)):
         turn = rotations[m]
         for i in range(len(x_of)):
-            x = x_of[i] * turn[0, 0] + y_of[i] * turn[1, 0] + middle
-            y = x_of[i] * turn[0, 1] + y_of[i] * turn[1, 1] + middle
-            z = x_of[i] * turn[0, 2] + y_of[i] * turn[1, 2] + middle
-            x0, y0, z0 = np.int32(x), np.int32(y), np.int32(z)
-            dx, dy, dz = x - np.float32(x0), y - np.float32(y0), z - np.float32(z0)
-            a = np.uint64(z0) * plane + np.uint64(y0) * row + np.uint64(x0)
+            a, dx, dy, dz = _cell(turn, x_of[i], y_of[i], side)
             value, weight = values[m, i], weights[m, i]
             for corner, share in (
                 (a, (full - dz) * (full - dy)),

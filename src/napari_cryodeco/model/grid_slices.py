@@ -23,9 +23,6 @@ class GridSlices:
     def __init__(self, values: Tensor) -> None:
         self.values = values
 
-    def __len__(self) -> int:
-        return len(self.values)
-
     def best(self, evidence: Evidence, shifts: Tensor) -> tuple[Tensor, Tensor]:
         """Log-likelihood of each image at each slice, at the best of `shifts` ``(T, 2)``.
 
@@ -35,17 +32,19 @@ class GridSlices:
             ``(n, Q)`` float32, and the number of that shift.
         """
         moved = evidence.shifted(shifts)
-        exact = evidence.products != torch.int8
-        products, unit = self._products(moved, evidence.products) if exact else self._coded(moved)
-        best, which = _largest(products)
-        scores = best.float() if unit is None else best * unit
+        if evidence.products == torch.int8:
+            products, unit = self._coded(moved)
+            best, which = _largest(products)
+            scores = best * unit
+        else:
+            scores, which = _largest(self._products(moved, evidence.products))
         return torch.addmm(scores, evidence.ctf2, self._half_squares.T, alpha=-1), which
 
-    def _products(self, moved: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """Products ``(n, T, Q)``."""
+    def _products(self, moved: Tensor, dtype: torch.dtype) -> Tensor:
+        """Products ``(n, T, Q)``, float32."""
         n, several, count = moved.shape
         found = moved.reshape(-1, count).to(dtype) @ self.values.to(dtype).T
-        return found.float().reshape(n, several, -1), None
+        return found.float().reshape(n, several, -1)
 
     def _coded(self, moved: Tensor) -> tuple[Tensor, Tensor]:
         """Products ``(n, T, Q)`` of bytes, and what one is worth: ``(n, Q)``."""

@@ -5,11 +5,10 @@ Standard library only: the window reads it.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from napari_cryodeco.atomic import write_text
+from napari_cryodeco.runs import json_file
 from napari_cryodeco.runs.paths import RunPaths
 
 
@@ -44,13 +43,7 @@ def read_record(run: Path) -> PriorRecord | None:
     ValueError
         If the file was damaged.
     """
-    file = RunPaths(run).prior
-    if not file.is_file():
-        return None
-    try:
-        return PriorRecord(**json.loads(file.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}): delete it.") from error
+    return json_file.read_record(RunPaths(run).prior, lambda told: PriorRecord(**told), "delete it")
 
 
 def write_record(run: Path, record: PriorRecord) -> None:
@@ -69,4 +62,4 @@ def write_record(run: Path, record: PriorRecord) -> None:
             f"{record.path or 'no prior'} (SHA-256 {record.sha256[:12] or '-'}) is asked for now: "
             f"put encoder.prior in {RunPaths(run).config} back, or make a new run."
         )
-    write_text(RunPaths(run).prior, json.dumps(asdict(record), indent=1) + "\n")
+    json_file.write_json(RunPaths(run).prior, record)

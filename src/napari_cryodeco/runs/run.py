@@ -21,14 +21,10 @@ from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.runs.checkpoint import Epoch
+from napari_cryodeco.runs.json_file import read_json, write_json
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Status, read_status
-from napari_cryodeco.runs.store import (
-    read_json,
-    read_tensors,
-    write_json,
-    write_tensors,
-)
+from napari_cryodeco.runs.store import read_tensors, write_tensors
 
 _IMAGE_SUFFIXES = {".mrc", ".mrcs", ".map", ".st"}
 

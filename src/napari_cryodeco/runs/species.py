@@ -5,12 +5,12 @@ Standard library only: the window reads it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from napari_cryodeco.atomic import write_text
+from napari_cryodeco.runs.json_file import read_record, write_json
 from napari_cryodeco.runs.paths import RunPaths
 
 ENOUGH_SIDES = 0.8
@@ -59,19 +59,16 @@ def read_species(run: Path) -> tuple[SpeciesRecord, ...]:
     ValueError
         If the file was damaged.
     """
-    file = RunPaths(run).species
-    if not file.is_file():
-        return ()
-    try:
-        return tuple(SpeciesRecord(**row) for row in json.loads(file.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}): delete it and train again.") from error
+
+    def make(rows: list[dict[str, Any]]) -> tuple[SpeciesRecord, ...]:
+        return tuple(SpeciesRecord(**row) for row in rows)
+
+    return read_record(RunPaths(run).species, make, "delete it and train again") or ()
 
 
 def write_species(run: Path, records: Sequence[SpeciesRecord]) -> None:
     """Write the records."""
-    rows = [asdict(record) for record in records]
-    write_text(RunPaths(run).species, json.dumps(rows, indent=1) + "\n")
+    write_json(RunPaths(run).species, [asdict(record) for record in records])
 
 
 def summary(records: Sequence[SpeciesRecord]) -> str:

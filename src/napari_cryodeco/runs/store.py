@@ -6,7 +6,6 @@ import errno
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_cryodeco.atomic import replacing, write_text
+from napari_cryodeco.atomic import replacing
+from napari_cryodeco.runs.json_file import existing
 
 _HEADER = "json"
 
@@ -42,7 +42,7 @@ def _as_os_error(error: SafetensorError) -> OSError:
 def read_header(path: Path | str) -> dict[str, Any]:
     """Read the header of a file made by `write_tensors` without its tensors."""
     try:
-        with safe_open(_existing(path), framework="pt") as file:
+        with safe_open(existing(path), framework="pt") as file:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(
@@ -55,37 +55,8 @@ def read_header(path: Path | str) -> dict[str, Any]:
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read ``(tensors, header)`` of a file made by `write_tensors`."""
     header = read_header(path)
-    with safe_open(_existing(path), framework="pt") as file:
+    with safe_open(existing(path), framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  (no iterator)
-
-
-def _existing(path: Path | str) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing.")
-    return path
-
-
-def write_json(path: Path | str, record: Any) -> None:
-    """Write a dataclass or a plain value as JSON."""
-    plain = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
-    write_text(path, json.dumps(plain, indent=1) + "\n")
-
-
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file.
-
-    Raises
-    ------
-    ValueError
-        If the file is not JSON.
-    """
-    try:
-        return json.loads(_existing(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path} is not JSON (line {error.lineno}): was it edited by hand?"
-        ) from error
 
 
 def write_mrc(path: Path | str, volume: Tensor | np.ndarray, pixel_size: float) -> None:
@@ -119,5 +90,5 @@ def _checked(array: Tensor | np.ndarray, pixel_size: float, path: Path | str) ->
 
 def read_mrc(path: Path | str) -> tuple[np.ndarray, float]:
     """Read ``(map (z, y, x) float32, voxel size in Å)``."""
-    with mrcfile.open(_existing(path), permissive=False) as mrc:
+    with mrcfile.open(existing(path), permissive=False) as mrc:
         return np.array(mrc.data, dtype=np.float32), float(mrc.voxel_size.x)

@@ -287,14 +287,15 @@ class JointStage:
         state = {name: self._state[name][rows] for name in ("rotations", "shifts", "scores")}
         gap = state["scores"].amax(1, keepdim=True) - state["scores"]
         some = [torch.nonzero(column)[:, 0] for column in tried.T]
-        grid = [matcher.coarse(seen[which]) for matcher, which in zip(matchers, some, strict=True)]
+        parts = [seen[which] for which in some]
+        grid = [matcher.coarse(part) for matcher, part in zip(matchers, parts, strict=True)]
         tops = torch.full(tried.shape, -torch.inf)
         for index, which in enumerate(some):
             tops[which, index] = grid[index].scores[:, 0].cpu()
         running = tops > tops.amax(1, keepdim=True) - CONTEST
         for index, which in enumerate(some):
             near = torch.nonzero(running[which, index])[:, 0].to(seen.data.device)
-            found = _polished(matchers[index], seen[which], grid[index], near)
+            found = _polished(matchers[index], parts[index], grid[index], near)
             for name, column in state.items():
                 column[which, index] = getattr(found, name)[:, 0].cpu()
         # a species that was not tried stays as far behind as it was

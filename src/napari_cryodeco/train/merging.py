@@ -23,6 +23,8 @@ from napari_cryodeco.train.starts import StartPlan, random_start
 
 TOO_FEW = 30  # particles that show no map of their own: the species of the others takes them
 TRIED_IN_VAIN = 3  # pairs, the likeliest first, that are two, before the others are taken to be
+_OF_PARTICLES = ("rotations", "shifts", "scores", "running")  # state ``(n, K, ...)``
+_OF_SPECIES = ("volumes", "resolution", "confirmed", "agreement")  # state ``(K, ...)``
 
 
 def merge(
@@ -86,17 +88,15 @@ def without_empty(rows: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _only(state: dict[str, Tensor], left: Tensor) -> dict[str, Tensor]:
     """The state of some species."""
-    of_particles = ("rotations", "shifts", "scores", "running")
-    of_species = ("volumes", "resolution", "confirmed", "agreement")
-    made = state | {name: state[name][:, left].clone() for name in of_particles}
-    return made | {name: state[name][left].clone() for name in of_species}
+    made = state | {name: state[name][:, left].clone() for name in _OF_PARTICLES}
+    return made | {name: state[name][left].clone() for name in _OF_SPECIES}
 
 
 def _joined(state: dict[str, Tensor], kept: int, gone: int, volume: Tensor) -> dict[str, Tensor]:
     """The state with species `gone` in `kept`, whose map is `volume`."""
     better = state["scores"][:, gone] > state["scores"][:, kept]
     made = {name: value.clone() for name, value in state.items()}
-    for name in ("rotations", "shifts", "scores", "running"):
+    for name in _OF_PARTICLES:
         made[name][better, kept] = state[name][better, gone]
     made["volumes"][kept] = volume
     for name in ("confirmed", "agreement"):

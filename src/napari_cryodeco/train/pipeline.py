@@ -110,6 +110,7 @@ class _Plan:
         components = PRIOR_COMPONENTS if trained else COMPONENTS
         return FeatureStage(compute, count, asked, seed, source, components, trained)
 
+    @cached_property
     def _looks(self) -> Looks:
         geometry = self._run.geometry
         radius = search_radius(geometry)
@@ -120,7 +121,7 @@ class _Plan:
     def _abinit(self, finished: Finished) -> Stage:
         posteriors = _get(finished, "features", FeatureStage).posteriors
         return AbinitStage(
-            self._looks(),
+            self._looks,
             posteriors,
             self._config.abinitio,
             self._config.seed,
@@ -135,12 +136,12 @@ class _Plan:
     def _joint(self, finished: Finished) -> Stage:
         volumes = _get(finished, "abinit", AbinitStage).volumes
         return JointStage(
-            self._looks(),
+            self._looks,
             volumes,
             _get(finished, "features", FeatureStage).features,
             self._config.seed,
             self._side_by_side,
-            self._config.abinitio.classes == "auto",
+            self._config.species == "auto",
         )
 
     def _subspace(self, finished: Finished) -> Stage:

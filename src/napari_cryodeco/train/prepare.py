@@ -7,8 +7,8 @@ from torch import Tensor
 from napari_cryodeco.data.working_copy import write_working_copy
 from napari_cryodeco.imaging.contrast import DECIDED
 from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.runs.json_file import read_json, write_json
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import read_json, write_json
 from napari_cryodeco.train.stages import Reporter
 
 
