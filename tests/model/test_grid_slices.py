@@ -71,3 +71,11 @@ def test_byte_products_are_exact():
 def test_parts_of_images_keep_their_number_type(compared):
     evidence = replace(compared[0], products=torch.int8)
     assert evidence[:3].prefix(5).products == torch.int8
+
+
+@pytest.mark.parametrize("products", [torch.float32, torch.int8])
+def test_no_images_have_no_scores(compared, products):
+    evidence, slices, shifts = compared
+    nobody = replace(evidence[:0], products=products)
+    found, which = GridSlices(slices).best(nobody, shifts)
+    assert found.shape == which.shape == (0, SLICES)

@@ -9,7 +9,9 @@ from napari_cryodeco.train.starts import Start, StartPlan
 
 def test_more_species_take_more_steps_and_images():
     assert StartPlan.of(1, 16).steps == 250
-    assert StartPlan.of(4, 16).steps == StartPlan.of(16, 16).steps == 1000
+    assert StartPlan.of(1, 16).steps < StartPlan.of(2, 16).steps < StartPlan.of(4, 16).steps
+    assert StartPlan.of(4, 16).steps == StartPlan.of(16, 16).steps
+    assert StartPlan.of(4, 16).batch < StartPlan.of(16, 16).batch
     assert StartPlan.of(16, 7).last == 7
 
 

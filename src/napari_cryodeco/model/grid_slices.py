@@ -44,7 +44,7 @@ class GridSlices:
         """Products ``(n, T, Q)``, float32."""
         n, several, count = moved.shape
         found = moved.reshape(-1, count).to(dtype) @ self.values.to(dtype).T
-        return found.float().reshape(n, several, -1)
+        return found.float().reshape(n, several, len(self.values))
 
     def _coded(self, moved: Tensor) -> tuple[Tensor, Tensor]:
         """Products ``(n, T, Q)`` of bytes, and what one is worth: ``(n, Q)``."""
@@ -54,7 +54,7 @@ class GridSlices:
         codes, worth, balance = self._codes
         coded, step = kernels.coded(moved, balance)
         found = byte_product(coded.reshape(-1, count), codes.T)
-        return found.reshape(n, several, -1), step[:, None] * worth
+        return found.reshape(n, several, len(codes)), step[:, None] * worth
 
     @cached_property
     def _half_squares(self) -> Tensor:

@@ -15,16 +15,17 @@ from napari_cryodeco.imaging.sampling import fourier_coverage
 from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.model.pose_search import Candidates
 from napari_cryodeco.runs.species import SpeciesRecord
-from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY
+from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY, side_by_side
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
 from napari_cryodeco.train.looks import Looks, Stream
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild
 from napari_cryodeco.train.merging import merge, without_empty
-from napari_cryodeco.train.retry import likeness, second_look
+from napari_cryodeco.train.retry import Verdict, likeness, second_look
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Reporter, generator
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
+EDGE = 0.07  # shift in box sides: the first passes look as far as 0.08
 FEWEST_LEFT = 10  # particles without which a species keeps its map, and is empty for a second look
 SETTLED = 0.01  # share of particles that may change species in the last pass
 SAMPLE = 1500  # particles per species of the first passes
@@ -47,11 +48,11 @@ class Pass:
     restless: bool = False
 
 
-_FAR = Pass(11, 16, 0.12, all=True)
+_FAR = Pass(11, 16, 0.12, all=True, before=True)
 _Plan = Pass | Literal["look", "merge"]
 PLANS: tuple[_Plan, ...] = (
-    *(Pass(9, 12), Pass(10, 14), "look", Pass(10, 14), "look"),
-    *(_FAR, replace(_FAR, before=True), *[replace(_FAR, before=True, restless=True)] * 3),
+    *(Pass(9, 12), Pass(10, 14), "look", Pass(10, 14, before=True), "look"),
+    *(_FAR, _FAR, *[replace(_FAR, restless=True)] * 3),
 )
 """The passes; "look": a second look at species that are not confirmed yet.
 
@@ -211,27 +212,46 @@ class JointStage:
         like = likeness(features, own)
         seeds = range(self._seed + species * unit, self._seed + species * (unit + 1))
         changed = self._refill(rows, own, seeds[0], report)
-        for index in range(species):
-            report.step(index, species, f"a second look at species {index + 1}")
-            if confirmed[index] or index in changed:
-                continue
-            verdict = second_look(
-                self._looks,
-                rows[(own == index) | (like == index)],
-                self._state["volumes"][index],
-                seeds[index],
-                self._threads,
-                report.check_stop,
-            )
+        looked_at = [n for n in range(species) if not confirmed[n] and n not in changed]
+        verdicts = self._verdicts(rows, own, like, looked_at, seeds, report)
+        for index, verdict in zip(looked_at, verdicts, strict=True):
             confirmed[index] = verdict.confirmed
             self._state["agreement"][index] = verdict.agreement
             if verdict.volume is not None:
                 self._state["volumes"][index] = verdict.volume.cpu()
                 changed.add(index)
+        self._state["running"][:, sorted(changed)] = True  # nobody has been compared with these
         sure = int(confirmed.sum())
         report.step(species, species, f"{sure} of {species} species found again from nothing")
         report.metric("restarted_species", len(changed))
         report.metric("confirmed_species", sure)
+
+    def _verdicts(
+        self,
+        rows: Tensor,
+        own: Tensor,
+        like: Tensor,
+        looked_at: list[int],
+        seeds: range,
+        report: Reporter,
+    ) -> list[Verdict]:
+        """Second looks at some species, side by side."""
+        done: list[int] = []
+
+        def one(index: int) -> Verdict:
+            report.step(len(done), len(looked_at), f"second looks at {len(looked_at)} species")
+            verdict = second_look(
+                self._looks,
+                rows[(own == index) | (like == index)],
+                self._state["volumes"][index],
+                seeds[index],
+                max(1, self._threads // len(looked_at)),
+                report.check_stop,
+            )
+            done.append(index)
+            return verdict
+
+        return side_by_side(one, looked_at, self._threads)
 
     def _refill(self, rows: Tensor, own: Tensor, seed: int, report: Reporter) -> set[int]:
         """Let empty species take one of two maps of those that are most likely two."""
@@ -260,7 +280,7 @@ class JointStage:
         matchers = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
         known = self._state["scores"][rows]
         before, seen_before = known.argmax(1), known.any(1)
-        tried = self._state["running"][rows] if plan.before else torch.ones_like(known).bool()
+        tried = self._tried(rows) if plan.before else torch.ones_like(known).bool()
         _spread(matchers, evidence, tried)
         self._match(evidence, matchers, tried, report)
         scores = self._state["scores"][rows]
@@ -270,6 +290,15 @@ class JointStage:
             moved = (scores.argmax(1) != before)[seen_before]
             self._state["changed"] = moved.float().mean()
             report.metric("changed_species", float(self._state["changed"]))
+
+    def _tried(self, rows: Tensor) -> Tensor:
+        """Species ``(m, K)`` still in the running: all for particles shifted as far as one looks.
+
+        What is picked farther off its centre fits nothing, and the wrong species nearly best.
+        """
+        best = self._state["scores"][rows].argmax(1)
+        shifts = self._state["shifts"][rows, best].norm(dim=1)
+        return self._state["running"][rows] | (shifts > EDGE)[:, None]
 
     def _match(
         self, evidence: Stream, matchers: list[Matcher], tried: Tensor, report: Reporter

@@ -16,11 +16,12 @@ from napari_cryodeco.imaging.spectrum import signal_power
 from napari_cryodeco.model.evidence import Evidence
 
 MOST = 4000  # images that the signal power is measured on
+LARGEST_RADIUS = 16
 
 
 def search_radius(geometry: Geometry) -> int:
     """Radius of the ab initio search: 16 resolves a degree or two, and a small box has less."""
-    return min(16, geometry.radius)
+    return min(LARGEST_RADIUS, geometry.radius)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _joined(state: dict[str, Tensor], kept: int, gone: int, volume: Tensor) -> d
     made = {name: value.clone() for name, value in state.items()}
     for name in _OF_PARTICLES:
         made[name][better, kept] = state[name][better, gone]
-    made["volumes"][kept] = volume
+    made["volumes"][kept], made["running"][:, kept] = volume, True
     for name in ("confirmed", "agreement"):
         made[name][kept] = 0
     return _only(made, torch.tensor([i for i in range(len(state["volumes"])) if i != gone]))

@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.superpose import superpose
 from napari_cryodeco.model.evidence import Evidence
-from napari_cryodeco.train.abinit import HELD_OUT, sharpen, side_by_side
+from napari_cryodeco.train.abinit import HELD_OUT, SHARPENING, sharpen, side_by_side
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, search
 from napari_cryodeco.train.stages import generator
@@ -87,18 +87,25 @@ def second_look(
     evidence, power = looks.evidence(rows[order]), looks.power
     held = max(8, int(HELD_OUT * len(order)))
     plan = StartPlan.of(1, looks.radius)
+    volume = volume.to(evidence.data.device)
 
-    def one(start: int) -> _Tried:
-        begun = volume.to(evidence.data.device)
-        if start:
-            drawn = generator(seed, "retry-start", start)
-            begun = random_start(evidence[held:], power, plan, drawn, tick)
+    def started(start: int) -> Tensor:
+        drawn = generator(seed, "retry-start", start)
+        return random_start(evidence[held:], power, plan, drawn, tick)
+
+    def sharpened(begun: Tensor) -> _Tried:
         found = sharpen(evidence[held:], begun, power, looks, tick)
         return _Tried(found, judged(evidence[:held], found, looks))
 
-    tried = side_by_side(one, range(2), threads)
+    first = sharpen(evidence[held:], started(1), power, looks, tick, SHARPENING[:1])
+    like = agreement(first, volume, looks.radius)
+    if like > AGREED:  # a right map by itself says so before it is sharp
+        return Verdict(None, True, like)
+    begun = [volume, first]
+    tried = side_by_side(lambda which: sharpened(begun[which]), range(2), threads)
     while not (verdict := _verdict(tried, looks.radius)).confirmed and len(tried) < MOST:
-        tried += side_by_side(one, range(len(tried), len(tried) + STARTS), threads)
+        more = range(len(tried), len(tried) + STARTS)
+        tried += side_by_side(lambda start: sharpened(started(start)), more, threads)
     return verdict
 
 

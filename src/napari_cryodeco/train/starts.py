@@ -26,6 +26,7 @@ from napari_cryodeco.model.evidence import Evidence, shift_disc
 from napari_cryodeco.model.grid_slices import GridSlices
 from napari_cryodeco.train import coverage
 
+PER_SPECIES = 150  # steps; with 250 the joint passes end in the same classes
 FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
 # Most of the time would go into species far behind. Once maps are DECIDED (share of the steps), an
 # image that a species explained so much worse (log-likelihood) when it was last seen is compared
@@ -61,8 +62,9 @@ class StartPlan:
 
         Several species need more steps, in which the images change places.
         """
+        more = PER_SPECIES * min(species, 4)
         return cls(
-            steps=cls.steps * min(species, 4),
+            steps=max(cls.steps, more),
             batch=max(cls.batch, 16 * species),
             last=min(cls.last, radius),
             shaken=cls.shaken if species == 1 else 0.0,
