@@ -32,12 +32,14 @@ class LatentView:
     views_changed = Signal()  # the projections, which one is shown, or its axes
     colour_changed = Signal()
     clustering_changed = Signal()
+    columns_changed = Signal()
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
         self.view = "pca"
         self.axes = (0, 1)
         self.colouring: Colouring = Density()
+        self.columns: dict[str, NDArray[Any]] = {}  # (n,) each, of the user's file
 
     @property
     def run(self) -> Run | None:
@@ -117,6 +119,11 @@ class LatentView:
         self.snapshot = replace(self.loaded(), clustering=clustering)
         self.clustering_changed.emit()
         self.set_colouring(by_label("cluster", clustering.labels))
+
+    def set_columns(self, columns: dict[str, NDArray[Any]]) -> None:
+        """Take columns ``(n,)`` of the user's file, to colour by."""
+        self.columns = columns
+        self.columns_changed.emit()
 
     def set_colouring(self, colouring: Colouring) -> None:
         """Colour the particles."""

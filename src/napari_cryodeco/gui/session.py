@@ -56,7 +56,7 @@ class Session(Aiming):
         self.named = snapshot.named
         self.cursor, self.path, self.path_position = None, None, 0.0
         self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
-        self.colouring = Density()
+        self.colouring, self.columns = Density(), {}
         self.named_changed.emit()
         self.path_changed.emit()
         self.cursor_changed.emit(None, True)
