@@ -138,11 +138,11 @@ def test_clusters_colour_and_their_legend_selects(opened, qtbot):
 
 
 def test_columns_of_the_users_file_become_colours(opened, qtbot):
-    qtbot.waitUntil(lambda: bool(opened.loader.columns), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(opened.session.columns), timeout=20_000)
     assert opened.view_bar.colour.findText("rlnDefocusU") >= 0
     opened.view_bar.colour_chosen.emit("rlnDefocusU")
     assert opened.session.colouring.label == "rlnDefocusU"
-    defocus = opened.loader.columns["rlnDefocusU"]
+    defocus = opened.session.columns["rlnDefocusU"]
     assert np.allclose(opened.session.colouring.values, defocus, rtol=1e-5)
     assert "rlnDefocusU" in opened.session.describe(3)
 
@@ -160,7 +160,7 @@ def test_the_level_moves_the_isosurface_only(opened, qtbot):
     viewer = opened.viewer_for_test
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
     opened.map_bar.level.setValue(2.25)
-    assert opened._map.level == 2.25
+    assert opened.map.layer.level == 2.25
     zoom = viewer.scene.camera.zoom
     with qtbot.waitSignal(opened.decoding.decoded, timeout=20_000):
         opened.session.move_cursor_to(5)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from psygnal import SignalInstance
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QObject
 
 
-def bind(owner: QWidget, *pairs: tuple[SignalInstance, Callable[..., Any]]) -> None:
-    """Connect signals of a session to methods of a widget until the widget is destroyed.
+def bind(owner: QObject, *pairs: tuple[SignalInstance, Callable[..., Any]]) -> None:
+    """Connect signals of a session to methods of an object of Qt until it is destroyed.
 
     A session lives as long as its viewer; a panel may be closed before.
     """

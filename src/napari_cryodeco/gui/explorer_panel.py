@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,11 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
-from napari_cryodeco.gui.colouring import Categorical, by_column
-from napari_cryodeco.gui.decoding import Decoded, DecodeThread, open_decoder
+from napari_cryodeco.gui.explorer_map import ExplorerMap
+from napari_cryodeco.gui.explorer_selection import ExplorerSelection
+from napari_cryodeco.gui.explorer_view import ExplorerView
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.named_selections import NamedSelections
@@ -24,15 +23,13 @@ from napari_cryodeco.gui.run_bar import RunBar
 from napari_cryodeco.gui.run_loader import RunLoader
 from napari_cryodeco.gui.scatter import Mode, ScatterWidget
 from napari_cryodeco.gui.selection_bar import SelectionBar
-from napari_cryodeco.gui.session import Cursor, Target, session_of
-from napari_cryodeco.gui.snapshot import Snapshot, own_colourings
+from napari_cryodeco.gui.session import session_of
+from napari_cryodeco.gui.snapshot import Snapshot
 from napari_cryodeco.gui.view_bar import ViewBar
 from napari_cryodeco.runs.paths import RunPaths
 
 if TYPE_CHECKING:
     from napari import Viewer
-
-    from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
 
 WELCOME = (
     "Open a run folder (button above), or drop one here, to see its particles.\n\n"
@@ -41,7 +38,9 @@ WELCOME = (
 
 
 class ExplorerPanel(QWidget):
-    """Binds the views (scatter, bars) to the session of a viewer and to its map layer.
+    """Opens runs and lays out the widgets.
+
+    `ExplorerView`, `ExplorerSelection` and `ExplorerMap` bind them to the session of the viewer.
 
     Parameters
     ----------
@@ -52,18 +51,19 @@ class ExplorerPanel(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.session = session_of(viewer)
-        self._map = map_view_of(viewer)
         self.scatter = ScatterWidget()
         self.run_bar, self.view_bar = RunBar(), ViewBar()
         self.selection_bar, self.named = SelectionBar(), NamedSelections(self.session)
         self.map_bar, self.analysis = MapBar(), Analysis()
         self.message = QLabel()
         self.loader = RunLoader(self)
-        self.decoding = DecodeThread(self)
-        self._colour = "density"
+        session, scatter = self.session, self.scatter
+        self.view = ExplorerView(session, scatter, self.view_bar, self.analysis, self)
+        self.selection = ExplorerSelection(session, scatter, self.selection_bar, self)
+        self.map = ExplorerMap(session, map_view_of(viewer), self.map_bar, self)
+        self.decoding = self.map.decoding
         self._lay_out()
-        self._connect_views()
-        self._connect_session()
+        self._connect()
         self._add_shortcuts()
         self.setAcceptDrops(True)
         self._show_run()
@@ -88,73 +88,32 @@ class ExplorerPanel(QWidget):
 
     # ---- wiring
 
-    def _connect_views(self) -> None:
+    def _connect(self) -> None:
         self.run_bar.open_asked.connect(self._ask_run)
         self.run_bar.epoch_chosen.connect(self.loader.choose_epoch)
         self.loader.loaded.connect(self._loaded)
-        self.loader.columns_read.connect(self._show_colours)  # a thread asks: no lambda
+        self.loader.columns_read.connect(self.session.set_columns)  # a thread asks: no lambda
         self.loader.told.connect(self.run_bar.show_status)
         self.loader.waiting.connect(self._show_waiting)
         self.loader.rested.connect(self.decoding.reopen)  # the GPU is free again
         self.loader.failed.connect(self._explain_empty)
-        self.view_bar.view_chosen.connect(self._choose_view)
-        self.view_bar.axes_chosen.connect(
-            lambda x, y: self._try(lambda: self.session.set_view(self.session.view, (x, y)))
-        )
-        self.view_bar.colour_chosen.connect(self._choose_colour)
-        self.view_bar.cluster_asked.connect(self._cluster)
-        self.view_bar.suggestion_asked.connect(
-            lambda: self._try(lambda: self.analysis.start_suggestion(self.session.loaded()))
-        )
-        self.analysis.suggested.connect(self._suggested)
-        self.analysis.projected.connect(self._projected)
-        self.analysis.clustered.connect(self._clustered)
-        self.selection_bar.mode_chosen.connect(self.set_mode)
-        self.selection_bar.operation_chosen.connect(self._set_operation)
-        self.selection_bar.step_chosen.connect(self._step)
-        self.selection_bar.fit_asked.connect(self.scatter.fit)
-        self.scatter.pointed.connect(self.session.move_cursor)
-        self.scatter.lassoed.connect(self._lassoed)
-        self.scatter.counting.connect(self._show_count)
-        self.scatter.category_clicked.connect(self._category_clicked)
-        self.scatter.set_hover(self.session.describe)
-        self.map_bar.target_chosen.connect(lambda t: self.session.set_target(Target(t)))
-        self.map_bar.cluster_chosen.connect(
-            lambda i: self.session.set_target(Target.CLUSTER, cluster=i)
-        )
-        self.map_bar.level_chosen.connect(self._map.set_level)
-        self.map_bar.filter_chosen.connect(self.session.set_map_filter)
-        self.map_bar.auto_asked.connect(lambda: self.map_bar.show_level(self._map.auto_level()))
-        self.decoding.decoded.connect(self._show_decoded)
-        for part in (self.loader, self.analysis, self.decoding, self.named):
-            part.failed.connect(self.tell)
-
-    def _connect_session(self) -> None:
-        session = self.session
-        bind(
-            self,
-            (session.opened, self._show_run),
-            (session.views_changed, self._show_points),
-            (session.colour_changed, self._show_colouring),
-            (session.clustering_changed, self._show_colours),
-            (session.cursor_changed, self._cursor_moved),
-            (session.selection_changed, self._show_selection),
-            (session.target_changed, self._target_changed),
-            (session.path_changed, self._show_path),
-            (session.path_position_changed, self.scatter.set_path_position),
-        )
+        for failed in (self.loader.failed, self.map.failed):
+            failed.connect(self.tell)
+        for told in (self.view.told, self.selection.told, self.named.told):
+            told.connect(self.tell)
+        bind(self, (self.session.opened, self._show_run))
 
     def _add_shortcuts(self) -> None:
         keys = {
-            "P": lambda: self.set_mode(Mode.POINT),
-            "L": lambda: self.set_mode(Mode.LASSO),
-            "H": lambda: self.set_mode(Mode.PAN),
+            "P": lambda: self.selection.set_mode(Mode.POINT),
+            "L": lambda: self.selection.set_mode(Mode.LASSO),
+            "H": lambda: self.selection.set_mode(Mode.PAN),
             "F": self.scatter.fit,
-            "Ctrl+Z": lambda: self._step("undo"),
-            "Ctrl+Shift+Z": lambda: self._step("redo"),
-            "Ctrl+I": lambda: self._step("invert"),
-            "Ctrl+A": lambda: self._step("all"),
-            "Ctrl+D": lambda: self._step("clear"),
+            "Ctrl+Z": lambda: self.selection.step("undo"),
+            "Ctrl+Shift+Z": lambda: self.selection.step("redo"),
+            "Ctrl+I": lambda: self.selection.step("invert"),
+            "Ctrl+A": lambda: self.selection.step("all"),
+            "Ctrl+D": lambda: self.selection.step("clear"),
         }
         for key, act in keys.items():
             shortcut = QShortcut(QKeySequence(key), self)
@@ -186,12 +145,12 @@ class ExplorerPanel(QWidget):
             self.open_run(path)
 
     def _loaded(self, snapshot: Snapshot) -> None:
-        self.decoding.use(lambda: open_decoder(snapshot.run, snapshot.epoch))
+        self.map.use(snapshot)
         self.session.adopt(snapshot)
         if self.session.wanted() is None:
             self._point_at_middle()
         else:
-            self._decode(full=True)
+            self.map.decode()
 
     def _point_at_middle(self) -> None:
         """Begin with the map in the middle of the particles: an empty canvas says nothing."""
@@ -218,159 +177,6 @@ class ExplorerPanel(QWidget):
         self.run_bar.show_run(
             snapshot.run.path, snapshot.run.epochs(), snapshot.epoch, len(snapshot.latents)
         )
-        self._show_points()
-        self._show_colours()
-        self._choose_colour(self._colour if self._colour in self._colours() else "density")
-
-    # ---- view and colour
-
-    def _choose_view(self, method: str) -> None:
-        snapshot = self.session.snapshot
-        if snapshot is None:
-            return
-        if method in snapshot.projections:
-            self.session.set_view(method)
-            return
-        self._show_view()  # back to what is shown until the new one is there
-        self.analysis.start_umap(snapshot)
-
-    def _projected(self, projection: Projection) -> None:
-        if projection.epoch == self.session.epoch:
-            self.session.add_projection(projection)
-
-    def _cluster(self, k: int, method: str) -> None:
-        self._try(lambda: self.analysis.start_clusters(self.session.loaded(), k, method))
-
-    def _clustered(self, clustering: Clustering) -> None:
-        if clustering.epoch == self.session.epoch:
-            self._colour = "cluster"
-            self.session.set_clustering(clustering)
-
-    def _suggested(self, curve: ClusterCurve) -> None:
-        self.view_bar.k.setValue(curve.suggested)
-
-    def _colours(self) -> list[str]:
-        if self.session.snapshot is None:
-            return ["density"]
-        return [*own_colourings(self.session.loaded()), *self.loader.columns]
-
-    def _choose_colour(self, name: str) -> None:
-        own = own_colourings(self.session.loaded())
-        if name in own:
-            self._colour = name
-            self.session.set_colouring(own[name]())
-        elif name in self.loader.columns:
-            self._colour = name
-            self.session.set_colouring(by_column(name, self.loader.columns[name]))
-
-    def _show_view(self) -> None:
-        session = self.session
-        self.view_bar.show_view(session.view, session.axis_names(), session.axes)
-
-    def _show_points(self) -> None:
-        if self.session.snapshot is None:
-            return
-        self._show_view()
-        names = self.session.axis_names()
-        shown = tuple(names[a] if a < len(names) else "" for a in self.session.axes)
-        self.scatter.set_points(*self.session.coordinates(), (shown[0], shown[1]))
-        self._show_cursor()
-        self._show_path()
-
-    def _show_colours(self) -> None:
-        clusters = self.session.clustering
-        self.view_bar.show_colours(self._colours(), self._colour)
-        self.map_bar.show_filter(self.session.map_filter)
-        self.map_bar.show_target(
-            self.session.target,
-            self.session.target_cluster,
-            len(clusters.centres) if clusters else 0,
-        )
-
-    def _show_colouring(self) -> None:
-        self._try(lambda: self.scatter.set_colouring(self.session.colouring))
-        self.view_bar.show_colours(self._colours(), self._colour)
-
-    def _show_path(self) -> None:
-        path = self.session.path
-        self.scatter.set_path(None if path is None else self.session.project(path))
-        self.scatter.set_path_position(self.session.path_position)
-
-    # ---- selection
-
-    def set_mode(self, mode: str) -> None:
-        """Choose what the left mouse button does: point, lasso or pan."""
-        self.scatter.mode = Mode(mode)
-        self.selection_bar.set_mode(mode)
-
-    def _set_operation(self, operation: str) -> None:
-        self.scatter.operation = operation
-        self.set_mode(Mode.LASSO)
-
-    def _step(self, name: str) -> None:
-        steps = {
-            "undo": self.session.undo,
-            "redo": self.session.redo,
-            "invert": self.session.invert_selection,
-            "all": self.session.select_all,
-            "clear": self.session.clear_selection,
-        }
-        self._try(steps[name])
-
-    def _lassoed(self, mask: np.ndarray, operation: str, polygon: np.ndarray) -> None:
-        corners = tuple((float(x), float(y)) for x, y in polygon)
-        step = Step("lasso", axes=self.session.axis_labels(), polygon=corners)
-        self.session.select(mask, operation, step)
-
-    def _category_clicked(self, code: int, operation: str) -> None:
-        colouring = self.session.colouring
-        if isinstance(colouring, Categorical):
-            step = Step("labels", labels=(code + 1,)) if colouring.label == "cluster" else None
-            self.session.select(colouring.codes == code, operation, step)
-
-    def _show_selection(self) -> None:
-        history = self.session.history
-        if history is None:
-            return
-        self.scatter.set_selected(history.mask)
-        self.selection_bar.set_history(history.can_undo, history.can_redo)
-        self._show_count(None)
-
-    def _show_count(self, counting: int | None) -> None:
-        history = self.session.history
-        if history is not None:
-            count = history.count if counting is None else counting
-            self.selection_bar.set_count(count, len(history), counting is not None)
-
-    # ---- map
-
-    def _cursor_moved(self, cursor: Cursor | None, final: bool) -> None:
-        self._show_cursor()
-        if cursor is not None:
-            self._decode(final)
-
-    def _show_cursor(self) -> None:
-        cursor = self.session.cursor
-        idle = self.session.target not in (Target.POINT, Target.PARTICLE)
-        self.scatter.set_cursor(None if cursor is None else (cursor.x, cursor.y), idle)
-
-    def _target_changed(self) -> None:
-        self._show_colours()
-        self._show_cursor()
-        self._decode(full=True)
-
-    def _decode(self, full: bool) -> None:
-        wanted = self.session.wanted()
-        if wanted is not None:
-            self.decoding.request(wanted.z, wanted.caption, full, self.session.map_filter)
-
-    def _show_decoded(self, decoded: Decoded) -> None:
-        self._map.show(decoded.volume, decoded.full)
-        self.map_bar.show_level(self._map.level)
-        geometry = self.session.loaded().run.geometry
-        finest = geometry.resolution(decoded.radius)
-        resolution = max(finest, self.session.map_filter.low_pass or 0.0)
-        self.map_bar.show_decoded(decoded, resolution, geometry.radius)
 
     # ---- messages
 
@@ -378,16 +184,6 @@ class ExplorerPanel(QWidget):
         """Show one sentence under everything; empty hides it."""
         self.message.setText(sentence)
         self.message.setVisible(bool(sentence))
-
-    def _try(self, act: Callable[[], object]) -> bool:
-        """Do something that the user's data may forbid; say so in one sentence."""
-        try:
-            act()
-        except (ValueError, OSError) as error:
-            self.tell(str(error))
-            return False
-        self.tell("")
-        return True
 
 
 def _dropped_run(event: QDropEvent) -> Path | None:

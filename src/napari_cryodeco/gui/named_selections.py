@@ -11,6 +11,7 @@ from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.named_list import NamedList
 from napari_cryodeco.gui.session import Session
+from napari_cryodeco.gui.telling import attempt
 
 
 class NamedSelections(QWidget):
@@ -22,7 +23,7 @@ class NamedSelections(QWidget):
         Of the viewer.
     """
 
-    failed = Signal(str)  # one sentence
+    told = Signal(str)  # one sentence, or "" where all went well
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -86,9 +87,4 @@ class NamedSelections(QWidget):
         self.list.set_can_keep(len(self._session.selected) > 0)
 
     def _try(self, act: Callable[[], object]) -> bool:
-        try:
-            act()
-        except (ValueError, OSError) as error:
-            self.failed.emit(str(error))
-            return False
-        return True
+        return attempt(act, self.told.emit)

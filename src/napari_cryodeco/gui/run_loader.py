@@ -40,7 +40,6 @@ class RunLoader(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.columns: dict[str, np.ndarray] = {}
         self._path: Path | None = None
         self._shown: tuple[Path, int] | None = None
         self._chosen: int | None = None
@@ -50,7 +49,7 @@ class RunLoader(QObject):
         self._loading.returned.connect(self._take)
         self._loading.failed.connect(self.failed)
         self._loading.ended.connect(self._go_on)
-        self._reading.returned.connect(self._take_columns)
+        self._reading.returned.connect(self.columns_read)
         self._watcher = RunWatcher(self)
         self._watcher.updated.connect(self._see)
         self._watcher.failed.connect(self.failed)
@@ -104,12 +103,6 @@ class RunLoader(QObject):
     def _take(self, snapshot: Snapshot) -> None:
         first = self._shown is None or self._shown[0] != snapshot.run.path
         self._shown = (snapshot.run.path, snapshot.epoch)
-        if first:
-            self.columns = {}
         self.loaded.emit(snapshot)
         if first and not self._reading.busy:
             self._reading.start(lambda _: read_columns(snapshot))
-
-    def _take_columns(self, columns: dict[str, np.ndarray]) -> None:
-        self.columns = columns
-        self.columns_read.emit(columns)

@@ -5,37 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QPointF, Qt, QTimer, Signal
 from qtpy.QtGui import (
     QFocusEvent,
     QFontMetricsF,
-    QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
-    QPaintEvent,
     QWheelEvent,
 )
-from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+from qtpy.QtWidgets import QToolTip, QWidget
 
 from napari_cryodeco.explore import lasso
 from napari_cryodeco.gui import plot_axes, scatter_overlays
-from napari_cryodeco.gui.aggregate import Extent, Floats, enclosing
-from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous
-from napari_cryodeco.gui.plot_axes import BOTTOM, LEFT, TOP, Frame
-from napari_cryodeco.gui.scatter_picture import ScatterPicture
-from napari_cryodeco.gui.style import theme_of
+from napari_cryodeco.gui.aggregate import Extent, Floats
+from napari_cryodeco.gui.colouring import Categorical
+from napari_cryodeco.gui.operations import operation_of
+from napari_cryodeco.gui.scatter_canvas import ScatterCanvas
+from napari_cryodeco.gui.style import Theme
 
 CLICK_REACH = 4.0  # pixels the mouse may move in a click
-HOVER_REACH = 7.0
-FURTHEST_ZOOM = 1e4
-OPERATIONS = ("replace", "add", "subtract", "intersect")
 
-Button, Key, Modifier = Qt.MouseButton, Qt.Key, Qt.KeyboardModifier
+Button, Key = Qt.MouseButton, Qt.Key
 _ARROWS = {
     Key.Key_Left: (-1, 0),
     Key.Key_Right: (1, 0),
@@ -52,7 +46,7 @@ class Mode(StrEnum):
     PAN = "pan"
 
 
-class ScatterWidget(QWidget):
+class ScatterWidget(ScatterCanvas):
     """Points ``(n,)`` in the plane.
 
     Left button: by mode a cursor (click or drag), a lasso, or panning. Middle or right button, or
@@ -63,22 +57,11 @@ class ScatterWidget(QWidget):
 
     pointed = Signal(float, float, bool)  # data x, y; False while the button is still down
     lassoed = Signal(object, str, object)  # mask (n,) bool, operation, polygon (m, 2) in data units
-    counting = Signal(
-        object
-    )  # how many would be selected if the lasso ended here; None when it ends
+    counting = Signal(object)  # how many a lasso ended here would select; None when it ends
     category_clicked = Signal(int, str)  # code in the legend, operation
-    moved = Signal()  # another part of the plane is in view
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._picture = ScatterPicture()
-        self._home = self._extent = Extent(-1.0, 1.0, -1.0, 1.0)
-        self._names = ("", "")
-        self._image: tuple[Any, QImage, Any] | None = None
-        self._cursor: tuple[float, float] | None = None
-        self._idle = False
-        self._path: Floats | None = None
-        self._path_position = 0.0
         self._lasso: list[QPointF] = []
         self._operation = "replace"
         self._drag: tuple[str, QPointF, Extent] | None = None
@@ -86,14 +69,10 @@ class ScatterWidget(QWidget):
         self._hover: Callable[[int], str] = lambda row: f"particle {row + 1:,}"
         self.mode = Mode.POINT
         self.operation = "replace"
-        self.empty_text = "Nothing to show yet."
         self._hover_timer = self._timer(150, self._show_hover)
         self._count_timer = self._timer(30, self._count)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setMinimumSize(220, 180)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName("Scatter plot of the particles' latent points")
 
     def _timer(self, milliseconds: int, call: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
@@ -102,121 +81,9 @@ class ScatterWidget(QWidget):
         timer.timeout.connect(call)
         return timer
 
-    def sizeHint(self) -> QSize:
-        """About square, with room for the legend."""
-        return QSize(460, 400)
-
-    # ---- what is shown
-
-    def set_points(self, x: Floats, y: Floats, names: tuple[str, str], fit: bool = True) -> None:
-        """Show other points ``(n,)`` with the names of their axes."""
-        if x.shape != y.shape or x.ndim != 1:
-            raise ValueError(f"x {x.shape} and y {y.shape}: two equally long columns are needed.")
-        self._picture.set_points(x, y)
-        self._names = names
-        self._home = enclosing(self._picture.x, self._picture.y)
-        if fit:
-            self.fit()
-        self._redraw()
-
-    def set_colouring(self, colouring: Colouring) -> None:
-        """Colour the points; one value for each."""
-        self._picture.set_colouring(colouring)
-        self._redraw()
-
-    def set_selected(self, mask: NDArray[np.bool_] | None) -> None:
-        """Show which points ``(n,)`` bool are selected: the others fade."""
-        self._picture.selected = mask
-        self._redraw()
-
-    def set_cursor(self, place: tuple[float, float] | None, idle: bool = False) -> None:
-        """Show the cursor at data x, y, or none; faintly where the map is not that of its place."""
-        self._cursor, self._idle = place, idle
-        self.update()
-
-    def set_path(self, places: Floats | None) -> None:
-        """Draw a trajectory through places ``(t, 2)``, or none."""
-        self._path, self._path_position = places, 0.0
-        self.update()
-
-    def set_path_position(self, frame: float) -> None:
-        """Move the marker along the trajectory; frames count from 0."""
-        self._path_position = frame
-        self.update()
-
     def set_hover(self, describe: Callable[[int], str]) -> None:
         """Say what the tool tip of a point's row is."""
         self._hover = describe
-
-    @property
-    def extent(self) -> Extent:
-        """The part of the plane in view."""
-        return self._extent
-
-    def set_extent(self, extent: Extent) -> None:
-        """Show another part of the plane; too deep a zoom is not followed."""
-        least = min(extent.width / self._home.width, extent.height / self._home.height)
-        most = max(extent.width / self._home.width, extent.height / self._home.height)
-        if least * FURTHEST_ZOOM < 1 or most > 50:
-            return
-        self._extent = extent
-        self._redraw()
-        self.moved.emit()
-
-    def fit(self) -> None:
-        """Show all points."""
-        self.set_extent(self._home)
-
-    def frame(self) -> Frame:
-        """Where the data rectangle lies now."""
-        metrics = QFontMetricsF(self.font())
-        right = plot_axes.margin_right(self._picture.colouring, metrics)
-        width = max(self.width() - LEFT - right, 20)
-        height = max(self.height() - TOP - BOTTOM, 20)
-        return Frame(QRectF(LEFT, TOP, round(width), round(height)), self._extent)
-
-    def _redraw(self) -> None:
-        self._image = None
-        self.update()
-
-    # ---- painting
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint points, axes and overlays."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        theme, frame = theme_of(self), self.frame()
-        painter.fillRect(frame.rect, theme.plot)
-        if not len(self._picture.x):
-            plot_axes.draw_message(painter, frame, theme, self.empty_text)
-            return
-        plot_axes.draw_grid(painter, frame, theme)
-        painter.drawImage(frame.rect, self._points_image(frame, theme.dark))
-        plot_axes.draw_axes(painter, frame, theme, self._names)
-        if isinstance(colouring := self._picture.colouring, Continuous):
-            plot_axes.draw_colour_bar(painter, frame, theme, colouring)
-        elif isinstance(colouring, Categorical):
-            plot_axes.draw_legend(painter, frame, theme, colouring)
-        painter.setClipRect(frame.rect)
-        if self._path is not None:
-            scatter_overlays.draw_path(painter, frame, self._path, self._path_position, theme)
-        if self._cursor is not None:
-            scatter_overlays.draw_cursor(painter, frame, self._cursor, theme, self._idle)
-        scatter_overlays.draw_lasso(painter, self._lasso, theme)
-
-    def _points_image(self, frame: Frame, dark: bool) -> QImage:
-        ratio = self.devicePixelRatioF()
-        width, height = round(frame.rect.width() * ratio), round(frame.rect.height() * ratio)
-        key = (frame.extent, width, height, dark)
-        if self._image is None or self._image[0] != key:
-            picture = np.ascontiguousarray(
-                self._picture.draw(frame.extent, width, height, ratio, dark)
-            )
-            tall, wide = picture.shape[:2]
-            image = QImage(picture.data, wide, tall, 4 * wide, QImage.Format.Format_RGBA8888)
-            self._image = (key, image, picture)  # the image reads the array's memory: keep both
-        return self._image[1]
 
     # ---- mouse and keys
 
@@ -238,7 +105,7 @@ class ScatterWidget(QWidget):
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
         elif kind == Mode.LASSO:
             self._lasso = [place]
-            self._operation = self._operation_of(event.modifiers())
+            self._operation = operation_of(event.modifiers(), self.operation)
         else:
             self._point(place, final=False)
 
@@ -324,13 +191,6 @@ class ScatterWidget(QWidget):
         self._space = False
         super().focusOutEvent(event)
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Draw anew when the theme or the font changes."""
-        kind = QEvent.Type
-        if event.type() in (kind.PaletteChange, kind.StyleChange, kind.FontChange):
-            self._redraw()
-        super().changeEvent(event)
-
     def _point(self, place: QPointF, final: bool) -> None:
         x, y = self.frame().to_data(place)
         self.set_cursor((x, y))
@@ -343,18 +203,14 @@ class ScatterWidget(QWidget):
         boxes = plot_axes.legend_boxes(self.frame(), QFontMetricsF(self.font()), colouring)
         for box, _, code in boxes:
             if box.contains(event.position()):
-                self.category_clicked.emit(code, self._operation_of(event.modifiers()))
+                self.category_clicked.emit(code, operation_of(event.modifiers(), self.operation))
                 return True
         return False
 
     # ---- lasso
 
-    def _operation_of(self, modifiers: Any) -> str:
-        add = bool(modifiers & Modifier.ShiftModifier)
-        subtract = bool(modifiers & (Modifier.AltModifier | Modifier.ControlModifier))
-        if add and subtract:
-            return "intersect"
-        return "add" if add else "subtract" if subtract else self.operation
+    def _paint_tool(self, painter: QPainter, theme: Theme) -> None:
+        scatter_overlays.draw_lasso(painter, self._lasso, theme)
 
     def _reach(self, start: QPointF) -> float:
         return max(abs(p.x() - start.x()) + abs(p.y() - start.y()) for p in self._lasso)
@@ -381,13 +237,6 @@ class ScatterWidget(QWidget):
         self.update()
 
     # ---- hover
-
-    def nearest(self, place: QPointF) -> int | None:
-        """Row of the point within a few pixels of a widget position, if any."""
-        frame = self.frame()
-        per_x = frame.rect.width() / frame.extent.width
-        per_y = frame.rect.height() / frame.extent.height
-        return self._picture.nearest(*frame.to_data(place), (per_x, per_y), HOVER_REACH)
 
     def _show_hover(self) -> None:
         where = self.cursor().pos()

@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryodeco.gui.icons import icon
-from napari_cryodeco.gui.scatter import OPERATIONS, Mode
+from napari_cryodeco.gui.operations import OPERATIONS
+from napari_cryodeco.gui.scatter import Mode
 
 _MODES = {
     Mode.POINT: "Point (P): click or drag to decode the map of that place",

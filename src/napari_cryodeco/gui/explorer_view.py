@@ -1,0 +1,157 @@
+"""The explorer's view: which plane, which colours, which clusters, and where the cursor stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryodeco.gui.analysis import Analysis
+from napari_cryodeco.gui.binding import bind
+from napari_cryodeco.gui.colouring import by_column
+from napari_cryodeco.gui.scatter import ScatterWidget
+from napari_cryodeco.gui.session import Session, Target
+from napari_cryodeco.gui.snapshot import own_colourings
+from napari_cryodeco.gui.telling import attempt
+from napari_cryodeco.gui.view_bar import ViewBar
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
+
+
+class ExplorerView(QObject):
+    """Binds the view bar, the analysis and the scatter plot to what a session looks at.
+
+    Parameters
+    ----------
+    session
+        Of the viewer.
+    scatter, bar, analysis
+        The widgets; this object owns none of them.
+    """
+
+    told = Signal(str)  # one sentence, or "" where all went well
+
+    def __init__(
+        self,
+        session: Session,
+        scatter: ScatterWidget,
+        bar: ViewBar,
+        analysis: Analysis,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._scatter, self._bar, self._analysis = session, scatter, bar, analysis
+        self._colour = "density"
+        bar.view_chosen.connect(self._choose_view)
+        bar.axes_chosen.connect(
+            lambda x, y: self._try(lambda: session.set_view(session.view, (x, y)))
+        )
+        bar.colour_chosen.connect(self._choose_colour)
+        bar.cluster_asked.connect(
+            lambda k, method: self._try(
+                lambda: analysis.start_clusters(session.loaded(), k, method)
+            )
+        )
+        bar.suggestion_asked.connect(
+            lambda: self._try(lambda: analysis.start_suggestion(session.loaded()))
+        )
+        analysis.suggested.connect(self._suggested)
+        analysis.projected.connect(self._projected)
+        analysis.clustered.connect(self._clustered)
+        analysis.failed.connect(self.told)
+        scatter.pointed.connect(session.move_cursor)
+        scatter.set_hover(session.describe)
+        bind(
+            self,
+            (session.opened, self._show_run),
+            (session.views_changed, self._show_points),
+            (session.colour_changed, self._show_colouring),
+            (session.clustering_changed, self._show_colours),
+            (session.columns_changed, self._show_colours),
+            (session.cursor_changed, self._show_cursor),
+            (session.target_changed, self._show_cursor),
+            (session.path_changed, self._show_path),
+            (session.path_position_changed, scatter.set_path_position),
+        )
+
+    # ---- what is chosen
+
+    def _choose_view(self, method: str) -> None:
+        snapshot = self._session.snapshot
+        if snapshot is None:
+            return
+        if method in snapshot.projections:
+            self._session.set_view(method)
+            return
+        self._show_view()  # back to what is shown until the new one is there
+        self._analysis.start_umap(snapshot)
+
+    def _projected(self, projection: Projection) -> None:
+        if projection.epoch == self._session.epoch:
+            self._session.add_projection(projection)
+
+    def _clustered(self, clustering: Clustering) -> None:
+        if clustering.epoch == self._session.epoch:
+            self._colour = "cluster"
+            self._session.set_clustering(clustering)
+
+    def _suggested(self, curve: ClusterCurve) -> None:
+        self._bar.k.setValue(curve.suggested)
+
+    def _colours(self) -> list[str]:
+        if self._session.snapshot is None:
+            return ["density"]
+        return [*own_colourings(self._session.loaded()), *self._session.columns]
+
+    def _choose_colour(self, name: str) -> None:
+        own = own_colourings(self._session.loaded())
+        if name in own:
+            self._colour = name
+            self._session.set_colouring(own[name]())
+        elif name in self._session.columns:
+            self._colour = name
+            self._session.set_colouring(by_column(name, self._session.columns[name]))
+
+    # ---- what is shown
+
+    def _show_run(self) -> None:
+        self._show_points()
+        self._show_colours()
+        self._choose_colour(self._colour if self._colour in self._colours() else "density")
+
+    def _show_view(self) -> None:
+        session = self._session
+        self._bar.show_view(session.view, session.axis_names(), session.axes)
+
+    def _show_points(self) -> None:
+        session = self._session
+        if session.snapshot is None:
+            return
+        self._show_view()
+        names = session.axis_names()
+        shown = tuple(names[a] if a < len(names) else "" for a in session.axes)
+        self._scatter.set_points(*session.coordinates(), (shown[0], shown[1]))
+        self._show_cursor()
+        self._show_path()
+
+    def _show_colours(self) -> None:
+        self._bar.show_colours(self._colours(), self._colour)
+
+    def _show_colouring(self) -> None:
+        self._try(lambda: self._scatter.set_colouring(self._session.colouring))
+        self._show_colours()
+
+    def _show_cursor(self) -> None:
+        cursor = self._session.cursor
+        idle = self._session.target not in (Target.POINT, Target.PARTICLE)
+        self._scatter.set_cursor(None if cursor is None else (cursor.x, cursor.y), idle)
+
+    def _show_path(self) -> None:
+        path = self._session.path
+        self._scatter.set_path(None if path is None else self._session.project(path))
+        self._scatter.set_path_position(self._session.path_position)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        attempt(act, self.told.emit)

@@ -1,0 +1,161 @@
+"""What is looked at: an epoch of a run, a plane through its latents, and the colours. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_cryodeco.gui.colouring import (
+    Categorical,
+    Colouring,
+    Continuous,
+    Density,
+    by_label,
+)
+from napari_cryodeco.gui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.landscape import Clustering, Projection
+    from napari_cryodeco.runs.run import Run
+
+Floats = NDArray[np.floating[Any]]
+
+
+class LatentView:
+    """The open snapshot, the axes it is drawn over, and what its particles are coloured by."""
+
+    opened = Signal(object)  # Snapshot: another run, or another epoch of it
+    views_changed = Signal()  # the projections, which one is shown, or its axes
+    colour_changed = Signal()
+    clustering_changed = Signal()
+    columns_changed = Signal()
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self.view = "pca"
+        self.axes = (0, 1)
+        self.colouring: Colouring = Density()
+        self.columns: dict[str, NDArray[Any]] = {}  # (n,) each, of the user's file
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is open."""
+        return self.snapshot.run if self.snapshot else None
+
+    @property
+    def epoch(self) -> int | None:
+        """Number of the epoch shown."""
+        return self.snapshot.epoch if self.snapshot else None
+
+    @property
+    def clustering(self) -> Clustering | None:
+        """Clusters of the latents shown."""
+        return self.snapshot.clustering if self.snapshot else None
+
+    def loaded(self) -> Snapshot:
+        """The open snapshot.
+
+        Raises
+        ------
+        ValueError
+            When no run is open.
+        """
+        if self.snapshot is None:
+            raise ValueError("No run is open: open a run folder in the Explorer first.")
+        return self.snapshot
+
+    @property
+    def projection(self) -> Projection:
+        """The projection shown."""
+        return self.loaded().projections[self.view]
+
+    def coordinates(self) -> tuple[Floats, Floats]:
+        """Places ``(n,)``, ``(n,)`` of all particles; one latent dimension has y = 0."""
+        table = self.projection.coordinates
+        x = np.ascontiguousarray(table[:, self.axes[0]])
+        flat = self.axes[1] >= table.shape[1]
+        return x, np.zeros_like(x) if flat else np.ascontiguousarray(table[:, self.axes[1]])
+
+    def axis_names(self) -> list[str]:
+        """Names of the axes of the projection shown, with their share of the variance."""
+        shown = self.projection
+        if shown.method == "umap" or shown.explained is None:
+            return [f"{shown.method.upper()} {i + 1}" for i in range(shown.coordinates.shape[1])]
+        return [f"PC{i + 1} ({100 * share:.0f} %)" for i, share in enumerate(shown.explained)]
+
+    def axis_labels(self) -> tuple[str, ...]:
+        """Plain names of the axes shown, without their shares: "PC1", "PC2"."""
+        names = self.axis_names()
+        return tuple(names[axis].split(" (")[0] for axis in self.axes if axis < len(names))
+
+    def set_view(self, method: str, axes: tuple[int, int] | None = None) -> None:
+        """Show another projection, or other axes of it."""
+        if method not in self.loaded().projections:
+            raise ValueError(f"There is no {method} of epoch {self.epoch} yet: compute it first.")
+        changed = method != self.view
+        self.view, self.axes = method, axes or ((0, 1) if changed else self.axes)
+        self._fit_axes()
+        self.views_changed.emit()
+
+    def _fit_axes(self) -> None:
+        width = self.projection.coordinates.shape[1]
+        if max(self.axes) >= width:
+            self.axes = (0, 1)
+
+    def add_projection(self, projection: Projection) -> None:
+        """Take a projection that was made of the latents shown, and show it."""
+        snapshot = self.loaded()
+        self.snapshot = replace(
+            snapshot, projections=snapshot.projections | {projection.method: projection}
+        )
+        self.set_view(projection.method)
+
+    def set_clustering(self, clustering: Clustering) -> None:
+        """Take clusters of the latents shown, and colour by them."""
+        self.snapshot = replace(self.loaded(), clustering=clustering)
+        self.clustering_changed.emit()
+        self.set_colouring(by_label("cluster", clustering.labels))
+
+    def set_columns(self, columns: dict[str, NDArray[Any]]) -> None:
+        """Take columns ``(n,)`` of the user's file, to colour by."""
+        self.columns = columns
+        self.columns_changed.emit()
+
+    def set_colouring(self, colouring: Colouring) -> None:
+        """Colour the particles."""
+        self.colouring = colouring
+        self.colour_changed.emit()
+
+    def project(self, z: Floats) -> Floats:
+        """Places ``(t, 2)`` of latent points ``(t, d)`` in the axes shown.
+
+        PCA is exact. UMAP has no place for a new point: it stands at its nearest particle.
+        """
+        shown = self.projection
+        if shown.components is not None and shown.mean is not None:
+            table = (np.asarray(z) - shown.mean) @ shown.components.T
+        else:
+            latents = self.loaded().latents
+            rows = [int(np.argmin(((latents - point) ** 2).sum(1))) for point in np.atleast_2d(z)]
+            table = shown.coordinates[rows]
+        y = table[:, self.axes[1]] if self.axes[1] < table.shape[1] else np.zeros(len(table))
+        return np.column_stack([table[:, self.axes[0]], y])
+
+    def describe(self, row: int) -> str:
+        """A particle in a few lines: its row, its place, and the value it is coloured by."""
+        x, y = self.coordinates()
+        lines = [f"particle {row + 1:,} (row {row:,} of the file)"]
+        for name, values in zip(self.axis_labels(), (x, y), strict=False):
+            lines.append(f"{name} {values[row]:.3g}")
+        if isinstance(colouring := self.colouring, Continuous):
+            lines.append(f"{colouring.label} {colouring.values[row]:.5g}")
+        elif isinstance(colouring, Categorical):
+            code = int(colouring.codes[row])
+            lines.append(
+                f"{colouring.label} {colouring.names[code] if code >= 0 else colouring.rest}"
+            )
+        return "\n".join(lines)
