@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# reads pickles of other programs by an Unpickler that looks no name up (tests/data/test_foreign.py)
+ARRAYS_ONLY = ROOT / "src" / "napari_cryodeco" / "data" / "foreign" / "array_pickle.py"
 SOURCES = sorted((ROOT / "src" / "napari_cryodeco").rglob("*.py"))
 
 
@@ -47,10 +49,12 @@ def test_nothing_is_pickled_or_evaluated(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-            assert not {"pickle", "joblib", "cloudpickle", "dill"} & set(names), path.name
+            pickles = {"pickle", "joblib", "cloudpickle", "dill"} & set(names)
+            assert not pickles or path == ARRAYS_ONLY, path.name
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in {"eval", "exec", "torch.save", "torch.load"}, path.name
+            forbidden = {"eval", "exec", "torch.save", "torch.load", "pickle.load", "pickle.loads"}
+            assert called not in {*forbidden, "pickle.dump", "pickle.dumps"}, path.name
             if called.endswith("np.load"):
                 allowed = {k.arg: ast.unparse(k.value) for k in node.keywords}
                 assert allowed.get("allow_pickle") == "False", f"{path.name}: np.load may unpickle"

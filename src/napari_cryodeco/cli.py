@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
+from napari_cryodeco.commands.adopting import adopt
 from napari_cryodeco.commands.checking import check
 from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project
@@ -42,7 +43,7 @@ app = App(
 )
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
-    *(backproject, check, align, score, species, pretrain, prior),
+    *(adopt, backproject, check, align, score, species, pretrain, prior),
 )
 for _command in _COMMANDS:
     app.command(_command)

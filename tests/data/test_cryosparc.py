@@ -84,6 +84,28 @@ def test_ab_initio_classes_give_the_pose_of_the_likeliest(cs_job: Path, cs_saver
     assert np.allclose(poses.shifts, expected)
 
 
+def test_heterogeneous_refinement_gives_the_pose_of_the_likeliest(cs_job: Path, cs_saver) -> None:
+    """alignments3D_multi: one column of all classes, pose (n, K, 3), class_posterior (n, K)."""
+    rows = np.load(cs_job)
+    names = [name for name in rows.dtype.names if not name.startswith("alignments3D")]
+    prefix, best = "alignments3D_multi", np.array([0, 1, 1, 0, 1, 0])
+    kinds = [(name, rows.dtype[name]) for name in names]
+    kinds += [(f"{prefix}/pose", "<f4", (2, 3)), (f"{prefix}/shift", "<f4", (2, 2))]
+    kinds += [(f"{prefix}/class_posterior", "<f4", (2,)), (f"{prefix}/psize_A", "<f4")]
+    new = np.zeros(len(rows), dtype=kinds)
+    for name in names:
+        new[name] = rows[name]
+    new[f"{prefix}/pose"][:, :, 2] = [0.1, 1.1]
+    new[f"{prefix}/shift"] = [[0, 1], [1, 1]]
+    new[f"{prefix}/psize_A"] = 3.0
+    new[f"{prefix}/class_posterior"] = np.stack([best == 0, best == 1], 1) * 0.8 + 0.1
+    poses = read_particles(cs_saver(cs_job, new)).poses
+    assert poses is not None
+    angles = torch.atan2(poses.rotations[:, 0, 1], poses.rotations[:, 0, 0])
+    assert torch.allclose(angles, torch.from_numpy(0.1 + best).float(), atol=1e-6)
+    assert np.allclose(poses.shifts, 3.0 * np.stack([best, np.ones(6)], 1))
+
+
 def test_written_rows_are_the_users_bytes(cs_job: Path, tmp_path: Path) -> None:
     out = tmp_path / "subset.cs"
     rows = np.array([1, 4, 5])

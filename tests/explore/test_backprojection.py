@@ -47,7 +47,7 @@ def noisy(run: Run, noise: float) -> Any:
     images = run.stored_images()[:].float()
     made = images + noise * torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
     return SimpleNamespace(
-        stored_images=lambda: made, particles=run.particles, geometry=run.geometry, epoch=run.epoch
+        images=lambda: made, particles=run.particles, geometry=run.geometry, epoch=run.epoch
     )
 
 
@@ -55,7 +55,7 @@ def with_poses(run: Run, poses: Poses) -> Any:
     """The run with other poses."""
     epoch = SimpleNamespace(poses=lambda: poses)
     return SimpleNamespace(
-        stored_images=run.stored_images,
+        images=run.images,
         particles=run.particles,
         geometry=run.geometry,
         epoch=lambda number: epoch,
@@ -113,7 +113,7 @@ def test_the_halves_are_two_disjoint_sets(planted_run: Run, members: np.ndarray)
         planted_run.stored_images()[:].shape, generator=torch.Generator().manual_seed(2)
     )
     run = noisy(planted_run, 0.0)
-    run.stored_images = lambda: images
+    run.images = lambda: images
     found = back_project(run, np.arange(len(planted_run.particles)))
     assert abs(found.fsc[2:].mean()) < 0.2
 

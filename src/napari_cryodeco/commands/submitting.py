@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 
 from napari_cryodeco.commands.common import require_run
+from napari_cryodeco.runs.origin import refuse_adopted
 from napari_cryodeco.submit_config import SubmitConfig
 from napari_cryodeco.terminal import complain, say
 
@@ -43,6 +44,7 @@ def submit(
         Print the script and the command, and submit nothing.
     """
     require_run(run)
+    refuse_adopted(run)
     config = _config(template, command, setting or [])
     from napari_cryodeco import submission
 

@@ -12,7 +12,8 @@ from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.stack import BATCH_PIXELS, ParticleStack
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.contrast import DECIDED, RADIUS, contrast_score
-from napari_cryodeco.imaging.preprocess import fourier_crop, noise_level, observe
+from napari_cryodeco.imaging.geometry import Geometry
+from napari_cryodeco.imaging.preprocess import fourier_crop, noise_level, observe, working_scale
 
 _SAMPLE = 1000  # images that noise and contrast are measured on
 
@@ -46,6 +47,29 @@ def calibrate(stack: ParticleStack, box: int) -> Calibration:
     rows, images = _sample(stack, box)
     sigma = _noise_of(images, stack, box)
     return Calibration(sigma, *_contrast_of(images, stack.particles[rows], box, sigma))
+
+
+def check_working_box(particles: Particles, box: int) -> None:
+    """Raise ValueError unless images can be cropped to `box` px."""
+    if box % 2 or not 4 <= box <= particles.box:
+        raise ValueError(
+            f"Working box {box} px: choose an even number from 4 to {particles.box}, the box of "
+            "the images."
+        )
+
+
+def geometry_of(particles: Particles, box: int, known: Calibration) -> Geometry:
+    """Sizes and scale of the working coefficients at `box` px, and the contrast of the images."""
+    pixel_size = particles.pixel_size * particles.box / box
+    scale = working_scale(particles.box, box, known.sigma)
+    source = particles.box, particles.pixel_size
+    return Geometry(box, pixel_size, box // 2 - 1, scale, *source, known.contrast, known.score)
+
+
+def calibration_of(geometry: Geometry) -> Calibration:
+    """The calibration that a geometry was made with."""
+    sigma = geometry.scale / working_scale(geometry.source_box, geometry.box, 1.0)
+    return Calibration(sigma, geometry.contrast, geometry.contrast_score)
 
 
 def _sample(stack: ParticleStack, box: int) -> tuple[Tensor, Tensor]:

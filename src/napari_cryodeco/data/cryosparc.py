@@ -26,6 +26,7 @@ _CTF = (
     "ctf/amp_contrast",
 )
 _CLASS = re.compile(r"alignments_class_\d+(?=/pose$)")
+_MULTI = "alignments3D_multi"  # heterogeneous refinement: a pose in each class, (n, K, 3)
 Table = Mapping[str, np.ndarray]
 
 
@@ -63,14 +64,14 @@ def columns(path: Path) -> dict[str, np.ndarray]:
     for companion in sorted(path.parent.glob("*passthrough*.cs")):
         other = load(companion)
         names = other.dtype.names or ()
-        rows = _match(found["uid"], other["uid"]) if "uid" in names and companion != path else None
+        rows = match(found["uid"], other["uid"]) if "uid" in names and companion != path else None
         if rows is not None:
             found |= {name: other[name][rows] for name in names if name not in found}
     return found
 
 
-def _match(uids: np.ndarray, others: np.ndarray) -> np.ndarray | None:
-    """Rows of `others` that hold `uids`, or None unless all are there."""
+def match(uids: np.ndarray, others: np.ndarray) -> np.ndarray | None:
+    """Rows of `others` that hold `uids` ``(n,)``, in their order, or None unless all are there."""
     order = np.argsort(others, kind="stable")
     place = np.searchsorted(others, uids, sorter=order).clip(max=len(others) - 1)
     rows = order[place]
@@ -155,7 +156,22 @@ def _pose_prefix(table: Table) -> list[str]:
     return sorted(match.group() for name in table if (match := _CLASS.match(name)))
 
 
+def _likeliest(table: Table) -> Table:
+    """The table with the pose in the likeliest class, where only a pose in each is given."""
+    posterior = table.get(f"{_MULTI}/class_posterior")
+    if posterior is None or f"{_MULTI}/pose" not in table or _pose_prefix(table):
+        return table
+    chosen = np.arange(len(posterior)), posterior.argmax(1)
+    found = {name: table.get(f"{_MULTI}/{name}") for name in ("pose", "shift", "psize_A")}
+    return dict(table) | {
+        f"alignments3D/{name}": column[chosen] if column.ndim > 1 else column
+        for name, column in found.items()
+        if column is not None
+    }
+
+
 def _poses(path: Path, table: Table, pixel_size: float) -> Poses | None:
+    table = _likeliest(table)
     prefixes = _pose_prefix(table)
     if len(prefixes) > 1 and not _has(
         table, tuple(f"{prefix}/class_posterior" for prefix in prefixes)
@@ -209,6 +225,18 @@ def write_rows(particles: Particles, rows: np.ndarray, out: Path) -> None:
     check_rows(particles, rows)
     with out.open("wb") as file:
         np.save(file, table[rows], allow_pickle=False)
+
+
+def write_columns(path: Path, rows: np.ndarray, out: Path) -> None:
+    """Write rows ``(m,)`` of a .cs file with all its columns, those of passthrough files too."""
+    table = {name: column[rows] for name, column in columns(path).items()}
+    written = np.empty(
+        len(rows), [(name, column.dtype, column.shape[1:]) for name, column in table.items()]
+    )
+    for name, column in table.items():
+        written[name] = column
+    with out.open("wb") as file:
+        np.save(file, written, allow_pickle=False)
 
 
 def relion_columns(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -15,7 +15,13 @@ from typing import BinaryIO
 from torch import Tensor
 
 from napari_cryodeco.atomic import explain
-from napari_cryodeco.data.calibration import Calibration, calibrate, cropped
+from napari_cryodeco.data.calibration import (
+    Calibration,
+    calibrate,
+    check_working_box,
+    cropped,
+    geometry_of,
+)
 from napari_cryodeco.data.copy_record import (
     CopyRecord,
     checksum,
@@ -31,7 +37,7 @@ from napari_cryodeco.data.particles import Particles
 from napari_cryodeco.data.stack import ParticleStack, Progress, reserve
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
-from napari_cryodeco.imaging.preprocess import observe, working_scale
+from napari_cryodeco.imaging.preprocess import observe
 
 BLOCK = 4096  # images: 26 MB at 64 px, 105 MB at 128 px
 
@@ -69,11 +75,7 @@ def write_working_copy(
     OSError
         If the disk is full or the folder read-only.
     """
-    if box % 2 or not 4 <= box <= particles.box:
-        raise ValueError(
-            f"Working box {box} px: choose an even number from 4 to {particles.box}, the box of "
-            "the images."
-        )
+    check_working_box(particles, box)
     record = _begun(particles, box, path)
     if not (record.finished and path.is_file()):
         try:
@@ -81,7 +83,8 @@ def write_working_copy(
         except OSError as error:
             explain(error, path)
             raise
-    return _geometry(particles, record)
+    known = Calibration(record.sigma, record.contrast, record.score)
+    return geometry_of(particles, record.box, known)
 
 
 def repair(particles: Particles, path: Path, progress: Progress | None = None) -> list[int]:
@@ -193,11 +196,3 @@ def _half(coefficients: Tensor, particles: Particles, rows: Tensor) -> bytes:
             "its noise; remove this particle or normalise it again."
         )
     return half.numpy().astype("<f2", copy=False).tobytes()
-
-
-def _geometry(particles: Particles, record: CopyRecord) -> Geometry:
-    pixel_size = particles.pixel_size * particles.box / record.box
-    scale = working_scale(particles.box, record.box, record.sigma)
-    source = particles.box, particles.pixel_size
-    found = record.contrast, record.score
-    return Geometry(record.box, pixel_size, record.box // 2 - 1, scale, *source, *found)

@@ -119,7 +119,7 @@ def back_project(
     Parameters
     ----------
     run
-        The run; its working images must be there.
+        The run; its working images must be there, or its stacks if its latents were adopted.
     rows, weights
         ``(m,)`` particles and how much each counts, from 0 (not at all); None: all the same.
     epoch
@@ -168,7 +168,7 @@ class _Half:
     """Sums of half of the particles."""
 
     def __init__(self, run: Run, poses: Poses, device: torch.device) -> None:
-        self._images, self._ctf, self._poses = run.stored_images(), run.particles.ctf, poses
+        self._images, self._ctf, self._poses = run.images(), run.particles.ctf, poses
         self._geometry, self._device = run.geometry, device
         self._ball = Ball(self._geometry.radius, 2)
         self._on_device = self._ball.to(device)

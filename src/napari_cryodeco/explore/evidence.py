@@ -28,6 +28,7 @@ NOTE = (
     "The half-maps share the poses of the run, and the decoder has seen the particles: both curves "
     "are upper bounds."
 )
+NOTE_OF_HALVES = "The half-maps share the poses of the run: their curve is an upper bound."
 _MUCH_COARSER = 1.5  # times; two thresholds of noisy curves differ by less
 
 
@@ -50,24 +51,27 @@ def chosen_near(latents: np.ndarray, point: np.ndarray, count: int, source: str)
 class Verdict:
     """What the particles say of the map that is decoded at their mean z.
 
-    `chosen` are the particles, `particles` their maps, `decoded` the decoder's; `decoded_fsc`
-    ``(radius,)`` its FSC with the map of the particles over shells 1 … radius.
+    `chosen` are the particles, `particles` their maps, `decoded` the decoder's, None where there is
+    no decoder; `decoded_fsc` ``(radius,)`` its FSC with the map of the particles over shells
+    1 … radius.
     """
 
     chosen: Chosen
     epoch: int
     particles: BackProjection
-    decoded: Volume
-    decoded_fsc: np.ndarray
+    decoded: Volume | None
+    decoded_fsc: np.ndarray | None
 
     @property
     def frequencies(self) -> np.ndarray:
         """Spatial frequency of the shells ``(radius,)``, 1/Å."""
-        return np.arange(1, len(self.decoded_fsc) + 1) / self.particles.length
+        return np.arange(1, len(self.particles.fsc) + 1) / self.particles.length
 
     @property
-    def agreement(self) -> float:
+    def agreement(self) -> float | None:
         """Å to which the decoded map agrees with the particles (FSC 0.5)."""
+        if self.decoded_fsc is None:
+            return None
         curve = torch.from_numpy(self.decoded_fsc)
         return fsc.resolution(curve, self.particles.length, MAPS_AGREE)
 
@@ -80,6 +84,8 @@ class Verdict:
             halves += f"agree nowhere (FSC under {HALVES_AGREE})."
         else:
             halves += f"agree to {found.resolution:.1f} Å (FSC {HALVES_AGREE})."
+        if self.decoded_fsc is None:
+            return halves, "There is no decoder, so no decoded map to compare them with."
         decoded = "The decoded map "
         if self.decoded_fsc[0] < MAPS_AGREE:
             decoded += f"agrees with these particles nowhere (FSC under {MAPS_AGREE})."
@@ -101,12 +107,26 @@ class Verdict:
                 "Two halves of these particles show different maps: they are too few, or their "
                 "poses are wrong."
             )
-        elif self.decoded_fsc[0] < MAPS_AGREE:
-            said.append("The decoded map shows what these particles do not.")
-        elif self.agreement > _MUCH_COARSER * found.resolution:
-            beyond = f"Finer than {self.agreement:.1f} Å"
-            said.append(f"{beyond} the decoded map shows what these particles do not.")
+        elif beyond := self._beyond_the_particles:
+            said.append(beyond)
         return " ".join(said)
+
+    @property
+    def _beyond_the_particles(self) -> str:
+        """What the decoded map shows and the particles do not; empty where they agree."""
+        if self.decoded_fsc is None or self.agreement is None:
+            return ""
+        if self.decoded_fsc[0] < MAPS_AGREE:
+            return "The decoded map shows what these particles do not."
+        if self.agreement > _MUCH_COARSER * self.particles.resolution:
+            finer = f"Finer than {self.agreement:.1f} Å"
+            return f"{finer} the decoded map shows what these particles do not."
+        return ""
+
+    @property
+    def note(self) -> str:
+        """What to keep in mind about the curves."""
+        return NOTE if self.decoded is not None else NOTE_OF_HALVES
 
 
 def judge(
@@ -117,6 +137,8 @@ def judge(
     progress: Progress | None = None,
 ) -> Verdict:
     """Put particles back, decode the map at their weighted mean z, and compare the two.
+
+    Where the latents were adopted there is no decoder, and the half-maps speak alone.
 
     Parameters
     ----------
@@ -134,6 +156,8 @@ def judge(
     """
     used = run.epoch(epoch)
     particles = back_project(run, chosen.rows, chosen.weights, used.number, device, progress)
+    if not used.has_decoder:
+        return Verdict(chosen, used.number, particles, None, None)
     weights = np.ones(len(chosen.rows)) if chosen.weights is None else chosen.weights
     z = weights @ used.latents()[chosen.rows] / weights.sum()  # empty where there is no z
     decoded = VolumeDecoder(used.field_path, device).decode(VolumeRequest(z))
@@ -146,8 +170,8 @@ def write_verdict(verdict: Verdict, out: Path | str, overwrite: bool = False) ->
     """Write maps, curves and rows into the new folder `out`.
 
     ``map.mrc``, ``half_map_1.mrc`` and ``half_map_2.mrc`` from the particles, ``decoded.mrc`` at
-    their mean z, all in the working box; ``fsc.json``; ``rows.txt``, row numbers from 0. The folder
-    appears when everything in it is written.
+    their mean z (where there is a decoder), all in the working box; ``fsc.json``; ``rows.txt``, row
+    numbers from 0. The folder appears when everything in it is written.
 
     Raises
     ------
@@ -159,8 +183,9 @@ def write_verdict(verdict: Verdict, out: Path | str, overwrite: bool = False) ->
         "map": found.whole,
         "half_map_1": found.halves[0],
         "half_map_2": found.halves[1],
-        "decoded": verdict.decoded,
     }
+    if verdict.decoded is not None:
+        maps["decoded"] = verdict.decoded
     rows = np.unique(verdict.chosen.rows).tolist()
     with replacing_folder(out, overwrite) as part:
         for name, volume in maps.items():
@@ -171,20 +196,20 @@ def write_verdict(verdict: Verdict, out: Path | str, overwrite: bool = False) ->
 
 
 def _record(verdict: Verdict) -> dict[str, object]:
-    found = verdict.particles
+    found, curve, agreement = verdict.particles, verdict.decoded_fsc, verdict.agreement
     return {
         "shells": list(range(1, len(found.fsc) + 1)),
         "resolution_A": [round(float(1 / k), 4) for k in verdict.frequencies],
         "half_maps": [round(float(value), 5) for value in found.fsc],
-        "decoded": [round(float(value), 5) for value in verdict.decoded_fsc],
+        "decoded": None if curve is None else [round(float(value), 5) for value in curve],
         "half_maps_agree_to_A": round(found.resolution, 4),
         "half_maps_threshold": HALVES_AGREE,
-        "decoded_agrees_to_A": round(verdict.agreement, 4),
+        "decoded_agrees_to_A": None if agreement is None else round(agreement, 4),
         "decoded_threshold": MAPS_AGREE,
         "fourier_coverage": round(found.coverage, 3),
         "warning": verdict.warning,
         "count": found.count,
         "rows": verdict.chosen.source,
         "epoch": verdict.epoch,
-        "note": NOTE,
+        "note": verdict.note,
     }

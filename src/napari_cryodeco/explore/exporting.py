@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,24 @@ import numpy as np
 from napari_cryodeco.atomic import refuse_existing, replacing_folder, write_text
 from napari_cryodeco.data.star_export import pose_columns
 from napari_cryodeco.explore import landscape, subset
+from napari_cryodeco.explore.backprojection import FEWEST, back_project
 from napari_cryodeco.explore.landscape import Clustering
-from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
+from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
+from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.prior_record import read_record
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import write_mrc
 
 Progress = Callable[[int, int], None]
+Maps = Iterator[tuple[int, Volume]]
+
+MAPS_DECODED = "maps/class_NNN.mrc decoded at the mean z of the class:"
+MAPS_OF_PARTICLES = (
+    "maps/class_NNN.mrc made of the particles of the class themselves (back-projection), for\n"
+    f"                   there is no decoder; not of classes of fewer than {FEWEST} particles:"
+)
+MAPS_NONE = "maps/              empty: no decoder, and no orientations or images to make maps of"
 
 
 def export_run(
@@ -29,7 +39,8 @@ def export_run(
     from 1 (0: unassigned) and its posterior as ``rlnMaxValueProbDistribution``;
     ``maps/class_NNN.mrc`` at the mean z of each class; ``README.txt``. The classes are the
     clustering made last; a run that has none is clustered first. The folder appears when everything
-    in it is written.
+    in it is written. Of adopted latents, which have no decoder, the maps are those of the particles
+    of each class; without orientations or images there are none.
 
     Raises
     ------
@@ -51,10 +62,14 @@ def export_run(
         tell(1, steps)
         written = _write_particles(run, epoch, classes, part / "particles.star")
         tell(2, steps)
+        if epoch.has_decoder:
+            maps = _decoded(VolumeDecoder(epoch.field_path, "auto"), classes.centres)
+            told = MAPS_DECODED
+        else:
+            maps, told = _of_particles(run, epoch, classes)
         (part / "maps").mkdir()
-        decoder = VolumeDecoder(epoch.field_path, "auto")
-        _fill_maps(decoder, classes.centres, part / "maps", lambda i, _: tell(2 + i, steps))
-        write_text(part / "README.txt", _describe(run, epoch, classes, decoder, written.warnings))
+        _fill_maps(maps, part / "maps", lambda i: tell(2 + i, steps))
+        write_text(part / "README.txt", _describe(run, epoch, classes, told, written.warnings))
     return out
 
 
@@ -69,7 +84,8 @@ def export_maps(
     out = Path(out)
     decoder = VolumeDecoder(run.epoch().field_path, "auto")
     with replacing_folder(out, overwrite) as part:
-        names = _fill_maps(decoder, centres, part, progress or (lambda done, of: None))
+        tell = progress or (lambda done, of: None)
+        names = _fill_maps(_decoded(decoder, centres), part, lambda i: tell(i, len(centres)))
     return [out / name for name in names]
 
 
@@ -95,20 +111,37 @@ def clusters_of(run: Run, epoch: Epoch) -> Clustering:
     return made
 
 
-def _fill_maps(
-    decoder: VolumeDecoder, centres: np.ndarray, folder: Path, tell: Progress
-) -> list[str]:
-    names = []
+def _decoded(decoder: VolumeDecoder, centres: np.ndarray) -> Maps:
+    """The map at each centre, by the number of its class from 1."""
     for number, centre in enumerate(centres, 1):
-        volume = decoder.decode(VolumeRequest(centre))
+        yield number, decoder.decode(VolumeRequest(centre))
+
+
+def _of_particles(run: Run, epoch: Epoch, classes: Clustering) -> tuple[Maps, str]:
+    """The map of the particles of each class that has enough, and what to say of them."""
+    if not epoch.has_poses or not run.paths.geometry.is_file():
+        return iter(()), MAPS_NONE
+
+    def maps() -> Maps:
+        for number in range(1, len(classes.centres) + 1):
+            members = classes.members([number])
+            if len(members) >= FEWEST:
+                yield number, back_project(run, members, None, epoch.number, "auto").whole
+
+    return maps(), MAPS_OF_PARTICLES
+
+
+def _fill_maps(maps: Maps, folder: Path, tell: Callable[[int], None]) -> list[str]:
+    names = []
+    for number, volume in maps:
         names.append(f"class_{number:03d}.mrc")
         write_mrc(folder / names[-1], volume.data, volume.voxel_size)
-        tell(number, len(centres))
+        tell(number)
     return names
 
 
 def _write_particles(run: Run, epoch: Epoch, classes: Clustering, path: Path) -> subset.Written:
-    columns = pose_columns(epoch.poses()) | {
+    columns = (pose_columns(epoch.poses()) if epoch.has_poses else {}) | {
         "rlnClassNumber": classes.labels + 1,
         "rlnMaxValueProbDistribution": classes.posteriors.max(1).astype(float),
     }
@@ -116,20 +149,20 @@ def _write_particles(run: Run, epoch: Epoch, classes: Clustering, path: Path) ->
 
 
 def _describe(
-    run: Run, epoch: Epoch, classes: Clustering, decoder: VolumeDecoder, warnings: tuple[str, ...]
+    run: Run, epoch: Epoch, classes: Clustering, maps: str, warnings: tuple[str, ...]
 ) -> str:
-    geometry, count = decoder.geometry, len(run.particles)
+    count, size = len(run.particles), epoch.latents().shape[1]
     lines = [
         f"Exported by napari-cryodeco from {run.path.resolve()}, epoch {epoch.number}.",
         f"Particles: {count}, in the order of {run.particles.source}.",
         *([record.sentence] if (record := read_record(run.path)) is not None else []),
+        *([run.origin.sentence] if run.origin is not None else []),
         "",
-        f"latents.npy        ({count}, {decoder.latent_dim}) float32, row i is particle i",
+        f"latents.npy        ({count}, {size}) float32, row i is particle i",
         "particles.star     all columns of the input; orientations, origins, rlnClassNumber and",
         "                   rlnMaxValueProbDistribution (posterior of the class) set",
-        f"maps/class_NNN.mrc decoded at the mean z of the class: {geometry.box}³ voxels of",
-        f"                   {geometry.pixel_size:.6g} Å, Fourier radius {geometry.radius}"
-        f" ({geometry.resolution(geometry.radius):.3g} Å)",
+        maps,
+        *([_sizes(run.geometry)] if maps != MAPS_NONE else []),
         "",
         "Classes: one, this run has no z."
         if run.config.rigid
@@ -142,3 +175,11 @@ def _describe(
         share = f"{classes.unassigned / count:.1%}"
         lines.append(f"  unassigned: {classes.unassigned:7d} particles ({share}), rlnClassNumber 0")
     return "\n".join([*lines, *("", *warnings)]) + "\n"
+
+
+def _sizes(geometry: Geometry) -> str:
+    finest = geometry.resolution(geometry.radius)
+    return (
+        f"                   {geometry.box}³ voxels of {geometry.pixel_size:.6g} Å, "
+        f"Fourier radius {geometry.radius} ({finest:.3g} Å)"
+    )

@@ -199,5 +199,6 @@ class EvidencePanel(QWidget):
         self._verdict = answer
         self.work.say("")
         self.view.show_verdict(answer)
-        self._decoded.show(answer.decoded)
+        if answer.decoded is not None:
+            self._decoded.show(answer.decoded)
         self._particles.show(answer.particles.whole)

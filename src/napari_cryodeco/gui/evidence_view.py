@@ -52,20 +52,23 @@ class EvidenceView(QWidget):
         """Show what was found."""
         # imports torch, which the work has loaded by now
         from napari_cryodeco.explore.backprojection import HALVES_AGREE, MAPS_AGREE
-        from napari_cryodeco.explore.evidence import NOTE
 
         self.result.setText(" ".join(verdict.sentences))
         self.result.show()
-        self.result.setToolTip(f"<qt>{verdict.chosen.source}, epoch {verdict.epoch}. {NOTE}</qt>")
+        self.result.setToolTip(
+            f"<qt>{verdict.chosen.source}, epoch {verdict.epoch}. {verdict.note}</qt>"
+        )
         self.warning.setText(verdict.warning)
         self.warning.setVisible(bool(verdict.warning))
         self.plot.mark(HALVES_AGREE, MAPS_AGREE)
-        self.plot.show_series(
-            # blue and orange, as the layers are
-            Series("decoded map", verdict.frequencies, verdict.decoded_fsc),
-            Series("half-maps", verdict.frequencies, verdict.particles.fsc),
-        )
+        half_maps = Series("half-maps", verdict.frequencies, verdict.particles.fsc)
+        if verdict.decoded_fsc is None:
+            self.plot.show_series(half_maps)
+        else:  # blue and orange, as the layers are
+            decoded = Series("decoded map", verdict.frequencies, verdict.decoded_fsc)
+            self.plot.show_series(decoded, half_maps)
         self.plot.setToolTip(
             f"<qt>Fourier shell correlation over spatial frequency in 1/Å. Dashed: {HALVES_AGREE} "
-            f"(half-maps) and {MAPS_AGREE} (the decoded map with the particles). {NOTE}</qt>"
+            f"(half-maps) and {MAPS_AGREE} (the decoded map with the particles). "
+            f"{verdict.note}</qt>"
         )

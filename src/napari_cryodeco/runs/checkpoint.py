@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from napari_cryodeco.model.field import FieldDecoder
 
 
+NO_DECODER = (
+    "This run has no decoder (field.safetensors), as latents of another program come without: the "
+    "Evidence panel and `cryodeco backproject` make maps of the particles themselves."
+)
+NO_POSES = (
+    "This run has no orientations, so no map can be made of its particles: adopt the latents again "
+    "with a particle file that has them, or with --poses."
+)
+
+
 @dataclass(frozen=True)
 class Epoch:
     """A folder ``epochs/NNNN`` that is whole and never changes; row i is particle i."""
@@ -27,7 +37,24 @@ class Epoch:
 
     @property
     def field_path(self) -> Path:
-        """The decoder: one file that decodes anywhere."""
+        """The decoder: one file that decodes anywhere.
+
+        Raises
+        ------
+        ValueError
+            If there is none: the latents were adopted from another program.
+        """
+        if not self.has_decoder:
+            raise ValueError(NO_DECODER)
+        return self._field
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether latents can be decoded into maps."""
+        return self._field.is_file()
+
+    @property
+    def _field(self) -> Path:
         return self.path / "field.safetensors"
 
     @property
@@ -42,9 +69,22 @@ class Epoch:
         return latents
 
     def poses(self) -> Poses:
-        """Rotations ``(n, 3, 3)`` and shifts ``(n, 2)`` in Å."""
+        """Rotations ``(n, 3, 3)`` and shifts ``(n, 2)`` in Å.
+
+        Raises
+        ------
+        ValueError
+            If there are none: adopted latents may come without.
+        """
+        if not self.has_poses:
+            raise ValueError(NO_POSES)
         tensors, _ = read_tensors(self.path / "poses.safetensors")
         return Poses(tensors["rotations"], tensors["shifts"])
+
+    @property
+    def has_poses(self) -> bool:
+        """Whether orientations are known."""
+        return (self.path / "poses.safetensors").is_file()
 
     def class_posteriors(self) -> np.ndarray | None:
         """``(n, K)`` float32 probabilities of the species; None where there are no classes."""

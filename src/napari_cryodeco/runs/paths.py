@@ -38,6 +38,11 @@ class RunPaths:
         return self.root / "prior.json"
 
     @property
+    def origin(self) -> Path:
+        """Where adopted latents came from."""
+        return self.root / "origin.json"
+
+    @property
     def species(self) -> Path:
         """What speaks for the map of each species, known when ab initio is done."""
         return self.root / "species.json"

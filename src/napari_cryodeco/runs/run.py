@@ -16,12 +16,14 @@ from napari_cryodeco.atomic import replacing_folder, write_text
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.copy_record import check_size
 from napari_cryodeco.data.particles import Particles
+from napari_cryodeco.data.stack_images import StackImages
 from napari_cryodeco.data.stored_images import StoredImages
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.json_file import read_json, write_json
+from napari_cryodeco.runs.origin import Origin, read_origin
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Status, read_status
 from napari_cryodeco.runs.store import read_tensors, write_tensors
@@ -50,7 +52,7 @@ class Run:
             If the settings ask for poses and the particle file has none.
         """
         path = Path(path)
-        _check_place(path, overwrite)
+        check_place(path, overwrite)
         if config.poses == "file" and particles.poses is None:
             raise ValueError(
                 f"{particles.source} has no orientations: choose --poses abinitio or another file."
@@ -58,13 +60,7 @@ class Run:
         if config.data.contrast != "auto":
             particles = replace(particles, contrast=config.data.contrast)
         with replacing_folder(path, overwrite) as part:
-            inside = RunPaths(part)
-            write_text(inside.config, config.to_yaml())
-            write_json(inside.data, _describe(particles))
-            write_tensors(inside.particles, _columns(particles))
-            write_json(inside.status, Status())
-            for folder in (inside.epochs, inside.views, inside.selections):
-                folder.mkdir()
+            fill(part, particles, config, Status())
         return cls(path, config)
 
     @classmethod
@@ -96,6 +92,16 @@ class Run:
         record: dict[str, Any] = read_json(self.paths.data)
         return record
 
+    @property
+    def _source(self) -> Path:
+        """The particle file; one of our own lies in the run and moves with it."""
+        return self.path / self._data["source"]
+
+    @cached_property
+    def origin(self) -> Origin | None:
+        """Where the latents came from, of a run that did not train them."""
+        return read_origin(self.path)
+
     @cached_property
     def particles(self) -> Particles:
         """The particles as read when the run was made."""
@@ -105,7 +111,7 @@ class Run:
         if "rotations" in tensors:
             poses = Poses(tensors["rotations"], tensors["shifts"])
         return Particles(
-            source=Path(self._data["source"]),
+            source=self._source,
             stacks=tuple(Path(stack) for stack in self._data["stacks"]),
             stack_of=tensors["stack_of"],
             slice_of=tensors["slice_of"],
@@ -120,8 +126,29 @@ class Run:
     def geometry(self) -> Geometry:
         """Working box, pixel size and scale; there once the images are prepared."""
         if not self.paths.geometry.is_file():
-            raise ValueError(f"{self.path}: its images are not prepared yet; run `cryodeco train`.")
+            raise ValueError(self._unprepared)
         return Geometry(**read_json(self.paths.geometry))
+
+    @property
+    def _unprepared(self) -> str:
+        if self.origin is not None:
+            why = self.origin.images or "they were not copied, and are read from their stacks."
+            return f"{self.path} has no working images, its latents were adopted: {why}"
+        return f"{self.path}: its images are not prepared yet; run `cryodeco train`."
+
+    def images(self) -> StoredImages | StackImages:
+        """``(n, p)`` working coefficients: the working copy, or made of the user's stacks.
+
+        A run of adopted latents has no working copy.
+
+        Raises
+        ------
+        ValueError
+            If the images are not prepared, or cannot be.
+        """
+        if self.origin is None or self.paths.images.is_file():
+            return self.stored_images()
+        return StackImages(self.particles, self.geometry)
 
     def stored_images(self, part: slice = slice(None)) -> StoredImages:
         """``(n, p)`` float16 working coefficients that stay on disk, or a part of their rows.
@@ -136,7 +163,7 @@ class Run:
 
     def _check_images(self) -> None:
         if not self.paths.images.is_file():
-            raise ValueError(f"{self.path}: its images are not prepared yet; run `cryodeco train`.")
+            raise ValueError(self._unprepared)
         check_size(self.paths.images)
 
     def epochs(self) -> list[int]:
@@ -175,7 +202,7 @@ class Run:
         ValueError
             If it changed: row i may no longer be particle i.
         """
-        source = Path(self._data["source"])
+        source = self._source
         if not source.is_file():
             raise FileNotFoundError(
                 f"{source}, which {self.path} was made from, is gone: put it back."
@@ -205,7 +232,19 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_place(path: Path, overwrite: bool) -> None:
+def fill(folder: Path, particles: Particles, config: TrainConfig, status: Status) -> None:
+    """Write what every run has into an empty folder."""
+    inside = RunPaths(folder)
+    write_text(inside.config, config.to_yaml())
+    write_json(inside.data, _describe(particles, folder))
+    write_tensors(inside.particles, _columns(particles))
+    write_json(inside.status, status)
+    for place in (inside.epochs, inside.views, inside.selections):
+        place.mkdir()
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    """Raise unless a run may be made at `path`; an empty folder there is removed."""
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()  # an empty folder that the user made for it
     if not path.exists():
@@ -220,11 +259,11 @@ def _check_place(path: Path, overwrite: bool) -> None:
         raise ValueError(f"{path} is being trained now: stop it before you replace it.")
 
 
-def _describe(particles: Particles) -> dict[str, Any]:
-    source = particles.source.resolve()
+def _describe(particles: Particles, folder: Path) -> dict[str, Any]:
+    source, home = particles.source.resolve(), folder.resolve()
     return {
         "format": 1,
-        "source": str(source),
+        "source": str(source.relative_to(home) if source.is_relative_to(home) else source),
         "fingerprint": fingerprint(source),
         "stacks": [str(stack.resolve()) for stack in particles.stacks],
         "count": len(particles),

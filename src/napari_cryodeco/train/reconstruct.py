@@ -13,6 +13,7 @@ import torch
 from napari_cryodeco.atomic import sweep
 from napari_cryodeco.runs.checkpoint import write_epoch
 from napari_cryodeco.runs.lock import RunLock
+from napari_cryodeco.runs.origin import refuse_adopted
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Progress, Status, read_status
 from napari_cryodeco.runs.run import Run
@@ -76,6 +77,7 @@ def reconstruct(run: Run, listener: Callable[[Status], None] | None = None) -> S
         If another process trains this run, if an input is wrong, or if the device has too little
         memory: the sentence names the setting to lower.
     """
+    refuse_adopted(run.path)
     from napari_cryodeco.train.pipeline import steps  # loads timm, which the loop does not need
 
     paths = run.paths
