@@ -36,7 +36,8 @@ class Snapshot:
     classes
         Class posteriors ``(n, K)`` of the ab-initio stage, if there were classes.
     projections
-        Views by method: always "pca", and "umap" once it was made for this epoch.
+        Views by method: always "pca", of an earlier epoch turned onto that of the newest, and
+        "umap" once it was made for this epoch.
     clustering
         Clusters of these latents, once they were made for this epoch.
     named
@@ -61,13 +62,13 @@ def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
         When there is no run, or it has no finished epoch yet.
     """
     # These import torch, which takes seconds: not at the top of a gui module.
-    from napari_cryodeco.explore import landscape, shelf
+    from napari_cryodeco.explore import epochs, landscape, shelf
     from napari_cryodeco.runs.run import Run
 
     run = Run.open(path)
     found = run.epoch(epoch)
     latents = found.latents()
-    projections = {"pca": landscape.pca(latents, found.number)}
+    projections = {"pca": epochs.aligned_pca(run, found)}
     views = run.paths.views
     umap = views / f"{found.number:04d}-umap.safetensors"
     if umap.is_file() and isinstance(made := landscape.load(umap), landscape.Projection):
