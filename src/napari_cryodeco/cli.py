@@ -16,6 +16,7 @@ from napari_cryodeco.commands.checking import check
 from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project
 from napari_cryodeco.commands.judging import align, score
+from napari_cryodeco.commands.mapping import codebook
 from napari_cryodeco.commands.new import new
 from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
@@ -43,7 +44,7 @@ app = App(
 )
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
-    *(adopt, backproject, check, align, score, species, pretrain, prior),
+    *(adopt, backproject, codebook, check, align, score, species, pretrain, prior),
 )
 for _command in _COMMANDS:
     app.command(_command)

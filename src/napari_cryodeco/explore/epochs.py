@@ -8,7 +8,6 @@ where the newest epoch shows them (orthogonal Procrustes; Schönemann 1966, Psyc
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +75,7 @@ def aligned_pca(run: Run, epoch: Epoch) -> Projection:
     if newest.number == epoch.number:
         return pca(latents, epoch.number)
     file = run.paths.views / f"{epoch.number:04d}-frame.safetensors"
-    made_of = [_sha256(one) for one in (epoch, newest)]
+    made_of = [one.sha256("latents.safetensors") for one in (epoch, newest)]
     frame = _kept(file, made_of)
     if frame is None:
         frame = frame_onto(latents, pca(newest.latents()).coordinates)
@@ -93,8 +92,3 @@ def _kept(file: Path, made_of: list[str]) -> Frame | None:
     if header.get("sha256") != made_of:
         return None
     return Frame(tensors["mean"].numpy(), tensors["axes"].numpy())
-
-
-def _sha256(epoch: Epoch) -> str:
-    with (epoch.path / "latents.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,6 +26,23 @@ FINE_BELOW = 64  # voxels
 
 
 def open_decoder(run: Run, epoch: int) -> VolumeDecoder:
+    """Open the decoder of an epoch, or where it has none its codebook; not for the GUI thread.
+
+    Raises
+    ------
+    ValueError
+        If it has neither.
+    """
+    from napari_cryodeco.explore.codebook import load_codebook  # imports torch
+    from napari_cryodeco.explore.volumes import VolumeDecoder
+
+    if not run.epoch(epoch).has_decoder and (book := load_codebook(run, epoch)) is not None:
+        why = f"nearest of {len(book.points)} maps of the codebook"
+        return VolumeDecoder(book.decoder(), "cpu", why=why)
+    return open_field(run, epoch)
+
+
+def open_field(run: Run, epoch: int) -> VolumeDecoder:
     """Open the decoder of an epoch where it does not disturb a training; not for the GUI thread."""
     from napari_cryodeco.explore.devices import beside_training  # both import torch
     from napari_cryodeco.explore.volumes import VolumeDecoder

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
-from napari_cryodeco.gui.decoding import open_decoder
+from napari_cryodeco.gui.decoding import open_field
 from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.movie_export import MovieExport
@@ -171,7 +171,7 @@ class MoviePanel(QWidget):
         self.player.load(path.captions, clip.supported)
         self.export.show_clip(None)
         fast = self.detail.currentText() == FAST
-        opener = partial(open_decoder, snapshot.run, snapshot.epoch)
+        opener = partial(open_field, snapshot.run, snapshot.epoch)
         chosen = self._session.map_filter
         self._task.start(partial(decode_clip, clip, opener, fast, chosen, self.frame_ready.emit))
         self.bar.setRange(0, 0)

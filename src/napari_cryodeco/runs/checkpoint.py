@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 NO_DECODER = (
     "This run has no decoder (field.safetensors), as latents of another program come without: the "
-    "Evidence panel and `cryodeco backproject` make maps of the particles themselves."
+    "Evidence panel and `cryodeco backproject` make maps of chosen particles, `cryodeco codebook` "
+    "maps of all the landscape to browse."
 )
 NO_POSES = (
     "This run has no orientations, so no map can be made of its particles: adopt the latents again "
@@ -80,6 +82,14 @@ class Epoch:
             raise ValueError(NO_POSES)
         tensors, _ = read_tensors(self.path / "poses.safetensors")
         return Poses(tensors["rotations"], tensors["shifts"])
+
+    def sha256(self, name: str) -> str:
+        """Hash of one of its files, empty where there is none: an epoch is named by its content."""
+        file = self.path / name
+        if not file.is_file():
+            return ""
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     @property
     def has_poses(self) -> bool:

@@ -113,6 +113,11 @@ class RunPaths:
         return self.root / "volumes"
 
     @property
+    def codebook(self) -> Path:
+        """Small maps all over the landscape."""
+        return self.root / "codebook.safetensors"
+
+    @property
     def movies(self) -> Path:
         """Movies."""
         return self.root / "movies"
