@@ -52,6 +52,7 @@ def test_the_manifest_offers_what_the_readme_promises(manifest):
         "Export",
         "Evidence",
         "Align",
+        "Other programs",
     ]
     assert {p for r in offered.readers for p in r.filename_patterns} >= {"*.mrc", "*.map", "*.mrcs"}
     assert any(r.accepts_directories for r in offered.readers)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_cryodeco.terminal import say
-
-if TYPE_CHECKING:
-    from napari_cryodeco.data.foreign.latents import ForeignLatents
 
 
 def adopt(
@@ -58,30 +53,13 @@ def adopt(
     overwrite
         Replace a run of this name.
     """
-    from napari_cryodeco.data.foreign.opening import open_latents
+    from napari_cryodeco.data.foreign.opening import open_latents, with_given
     from napari_cryodeco.runs.adopt import adopt as make
 
-    found = _with_given(open_latents(source, epoch, z_dim), poses, ctf, ind)
+    found = with_given(open_latents(source, epoch, z_dim), poses, ctf, ind)
     made = make(found, run, particles, datadir, box, overwrite)
     for note in made.notes:
         say(note)
     count, length = found.values.shape
     say(f"{run}: z of {length} numbers for {count:,} particles, epoch {found.epoch}.")
     say(f"Next: cryodeco project {run}")
-
-
-def _with_given(
-    found: ForeignLatents, poses: Path | None, ctf: Path | None, ind: Path | None
-) -> ForeignLatents:
-    """What the user gives goes before what lay beside the latents."""
-    from napari_cryodeco.data.foreign import cryodrgn
-    from napari_cryodeco.data.foreign.latents import reading_pickle
-
-    if poses is not None:
-        found = replace(found, poses=cryodrgn.read_poses(poses))
-    if ctf is not None:
-        found = replace(found, ctf=cryodrgn.read_ctf(ctf), ctf_file=ctf)
-    if ind is not None:
-        found = replace(found, subset=cryodrgn.read_subset(ind), subset_file=ind)
-    pickles = [file for file in (poses, ctf, ind) if file is not None and file.suffix == ".pkl"]
-    return replace(found, notes=(*found.notes, *map(reading_pickle, pickles)))

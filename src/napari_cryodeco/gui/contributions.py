@@ -63,6 +63,21 @@ def align_widget() -> QWidget:
     return _docked(AlignPanel(_viewer()), "left")
 
 
+def foreign_widget() -> QWidget:
+    """Make the panel Other programs: latents computed elsewhere become a run."""
+    from napari_cryodeco.gui.foreign_panel import ForeignPanel
+
+    panel = ForeignPanel()
+    panel.adopted.connect(open_explorer)
+    return _docked(panel, "left")
+
+
+def open_foreign(source: Path) -> None:
+    """Show the panel Other programs of the front viewer with latents to open."""
+    _, panel = _viewer().window.add_plugin_dock_widget(PLUGIN, "Other programs")
+    panel.show_source(source)
+
+
 def open_explorer(run: Path) -> None:
     """Show the Explorer of the front viewer on a run."""
     _, panel = _viewer().window.add_plugin_dock_widget(PLUGIN, "Explorer")

@@ -31,6 +31,28 @@ def get_run_reader(path: str | Sequence[str]) -> Reader | None:
     return read_run if isinstance(path, str) and is_run(run_folder(path)) else None
 
 
+def get_latents_reader(path: str | Sequence[str]) -> Reader | None:
+    """Reader of latents of other programs, told by names alone, or None."""
+    return read_latents if isinstance(path, str) and is_foreign(Path(path)) else None
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file or folder is named as another program names its latents."""
+    from napari_cryodeco.data.foreign import cryodrgn, recovar  # numpy only
+
+    if path.is_dir():
+        return bool(cryodrgn.latent_files(path) or recovar.result_files(path))
+    return cryodrgn.is_latents(path) or path.suffix.lower() == ".cs"
+
+
+def read_latents(path: str | Sequence[str]) -> list[LayerData]:
+    """Show the panel that opens them; it asks for what their folder does not say."""
+    from napari_cryodeco.gui.contributions import open_foreign
+
+    open_foreign(Path(path if isinstance(path, str) else path[0]))
+    return NOTHING_TO_SHOW
+
+
 def run_folder(path: str) -> Path:
     """The folder meant by a dropped folder or by the ``run.yaml`` inside it."""
     return Path(path).parent if Path(path).name == "run.yaml" else Path(path)

@@ -59,7 +59,8 @@ class RunLoader(QObject):
         if not RunPaths(path).config.is_file():
             self.failed.emit(
                 f"{path} is no run folder (it has no run.yaml): choose a folder that Reconstruct "
-                "or `cryodeco new` made."
+                "or `cryodeco new` made. Latents of another program: Plugins → CryoDECO → Other "
+                "programs."
             )
             return
         self._path, self._chosen = path, None

@@ -106,13 +106,13 @@ def _particle_file(found: ForeignLatents, given: Path | None) -> Path:
         return given
     if found.particles is None:
         raise ValueError(
-            f"{found.file} does not say which particles it belongs to: give their file as "
-            "--particles."
+            f"{found.file} does not say which particles it belongs to: give their file "
+            "(--particles)."
         )
     if not found.particles.is_file():
         raise FileNotFoundError(
             f"{found.particles}, the particle file that {found.program} used, is missing: give it "
-            "as --particles."
+            "(--particles)."
         )
     return found.particles
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from napari_cryodeco.data.foreign.array_pickle import read_pickled_array
-from napari_cryodeco.data.foreign.cryodrgn import is_latents, latent_files, read_cryodrgn
+from napari_cryodeco.data.foreign.cryodrgn import (
+    is_latents,
+    latent_files,
+    read_cryodrgn,
+    read_ctf,
+    read_poses,
+    read_subset,
+)
 from napari_cryodeco.data.foreign.cryosparc_latents import cs_files, read_cryosparc
 from napari_cryodeco.data.foreign.latents import (
     ForeignLatents,
@@ -56,6 +64,26 @@ def open_latents(
     if source.suffix in (".npy", ".pkl"):
         return _open_array(source)
     raise ValueError(f"{source} holds no latents that are known here: give {_KNOWN}.")
+
+
+def with_given(
+    found: ForeignLatents, poses: Path | None, ctf: Path | None, ind: Path | None
+) -> ForeignLatents:
+    """Latents with the poses, CTF table and subset that the user gives, before what lay there.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a file is missing or holds something else.
+    """
+    if poses is not None:
+        found = replace(found, poses=read_poses(poses))
+    if ctf is not None:
+        found = replace(found, ctf=read_ctf(ctf), ctf_file=ctf)
+    if ind is not None:
+        found = replace(found, subset=read_subset(ind), subset_file=ind)
+    pickles = [file for file in (poses, ctf, ind) if file is not None and file.suffix == ".pkl"]
+    return replace(found, notes=(*found.notes, *map(reading_pickle, pickles)))
 
 
 def _open_folder(folder: Path, epoch: int | None) -> ForeignLatents:

@@ -35,6 +35,12 @@ def is_recovar(path: Path) -> bool:
     )
 
 
+def result_files(folder: Path) -> list[Path]:
+    """Files of latents in a result folder, by their names alone."""
+    model = folder / "model"
+    return [*model.glob(f"zdim_*/{_LATENTS}"), *model.glob(_OLD)]
+
+
 def read_recovar(path: Path, z_dim: int | None = None) -> ForeignLatents:
     """Read the latents of a result folder, of its ``zdim_K``, or a file of latents.
 
