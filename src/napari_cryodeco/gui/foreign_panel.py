@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from napari_cryodeco.runs.adopt import Adopted
 
 INTRODUCTION = (
-    "Explore latents of cryoDRGN, cryoDRGN-AI, RECOVAR or cryoSPARC (3D Variability, 3D Flex, 3D "
-    "Classification), or an .npy file with a row for each particle. There is no decoder: maps are "
-    "made of the particles you select. Nothing is written into the other program's folder."
+    "Latents of cryoDRGN, cryoDRGN-AI, RECOVAR, cryoSPARC (3D Variability, 3D Flex, 3D "
+    "Classification) or an .npy file. There is no decoder: maps are made of the particles you "
+    "select. Nothing is written into the other program's folder."
 )
 LONGEST = 512  # numbers in z
 
@@ -74,13 +74,13 @@ class ForeignPanel(QWidget):
         self._suggested: Path | None = None
         self.source = PathEditor(True, "result folder; or drop a file of latents here")
         particles = "Particles (*.star *.cs *.mrcs *.txt)"
-        self.particles = PathEditor(False, "as the program's folder says", particles)
+        self.particles = PathEditor(False, "as recorded", particles)
         self.run = PathEditor(True, "new folder", save=True)
         self.z_dim = QSpinBox()
-        self.poses = PathEditor(False, "as the program's folder says", "Pickles (*.pkl)")
-        self.ctf = PathEditor(False, "as the program's folder says", "Pickles (*.pkl)")
-        self.subset = PathEditor(False, "as the program's folder says", "Rows (*.pkl *.npy)")
-        self.datadir = PathEditor(True, "where the particle file says")
+        self.poses = PathEditor(False, "as recorded", "Pickles (*.pkl)")
+        self.ctf = PathEditor(False, "as recorded", "Pickles (*.pkl)")
+        self.subset = PathEditor(False, "as recorded", "Rows (*.pkl *.npy)")
+        self.datadir = PathEditor(True, "as recorded")
         self.open = QPushButton("Open")
         self.work = TaskRow(self._task, "steps done")
         self._lay_out()
@@ -94,10 +94,14 @@ class ForeignPanel(QWidget):
 
     def _lay_out(self) -> None:
         self.z_dim.setRange(0, LONGEST)
-        self.z_dim.setSpecialValueText("the only one")
+        self.z_dim.setSpecialValueText("only one")
         hints: tuple[tuple[QWidget, str], ...] = (
             (self.source, "Result folder of the program, z.N.pkl, conf.N.pkl, .cs or .npy"),
-            (self.particles, "The file that the program was given: row i belongs to latent i"),
+            (
+                self.particles,
+                "The file that the program was given, where its own folder does not say it: row i "
+                "belongs to latent i",
+            ),
             (self.run, "Folder to make, outside of the program's own"),
             (self.z_dim, "RECOVAR computes several z: the length of the one to open (numbers)"),
             (self.poses, "Orientations as `cryodrgn parse_pose_star` writes them"),
