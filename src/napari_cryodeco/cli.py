@@ -15,7 +15,7 @@ from napari_cryodeco.commands.checking import check
 from napari_cryodeco.commands.columns import columns
 from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project, stability
-from napari_cryodeco.commands.judging import align, score
+from napari_cryodeco.commands.judging import align, judge, score
 from napari_cryodeco.commands.new import new
 from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
@@ -43,7 +43,8 @@ app = App(
 )
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
-    *(backproject, check, align, score, species, pretrain, prior, columns, stability),
+    *(backproject, check, align, score, species, pretrain, prior),
+    *(columns, stability, judge),
 )
 for _command in _COMMANDS:
     app.command(_command)

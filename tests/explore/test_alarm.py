@@ -46,7 +46,10 @@ def test_a_viewing_direction_cluster_is_told(columns: Columns) -> None:
 
 def test_particles_of_few_micrographs_are_told(columns: Columns) -> None:
     micrograph = columns.read(["micrograph"])["micrograph"]
-    alarm = sound_alarm(columns, np.flatnonzero(np.isin(micrograph, ["Micrographs/mic3.mrc", "Micrographs/mic4.mrc"])))
+    alarm = sound_alarm(
+        columns,
+        np.flatnonzero(np.isin(micrograph, ["Micrographs/mic3.mrc", "Micrographs/mic4.mrc"])),
+    )
     assert names(alarm)[0] == "micrograph"
     assert "mic3.mrc holds 50.0% of the selection and 0.0% of" in alarm.warnings[0].sentence
 

@@ -40,7 +40,7 @@ def test_columns_have_titles_units_and_periods(planted_run: Run) -> None:
     columns = Columns(planted_run)
     assert columns.column("rlnDefocusU").label == "defocus U (Å)"
     assert columns.column("rlnVoltage").label == "voltage (kV)"  # of the optics table
-    assert columns.column("shift").label == "length of the shift (Å)"
+    assert columns.column("shift").label == "shift length (Å)"
     assert columns.column("rlnAnglePsi").period == 360
     assert columns.column("rlnDefocusAngle").period == 180
     with pytest.raises(ValueError, match="has no column nothing: `cryodeco columns"):

@@ -24,7 +24,7 @@ _RELION: dict[str, tuple[str, str]] = {
     "rlnCtfFigureOfMerit": ("figure of merit of the CTF", ""),
     "rlnCtfMaxResolution": ("resolution of the CTF fit", "Å"),
     "rlnCtfScalefactor": ("CTF scale", ""),
-    "rlnDefocusAngle": ("angle of astigmatism", "°"),
+    "rlnDefocusAngle": ("astigmatism angle", "°"),
     "rlnDefocusU": ("defocus U", "Å"),
     "rlnDefocusV": ("defocus V", "Å"),
     "rlnDetectorPixelSize": ("detector pixel", "µm"),

@@ -161,7 +161,9 @@ def _compare(
         # optics groups under two names sort the particles alike
         same = np.argsort(np.argsort(first))[codes].tobytes()
         difference = of_kinds(codes, chosen, seed)
-        return Finding(column, difference, _of_kinds(column, difference, kinds, codes, chosen)), same
+        return Finding(
+            column, difference, _of_kinds(column, difference, kinds, codes, chosen)
+        ), same
     if column.period is not None:
         difference = of_angles(values, column.period, chosen, seed)
     else:
@@ -175,7 +177,7 @@ def _are_kinds(numbers: np.ndarray) -> bool:
 
 def _verdict(title: str, difference: Difference) -> str:
     if difference.grade == "strong":
-        return f"this selection is a {title} cluster"
+        return f"this selection is a {title.replace(' ', '-')} cluster"
     if difference.grade == "clear":
         return f"this selection depends on the {title}"
     return f"a weak dependence on the {title}" if difference.grade == "weak" else "as the rest"
@@ -193,7 +195,7 @@ def _of_views(difference: Difference, cap: Cap) -> str:
     return (
         f"Viewing direction: {cap.inside:.0%} of the selection and {cap.rest:.0%} of the rest are "
         f"seen from within {np.rad2deg(cap.radius):.0f}° of tilt {tilt:.0f}°, azimuth "
-        f"{azimuth:.0f}° {_measured(difference)}: {_verdict('viewing-direction', difference)}."
+        f"{azimuth:.0f}° {_measured(difference)}: {_verdict('viewing direction', difference)}."
     )
 
 
@@ -204,10 +206,13 @@ def _of_kinds(
     codes: np.ndarray,
     chosen: np.ndarray,
 ) -> str:
-    inside, rest = (np.bincount(codes[m], minlength=len(kinds)) / m.sum() for m in (chosen, ~chosen))
+    inside, rest = (
+        np.bincount(codes[m], minlength=len(kinds)) / m.sum() for m in (chosen, ~chosen)
+    )
     most = int(np.argmax(inside - rest))
+    name = kinds[most] if kinds.dtype.kind == "U" else f"{kinds[most]:g}"
     return (
-        f"{_begin(column.title)}: {kinds[most]} holds {inside[most]:.1%} of the selection and "
+        f"{_begin(column.title)}: {name} holds {inside[most]:.1%} of the selection and "
         f"{rest[most]:.1%} of the rest {_measured(difference)}: {_verdict(_short(column), difference)}."
     )
 

@@ -85,6 +85,11 @@ class Clustering:
                 )
         return np.flatnonzero(np.isin(self.labels, np.array(numbers) - 1))
 
+    def core(self, rows: np.ndarray, threshold: float) -> np.ndarray:
+        """Those of `rows` ``(m,)`` whose posterior of their own cluster is at least `threshold`."""
+        own = np.take_along_axis(self.posteriors, np.maximum(self.labels, 0)[:, None], 1)[:, 0]
+        return rows[(own[rows] >= threshold) & (self.labels[rows] >= 0)]
+
 
 @dataclass(frozen=True)
 class ClusterCurve:

@@ -153,7 +153,7 @@ def _of_poses(epoch: Epoch) -> list[tuple[Column, Make]]:
         (Column("azimuth", "viewing direction: azimuth", "°", "pose", 360.0), partial(angle, 0)),
         (Column("tilt", "viewing direction: tilt", "°", "pose"), partial(angle, 1)),
         (Column("in-plane", "in-plane angle", "°", "pose", 360.0), partial(angle, 2)),
-        (Column("shift", "length of the shift", "Å", "pose"), shift),
+        (Column("shift", "shift length", "Å", "pose"), shift),
     ]
 
 

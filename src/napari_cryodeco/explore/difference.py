@@ -125,7 +125,9 @@ def of_directions(
     """
     pixels = _nearest(directions)
     found = _compared("cap distance", pixels, chosen, seed, _largest_cap, _PIXELS)
-    inside, outside = (_shares(np.bincount(pixels[m], minlength=_PIXELS)) for m in (chosen, ~chosen))
+    inside, outside = (
+        _shares(np.bincount(pixels[m], minlength=_PIXELS)) for m in (chosen, ~chosen)
+    )
     return found, _cap_of(inside, outside)
 
 

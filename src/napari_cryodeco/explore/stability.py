@@ -43,6 +43,10 @@ class Stability:
     agreement: np.ndarray
     labels: np.ndarray
 
+    def core(self, rows: np.ndarray, threshold: float) -> np.ndarray:
+        """Those of `rows` ``(m,)`` whose confidence is at least `threshold`."""
+        return rows[self.confidence[rows] >= threshold]
+
     def sentences(self) -> list[str]:
         """One line a cluster, for people."""
         return [
