@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,12 @@ def made_up_columns(stack: Path) -> dict[str, list]:
         *rng.normal(0, 4, (2, COUNT)).round(3).tolist(),
     )
     return dict(zip(LABELS, columns, strict=True))
+
+
+@pytest.fixture
+def wide_star_writer() -> Callable[[Path, dict[str, list]], Path]:
+    """Writes a STAR file of columns."""
+    return write_star
 
 
 @pytest.fixture(scope="session")

@@ -211,9 +211,10 @@ def _of_kinds(
     )
     most = int(np.argmax(inside - rest))
     name = kinds[most] if kinds.dtype.kind == "U" else f"{kinds[most]:g}"
+    verdict = _verdict(_short(column), difference)
     return (
         f"{_begin(column.title)}: {name} holds {inside[most]:.1%} of the selection and "
-        f"{rest[most]:.1%} of the rest {_measured(difference)}: {_verdict(_short(column), difference)}."
+        f"{rest[most]:.1%} of the rest {_measured(difference)}: {verdict}."
     )
 
 

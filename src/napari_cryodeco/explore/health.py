@@ -1,4 +1,4 @@
-"""Whether a selection is fit to go on with: what it holds, how far it can reach, what is against it.
+"""Whether a selection is fit to go on with: what it holds, how far it reaches, what is against it.
 
 Each doubt is a reason with its number; the verdict is that of the worst. No verdict is a proof: the
 half-maps of the particles (:mod:`napari_cryodeco.explore.evidence`) say more, and cost more.
