@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
+from napari_cryodeco.commands.bundling import bundle
 from napari_cryodeco.commands.checking import check
 from napari_cryodeco.commands.columns import columns
 from napari_cryodeco.commands.evidence import backproject
@@ -44,7 +45,7 @@ app = App(
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
     *(backproject, check, align, score, species, pretrain, prior),
-    *(columns, stability, judge),
+    *(columns, stability, judge, bundle),
 )
 for _command in _COMMANDS:
     app.command(_command)
