@@ -134,3 +134,14 @@ def test_ab_initio_of_one_map(
     assert epoch.class_posteriors().shape == (30, 1)
     assert f"Next: cryodeco decode {path}" in capsys.readouterr().out
     assert call("decode", path, "-o", tmp_path / "map.mrc") == 0
+
+
+def test_a_bundle_has_no_view_of_what_is_not_there(run: Path, tmp_path: Path) -> None:
+    rows, out = tmp_path / "rows.txt", tmp_path / "bundle"
+    rows.write_text("".join(f"{row}\n" for row in range(20)))
+    assert main(["judge", str(run), "--rows", str(rows)]) == 0
+    assert main(["bundle", str(run), "--rows", str(rows), "-o", str(out), "--device", "cpu"]) == 0
+    names = {path.name for path in out.iterdir()}
+    assert {"maps", "particles", "methods.txt"} < names
+    assert "view.png" not in names
+    assert "no latent space" in (out / "methods.txt").read_text()

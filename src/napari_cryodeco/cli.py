@@ -12,10 +12,12 @@ from pathlib import Path
 from cyclopts import App, CycloptsError
 
 from napari_cryodeco.commands.adopting import adopt
+from napari_cryodeco.commands.bundling import bundle
 from napari_cryodeco.commands.checking import check
+from napari_cryodeco.commands.columns import columns
 from napari_cryodeco.commands.evidence import backproject
-from napari_cryodeco.commands.exploring import cluster, decode, movie, project
-from napari_cryodeco.commands.judging import align, score
+from napari_cryodeco.commands.exploring import cluster, decode, movie, project, stability
+from napari_cryodeco.commands.judging import align, judge, score
 from napari_cryodeco.commands.mapping import codebook
 from napari_cryodeco.commands.new import new
 from napari_cryodeco.commands.pretraining import pretrain
@@ -45,6 +47,7 @@ app = App(
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
     *(adopt, backproject, codebook, check, align, score, species, pretrain, prior),
+    *(columns, stability, judge, bundle),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -54,3 +54,29 @@ def members_of(run: Run, labels: str, epoch: int | None = None) -> np.ndarray:
     if not all(name.isdigit() for name in names):
         raise ValueError(f"--labels {labels}: write numbers of clusters, as 1,3.")
     return clusters.members([int(name) for name in names])
+
+
+def chosen_rows(
+    run: Run,
+    command: str,
+    labels: str | None,
+    rows: Path | None,
+    selection: str | None,
+    epoch: int | None = None,
+) -> tuple[np.ndarray, str]:
+    """Rows of the one choice that was made, and what it is in words."""
+    if sum(choice is not None for choice in (labels, rows, selection)) != 1:
+        raise ValueError(f"{command} needs one of --labels 1,3, --rows FILE and --selection NAME.")
+    if labels is not None:
+        return members_of(run, labels, epoch), f"clusters {labels}"
+    if rows is not None:
+        from napari_cryodeco.explore.subset import read_rows
+
+        return read_rows(rows, len(run.particles)), str(rows)
+    from napari_cryodeco.explore.shelf import load_all
+
+    kept = {found.name: found for found in load_all(run.paths.selections)}
+    if selection not in kept:
+        there = ", ".join(kept) or "none"
+        raise ValueError(f"{run.path} has no selection named {selection} (it has: {there}).")
+    return kept[selection].rows, f"selection {selection}"

@@ -122,6 +122,47 @@ def cluster(
         say(f"unassigned: {made.unassigned:,} particles ({made.unassigned / len(latents):.1%})")
 
 
+def stability(
+    run: Path,
+    /,
+    *,
+    trials: int = 5,
+    seed: int = 0,
+    epoch: int | None = None,
+) -> None:
+    """Make the newest clusters again from other seeds and parts of the particles, and compare.
+
+    Each trial is fitted on four fifths of the particles. The confidence of each particle is kept:
+    it is a column, and `cryodeco select --confident 0.9` goes by it.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    trials
+        How many times.
+    seed
+        Of the first.
+    epoch
+        Number of an epoch; the newest where not given.
+    """
+    if trials < 2:
+        raise ValueError(f"--trials {trials}: give 2 or more.")
+    opened = open_run(run)
+    clusters = clusters_of(opened, epoch)
+    from napari_cryodeco.explore import landscape
+    from napari_cryodeco.explore import stability as steadiness
+
+    found, views = opened.epoch(epoch), opened.paths.views
+    space = landscape.kept_space(views, found.latents(), found.number, clusters.seed)
+    with Bar("clusters again") as bar:
+        made = steadiness.stability(clusters, space, trials, seed, bar.count)
+    steadiness.save(made, views, found.number)
+    for sentence in made.sentences():
+        say(sentence)
+    say(f"adjusted Rand index of the trials with the clusters: {made.agreement.mean():.3f}")
+
+
 def _say_curve(curve: ClusterCurve, path: Path) -> None:
     say(" k            BIC  silhouette")
     for k, bic, silhouette in zip(curve.k, curve.bic, curve.silhouette, strict=True):

@@ -1,4 +1,4 @@
-"""``cryodeco score`` and ``align``."""
+"""``cryodeco judge``, ``score`` and ``align``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,63 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.commands.common import Output, open_run
+from napari_cryodeco.commands.common import Output, chosen_rows, open_run
 from napari_cryodeco.terminal import Bar, say
+
+
+def judge(
+    run: Path,
+    /,
+    *,
+    labels: str | None = None,
+    rows: Path | None = None,
+    selection: str | None = None,
+    epoch: int | None = None,
+    output: Annotated[Path | None, Parameter(name=["-o", "--output"])] = None,
+    overwrite: bool = False,
+) -> None:
+    """Tell what a selection is worth: go, careful or no-go, with reasons, and how it differs.
+
+    Compares it with the rest in viewing direction, defocus, micrograph and all other conditions of
+    imaging: see docs/judging.md. `cryodeco stability` before adds whether the clusters come back.
+
+    Parameters
+    ----------
+    run
+        Run directory.
+    labels
+        Numbers of clusters, from 1, as 1,3.
+    rows
+        File of row numbers from 0: .txt (one a line) or .npy.
+    selection
+        Name of a selection kept with the run.
+    epoch
+        Number of an epoch; the newest where not given.
+    output
+        JSON file to write, with every number.
+    overwrite
+        Replace a file of this name.
+    """
+    if output is not None:
+        refuse_existing(output, overwrite)
+    opened = open_run(run)
+    chosen, source = chosen_rows(opened, "judge", labels, rows, selection, epoch)
+    from napari_cryodeco.explore.columns import Columns
+    from napari_cryodeco.explore.health import judge_selection
+    from napari_cryodeco.runs.json_file import write_json
+
+    with Bar("columns") as bar:
+        card = judge_selection(Columns(opened, epoch), chosen, source, bar.count)
+    for sentence in card.sentences:
+        say(sentence)
+    if card.alarm is not None:
+        say(card.alarm.summary)
+        for finding in card.alarm.warnings:
+            if finding.difference.grade == "weak":  # the others are reasons
+                say(f"weak: {finding.sentence}")
+    if output is not None:
+        write_json(output, card.record())
+        say(str(output))
 
 
 def score(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,8 @@ _MULTI = "alignments3D_multi"  # heterogeneous refinement: a pose in each class,
 Table = Mapping[str, np.ndarray]
 
 
-def load(path: Path) -> np.ndarray:
-    """Read a .cs file as a structured array ``(n,)``.
+def load(path: Path, in_place: bool = False) -> np.ndarray:
+    """Read a .cs file as a structured array ``(n,)``; `in_place`: its values stay on disk.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def load(path: Path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: check the path of the .cs file.")
     try:
-        table = np.load(path, allow_pickle=False)
+        table = np.load(path, mmap_mode="r" if in_place else None, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(
             f"{path} is no readable .cs file ({error}): export the particles from cryoSPARC again."
@@ -61,13 +61,21 @@ def columns(path: Path) -> dict[str, np.ndarray]:
     found = {name: table[name] for name in table.dtype.names or ()}
     if "uid" not in found or (_has(found, _IMAGES + _CTF) and _pose_prefix(found)):
         return found
-    for companion in sorted(path.parent.glob("*passthrough*.cs")):
-        other = load(companion)
+    for other, rows in companions(path, found["uid"]):
         names = other.dtype.names or ()
-        rows = match(found["uid"], other["uid"]) if "uid" in names and companion != path else None
-        if rows is not None:
-            found |= {name: other[name][rows] for name in names if name not in found}
+        found |= {name: other[name][rows] for name in names if name not in found}
     return found
+
+
+def companions(path: Path, uids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Passthrough tables beside a .cs file, on disk, and their rows ``(n,)`` that hold `uids`."""
+    for companion in sorted(path.parent.glob("*passthrough*.cs")):
+        other = load(companion, in_place=True)
+        if companion == path or "uid" not in (other.dtype.names or ()):
+            continue
+        rows = match(uids, other["uid"])
+        if rows is not None:
+            yield other, rows
 
 
 def match(uids: np.ndarray, others: np.ndarray) -> np.ndarray | None:

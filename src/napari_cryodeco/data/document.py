@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 _TOKEN = re.compile(r""""[^"]*"(?=\s|$)|'[^']*'(?=\s|$)|\S+""")
-_CHUNK = 65536
+CHUNK = 16384  # rows that are taken apart together
 _END = "\0"
 _MARK = f" {_END} "
 
@@ -58,7 +58,7 @@ class Block:
         """
         places = {label: self.labels.index(label) for label in labels}
         width = len(self.labels) + 1
-        for start in range(0, len(self.rows), _CHUNK):
+        for start in range(0, len(self.rows), CHUNK):
             flat = self._flat(start, path)
             yield start, {label: flat[place::width] for label, place in places.items()}
 
@@ -78,7 +78,7 @@ class Block:
 
     def _flat(self, start: int, path: Path) -> list[str]:
         """Values of a chunk of rows one after the other; a mark that no value is ends each row."""
-        rows = self.rows[start : start + _CHUNK]
+        rows = self.rows[start : start + CHUNK]
         width = len(self.labels)
         text = _MARK.join(rows)
         if '"' not in text and "'" not in text:
@@ -127,7 +127,9 @@ class StarDocument:
             raise ValueError(f"{path} is empty or no STAR file: choose a STAR file of particles.")
         ends = [*starts[1:], len(lines)]
         return cls(
-            path, lines, tuple(_parse(lines, *bounds) for bounds in zip(starts, ends, strict=True))
+            path,
+            lines,
+            tuple(parse_block(lines, *bounds) for bounds in zip(starts, ends, strict=True)),
         )
 
     def block_with(self, label: str) -> Block | None:
@@ -166,7 +168,8 @@ class StarDocument:
         yield from self.lines[block.row_lines[-1] + 1 :]
 
 
-def _parse(lines: list[str], start: int, end: int) -> Block:
+def parse_block(lines: list[str], start: int, end: int) -> Block:
+    """Read the block of the lines ``[start, end)``, the first of which is its ``data_``."""
     name = lines[start].split()[0].removeprefix("data_")
     labels: list[str] = []
     label_lines: list[int] = []

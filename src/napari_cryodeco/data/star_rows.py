@@ -70,6 +70,14 @@ def image_names(document: StarDocument, block: Block) -> tuple[list[str], np.nda
     return split_names(document.path, block.columns([IMAGE], document.path)[IMAGE])
 
 
+def optics_places(document: StarDocument, block: Block, optics: Block) -> np.ndarray:
+    """Row of the optics table that each particle belongs to ``(n,)``."""
+    groups, places = _Groups(document.path, block, optics), np.zeros(len(block), dtype=np.int64)
+    for start, chunk in block.chunks([GROUP], document.path) if groups.named else ():
+        places[start : start + len(chunk[GROUP])] = groups.places(chunk[GROUP], start)
+    return places
+
+
 def split_names(path: Path, values: Sequence[str], start: int = 0) -> tuple[list[str], np.ndarray]:
     """Split ``000001@stack.mrcs`` into stack names and places ``(m,)`` from 0.
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_cryodeco.explore.density import assign_by_density
+from napari_cryodeco.explore.density import DENSITY_LIMIT, assign_by_density
 from napari_cryodeco.explore.projection import (
     FIT_LIMIT,
     Progress,
@@ -84,6 +84,11 @@ class Clustering:
                     f" {len(self.centres)}{zero}."
                 )
         return np.flatnonzero(np.isin(self.labels, np.array(numbers) - 1))
+
+    def core(self, rows: np.ndarray, threshold: float) -> np.ndarray:
+        """Those of `rows` ``(m,)`` whose posterior of their own cluster is at least `threshold`."""
+        own = np.take_along_axis(self.posteriors, np.maximum(self.labels, 0)[:, None], 1)[:, 0]
+        return rows[(own[rows] >= threshold) & (self.labels[rows] >= 0)]
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,35 @@ def cluster_by_density(
     return _numbered(z, features, labels, posteriors, fitted, "hdbscan", seed, epoch)
 
 
+def partition_again(
+    clusters: Clustering, space: np.ndarray, seed: int, share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sort all particles again as `clusters` was made, fitted on a random part of them.
+
+    Parameters
+    ----------
+    space
+        ``(n, c)`` where the clusters were sought.
+    seed, share
+        Of starts and of the part drawn; the share 0…1 of the particles that are fitted.
+
+    Returns
+    -------
+    tuple
+        Labels ``(n,)`` in any order, −1 unassigned, and posteriors ``(n, k)`` of them.
+    """
+    table, k = checked(space), len(clusters.centres)
+    most = max(2, round(share * len(table)))
+    if clusters.method == "hdbscan":
+        fewest = max(2, round(0.5 * clusters.counts.min()))
+        points = _scaled(table)
+        labels, strength = assign_by_density(points, fewest, seed, min(most, DENSITY_LIMIT))
+        return labels, strength[:, None] * (labels[:, None] == np.arange(labels.max() + 1))
+    features = _features(table, k, clusters.method)
+    labels, posteriors, _ = _fit(features, k, clusters.method, seed, min(most, FIT_LIMIT))
+    return labels, posteriors
+
+
 def space_of(latents: np.ndarray, seed: int = 0, progress: Progress | None = None) -> np.ndarray:
     """Where clusters of latents ``(n, d)`` are sought: z, or the UMAP of more than 16 dimensions.
 
@@ -241,15 +275,16 @@ def _features(table: np.ndarray, k: int, method: str) -> np.ndarray:
 
 
 def _fit(
-    features: np.ndarray, k: int, method: str, seed: int
+    features: np.ndarray, k: int, method: str, seed: int, most: int = FIT_LIMIT
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels ``(n,)``, posteriors ``(n, k)`` and the fitted centres ``(k, c)`` in feature space."""
+    """Labels ``(n,)``, posteriors ``(n, k)`` and the fitted centres ``(k, c)`` in feature space.
+
+    Fitted on at most so many rows.
+    """
     model = _model(features, k, method, seed)
     sample = features
-    if len(features) > FIT_LIMIT:
-        sample = features[
-            np.random.default_rng(seed).choice(len(features), FIT_LIMIT, replace=False)
-        ]
+    if len(features) > most:
+        sample = features[np.random.default_rng(seed).choice(len(features), most, replace=False)]
     with warnings.catch_warnings():
         # Copies of one point, or a slow last digit, are no failure: the partition is still the best
         # found.

@@ -9,11 +9,11 @@ _NEIGHBOURS = 10  # density about a particle is that of so many; more calls more
 
 
 def assign_by_density(
-    points: np.ndarray, smallest: int, seed: int = 0
+    points: np.ndarray, smallest: int, seed: int = 0, most: int = DENSITY_LIMIT
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels ``(n,)`` int64 (−1: in no cluster) and strengths of membership ``(n,)`` 0…1.
 
-    Of more than 20 000 points a random part is fitted, with clusters smaller in proportion. Each
+    Of more than `most` points a random part is fitted, with clusters smaller in proportion. Each
     other point takes label and strength of the fitted one that is nearest by mutual reachability
     (the largest of their distance and the distances to the tenth neighbour of either), unless that
     is farther than any member of the cluster reaches: then it is in none.
@@ -29,8 +29,8 @@ def assign_by_density(
 
     n = len(points)
     rows = np.arange(n)
-    if n > DENSITY_LIMIT:
-        rows = np.sort(np.random.default_rng(seed).choice(n, DENSITY_LIMIT, replace=False))
+    if n > most:
+        rows = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
     fewest = max(2, round(smallest * len(rows) / n))
     model = HDBSCAN(min_cluster_size=fewest, min_samples=min(_NEIGHBOURS, fewest), copy=True)
     fitted = model.fit(points[rows])

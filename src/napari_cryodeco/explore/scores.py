@@ -71,16 +71,27 @@ def rand_index(true: np.ndarray | Tensor, found: np.ndarray | Tensor) -> float:
 
 def accuracy(true: np.ndarray, found: np.ndarray) -> float:
     """Share of particles in the right class after the best one-to-one naming (Hungarian)."""
-    from scipy.optimize import linear_sum_assignment
-
     _same_length(true, found)
     classes, rows = np.unique(true, return_inverse=True)
     assigned = np.asarray(found) >= 0
     clusters, columns = np.unique(np.asarray(found)[assigned], return_inverse=True)
-    together = np.zeros((len(classes), len(clusters)), dtype=np.int64)
-    np.add.at(together, (rows[assigned], columns), 1)
-    best = linear_sum_assignment(together, maximize=True)
-    return float(together[best].sum() / len(true))
+    together = contingency(rows[assigned], columns, len(classes), len(clusters))
+    named = best_naming(together)
+    return float(together[named].sum() / len(true))
+
+
+def contingency(first: np.ndarray, second: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Counts ``(rows, columns)`` of pairs of labels from 0."""
+    pairs = np.asarray(first, np.int64) * columns + np.asarray(second, np.int64)
+    return np.bincount(pairs, minlength=rows * columns).reshape(rows, columns)
+
+
+def best_naming(together: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a row and a column, each once, whose counts add up to most (Hungarian)."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(together, maximize=True)
+    return rows, columns
 
 
 def _same_length(true: np.ndarray, found: np.ndarray) -> None:

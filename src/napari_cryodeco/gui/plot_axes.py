@@ -8,10 +8,11 @@ import numpy as np
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QFontMetricsF, QImage, QPainter
 
+from napari_cryodeco.explore.palette import OTHER, category
 from napari_cryodeco.gui.aggregate import Extent
 from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous
 from napari_cryodeco.gui.curves import round_ticks
-from napari_cryodeco.gui.style import OTHER, Theme, category, value_ramp
+from napari_cryodeco.gui.style import Theme, value_ramp
 
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 10.0, 10.0, 42.0
 SWATCH = 10.0

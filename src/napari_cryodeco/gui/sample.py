@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari_cryodeco.explore.palette import CATEGORIES
 from napari_cryodeco.gui.readers import map_options, read_mrc_files
-from napari_cryodeco.gui.style import CATEGORIES
 
 BOX, PIXEL_SIZE = 48, 8.0  # maps
 IMAGES_EACH = 100  # particles: enough to look at; the demo makes more

@@ -10,15 +10,9 @@ from numpy.typing import NDArray
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QWidget
 
+from napari_cryodeco.explore.palette import CATEGORIES, OTHER, category
 from napari_cryodeco.gui.aggregate import UNKNOWN, Ink
 from napari_cryodeco.gui.colouring import Categorical, Continuous
-
-# Okabe & Ito (2008) without black, then hues after Tol: told apart by colour-blind eyes.
-CATEGORIES = (
-    "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#F0E442",
-    "#0072B2", "#AA3377", "#44AA99", "#999933", "#9A6FE0", "#DDCC77",
-)  # fmt: skip
-OTHER = "#8C8C8C"
 
 
 @dataclass(frozen=True)
@@ -65,11 +59,6 @@ def rgb(colour: QColor | str) -> tuple[int, int, int]:
     """Red, green, blue from 0 to 255."""
     colour = QColor(colour)
     return colour.red(), colour.green(), colour.blue()
-
-
-def category(index: int) -> str:
-    """Colour of a category; they come round after twelve. Negative: other."""
-    return CATEGORIES[index % len(CATEGORIES)] if index >= 0 else OTHER
 
 
 def ramp(stops: list[tuple[int, int, int]]) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy as np
 from napari_cryodeco.atomic import replacing_folder
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.runs.paths import RunPaths
-from napari_cryodeco.runs.store import read_tensors
+from napari_cryodeco.runs.store import read_tensors, tensor_shape
 
 if TYPE_CHECKING:
     from napari_cryodeco.model.field import FieldDecoder
@@ -69,6 +69,10 @@ class Epoch:
         tensors, _ = read_tensors(self.path / "latents.safetensors")
         latents: np.ndarray = tensors["latents"].float().numpy()
         return latents
+
+    def latent_size(self) -> int:
+        """Number of dimensions of z, without reading it."""
+        return tensor_shape(self.path / "latents.safetensors", "latents")[1]
 
     def poses(self) -> Poses:
         """Rotations ``(n, 3, 3)`` and shifts ``(n, 2)`` in Å.

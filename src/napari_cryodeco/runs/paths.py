@@ -103,6 +103,11 @@ class RunPaths:
         return self.root / "selections"
 
     @property
+    def columns(self) -> Path:
+        """Columns that the user brought."""
+        return self.root / "columns"
+
+    @property
     def trajectories(self) -> Path:
         """Paths in z."""
         return self.root / "trajectories"

@@ -59,6 +59,12 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  (no iterator)
 
 
+def tensor_shape(path: Path | str, name: str) -> tuple[int, ...]:
+    """Shape of one tensor of a file, without reading it."""
+    with safe_open(existing(path), framework="pt") as file:
+        return tuple(file.get_slice(name).get_shape())
+
+
 def write_mrc(path: Path | str, volume: Tensor | np.ndarray, pixel_size: float) -> None:
     """Write a map ``(z, y, x)`` as float32 MRC with its voxel size in Å and origin 0."""
     data = _checked(volume, pixel_size, path)
