@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,12 @@ class EpochColumns:
             tables["UMAP "] = self.projections["umap"].coordinates
         tables["z"] = self.latents
         for prefix, table in tables.items():
-            for i, column in enumerate(table.T):
-                makers[f"{prefix}{i + 1}"] = lambda column=column: column
+            for i in range(table.shape[1]):
+                makers[f"{prefix}{i + 1}"] = partial(_column, table, i)
         makers["|z|"] = lambda: np.linalg.norm(self.latents, axis=1)
         return makers
+
+
+def _column(table: np.ndarray, place: int) -> np.ndarray:
+    column: np.ndarray = table[:, place]
+    return column

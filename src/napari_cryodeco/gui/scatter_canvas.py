@@ -38,7 +38,7 @@ class ScatterCanvas(QWidget):
         self._path: Floats | None = None
         self._path_position = 0.0
         self.empty_text = "Nothing to show yet."
-        self.setMinimumSize(220, 180)
+        self.setMinimumSize(220, 150)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("Scatter plot of the particles' latent points")
 
