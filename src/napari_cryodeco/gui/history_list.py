@@ -56,6 +56,7 @@ class HistoryList(QListView):
         self.setUniformItemSizes(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setMinimumHeight(56)
+        self.setMaximumHeight(130)  # room for the plot
         self.setAccessibleName("Steps of the selection")
         self.clicked.connect(lambda index: self.chosen.emit(index.row()))
         self.activated.connect(lambda index: self.chosen.emit(index.row()))

@@ -103,7 +103,7 @@ class NamedList(QWidget):
         tree.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         tree.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
         tree.setMinimumHeight(48)
-        tree.setMaximumHeight(120)
+        tree.setMaximumHeight(90)  # room for the plot
         header = tree.header()
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(20)
