@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_cryodeco.explore.clustering import Clustering
     from napari_cryodeco.explore.neighbours import Progress
     from napari_cryodeco.explore.projection import Projection
+    from napari_cryodeco.runs.run import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,25 @@ class EpochColumns:
     classes: np.ndarray | None = None
     table: Mapping[str, np.ndarray] = field(default_factory=dict)
     progress: Progress | None = None
+
+    @classmethod
+    def of_run(cls, run: Run, number: int | None = None) -> EpochColumns:
+        """Columns of an epoch of a run (the newest by default), and of its file if it is there."""
+        from napari_cryodeco.data import table  # these import torch
+        from napari_cryodeco.explore import landscape
+
+        found, views, source = run.epoch(number), run.paths.views, run.particles.source
+        latents = found.latents()
+        columns = table.columns(source) if source.is_file() else {}
+        return cls(
+            latents,
+            found.number,
+            views,
+            landscape.kept_projections(views, latents, found.number),
+            landscape.latest_clustering(views, found.number),
+            found.class_posteriors(),
+            {name: column for name, column in columns.items() if len(column) == len(latents)},
+        )
 
     def __len__(self) -> int:
         return len(self.latents)

@@ -37,6 +37,7 @@ __all__ = [
     "cluster",
     "cluster_by_density",
     "kept_neighbours",
+    "kept_projections",
     "kept_space",
     "latest_clustering",
     "load",
@@ -108,6 +109,15 @@ def latest_clustering(folder: Path, epoch: int | None = None) -> Clustering | No
     files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
     found = load(files[-1]) if files else None
     return found if isinstance(found, Clustering) else None
+
+
+def kept_projections(folder: Path, latents: np.ndarray, epoch: int) -> dict[str, Projection]:
+    """PCA of an epoch's latents ``(n, d)``, and its UMAP if one is kept in `folder`, by method."""
+    found = {"pca": pca(latents, epoch)}
+    path = folder / f"{epoch:04d}-umap.safetensors"
+    if path.is_file() and isinstance(made := load(path), Projection):
+        found["umap"] = made
+    return found
 
 
 def kept_space(

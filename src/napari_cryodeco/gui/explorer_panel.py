@@ -78,6 +78,10 @@ class ExplorerPanel(QWidget):
         self._connect()
         self._add_shortcuts()
         self.setAcceptDrops(True)
+        # A click on a button takes no focus itself; without this it went to napari's window, where
+        # none of our keys is heard.
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setFocusProxy(self.scatter)
         self._show_run()
 
     def _lay_out(self) -> None:

@@ -124,8 +124,8 @@ class ScatterPicture:
         if marked is None and not self.overlays:
             return back
         back = aggregate.dimmed(back, DIMMED)
-        for mask, colour in self.overlays:
-            back = aggregate.over(_tinted(aggregate.pooled(bins.count(mask), cell), colour), back)
+        if self.overlays:
+            back = aggregate.over(self._overlay_picture(bins, cell), back)
         if marked is None:
             return back
         chosen = aggregate.pooled(bins.count(marked), cell)
@@ -134,6 +134,17 @@ class ScatterPicture:
         else:
             front = aggregate.colour_picture(ink.mean_colours(bins, marked, cell), chosen)
         return aggregate.over(front, back)
+
+    def _overlay_picture(self, bins: Bins, cell: int) -> Picture:
+        """The overlays in their colours; in a pixel of several, that of the last."""
+        counts = np.zeros((bins.height, bins.width), np.intp)
+        top = np.zeros_like(counts)
+        for place, (mask, _) in enumerate(self.overlays):
+            some = aggregate.pooled(bins.count(mask), cell)
+            counts = np.where(some > 0, some, counts)
+            top[some > 0] = place
+        table = np.array([style.rgb(colour) for _, colour in self.overlays], float)
+        return aggregate.colour_picture(table[top], counts)
 
     def _dots(
         self,
@@ -176,12 +187,6 @@ class ScatterPicture:
         if ink is None:
             colours[chosen, :3] = style.selection_ramp(dark)[128]
         return colours
-
-
-def _tinted(counts: NDArray[np.intp], colour: str) -> Picture:
-    """Counts in one colour, less opaque where they are few."""
-    flat = np.broadcast_to(np.array(style.rgb(colour), float), (*counts.shape, 3))
-    return aggregate.colour_picture(flat, counts)
 
 
 def _values(colouring: Colouring) -> NDArray[Any] | None:

@@ -68,11 +68,8 @@ def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
     run = Run.open(path)
     found = run.epoch(epoch)
     latents = found.latents()
-    projections = {"pca": landscape.pca(latents, found.number)}
     views = run.paths.views
-    umap = views / f"{found.number:04d}-umap.safetensors"
-    if umap.is_file() and isinstance(made := landscape.load(umap), landscape.Projection):
-        projections["umap"] = made
+    projections = landscape.kept_projections(views, latents, found.number)
     clustering = landscape.latest_clustering(views, found.number)
     return Snapshot(
         run,
