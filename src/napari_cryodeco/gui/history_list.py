@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QSize, Qt, Signal
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QAbstractItemView, QListView, QWidget
 
@@ -56,10 +56,13 @@ class HistoryList(QListView):
         self.setUniformItemSizes(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setMinimumHeight(56)
-        self.setMaximumHeight(130)  # room for the plot
         self.setAccessibleName("Steps of the selection")
         self.clicked.connect(lambda index: self.chosen.emit(index.row()))
         self.activated.connect(lambda index: self.chosen.emit(index.row()))
+
+    def sizeHint(self) -> QSize:
+        """A few rows: the plot needs the room."""
+        return QSize(200, 90)
 
     def show_history(self, moments: list[Moment], place: int) -> None:
         """Show all moments, and which of them is the selection now."""
