@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QFontMetricsF
+from qtpy.QtWidgets import QLineEdit
 from sklearn.neighbors import NearestNeighbors
 from superqt import QCollapsible
 
 from napari_cryodeco.explore import landscape, shelf
 from napari_cryodeco.explore.replay import replay
 from napari_cryodeco.gui import plot_axes
-from napari_cryodeco.gui.named_list import EYE, LOCK, NAME
+from napari_cryodeco.gui.named_list import EYE, LOCK, NAME, NOTE
 from napari_cryodeco.gui.snapshot import columns_of
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
@@ -218,15 +219,58 @@ def test_named_selections_are_drawn_locked_noted_and_combined(focused, qtbot):
     assert session.selected.tolist() == list(range(20, 40))
 
 
-def test_a_renamed_selection_stays_drawn(focused):
+def test_names_and_notes_are_edited_in_the_list_and_stay_drawn(focused, qtbot):
     session = focused.session
     session.select_rows(np.array([3, 4]))
     focused.named.keep("old")
     session.set_overlays({"old"})
-    focused.named.list.renamed.emit(0, "new")
-    assert session.overlays == {"new"}
+    tree = focused.named.list.viewport.parentWidget()
+
+    def write(text):
+        qtbot.waitUntil(lambda: tree.viewport().findChild(QLineEdit) is not None, timeout=2000)
+        editor = tree.viewport().findChild(QLineEdit)
+        editor.selectAll()
+        qtbot.keyClicks(editor, text)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: tree.viewport().findChild(QLineEdit) is None, timeout=2000)
+
+    qtbot.mouseClick(tree.viewport(), LEFT, NONE, focused.named.list.click_place(0, NAME))
+    qtbot.keyClick(tree, Qt.Key.Key_F2)
+    write("new")
+    assert session.overlays == {"new"} and focused.named.list.names == ["new"]
+    place = focused.named.list.click_place(0, NOTE)
+    qtbot.mouseClick(tree.viewport(), LEFT, NONE, place)
+    qtbot.mouseDClick(tree.viewport(), LEFT, NONE, place)
+    write("seen twice")
+    assert shelf.load_all(session.run.paths.selections)[0].note == "seen twice"
+    session.clear_selection()
+    place = focused.named.list.click_place(0, NAME)
+    qtbot.mouseClick(tree.viewport(), LEFT, NONE, place)
+    qtbot.mouseDClick(tree.viewport(), LEFT, NONE, place)
+    assert session.selected.tolist() == [3, 4]
     focused.named.list.deleted.emit(0)
     assert not session.overlays
+
+
+def test_the_menu_colours_locks_and_updates(focused, qtbot):
+    session = focused.session
+    session.select_rows(np.array([3, 4]))
+    focused.named.keep("one")
+    session.select_rows(np.array([8]), "add")
+    focused.named.list.choose(0)
+    menu = focused.named.list.more_button.menu()
+    actions = {action.text(): action for action in menu.actions()}
+    colours = {action.text(): action for action in actions["Colour"].menu().actions()}
+    colours["teal"].trigger()
+    assert session.named[0].colour == "#44AA99"
+    actions["Update"].trigger()
+    assert session.named[0].rows.tolist() == [3, 4, 8]
+    assert np.array_equal(done_again(focused), [3, 4, 8])
+    actions["Lock or unlock"].trigger()
+    assert session.named[0].locked
+    session.clear_selection()
+    actions["Replay its recipe"].trigger()
+    qtbot.waitUntil(lambda: session.selected.tolist() == [3, 4, 8], timeout=10_000)
 
 
 def test_a_recipe_is_replayed_on_other_clusters(clustered, qtbot):
