@@ -148,7 +148,8 @@ class ColumnHistogram(QWidget):
             colour.setAlpha(110 if some else 255)
             for count, ink in ((self._counts[i], colour), (self._chosen[i], selection)):
                 high = rect.height() * math.sqrt(count) / fullest
-                box = QRectF(rect.left() + i * wide, rect.bottom() - high, wide + 0.5, high)
+                left, right = (round(rect.left() + j * wide) for j in (i, i + 1))  # no seams
+                box = QRectF(left, rect.bottom() - high, right - left, high)
                 painter.fillRect(box, ink)
 
     def _paint_words(self, painter: QPainter, rect: QRectF) -> None:
