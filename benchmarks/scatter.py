@@ -1,4 +1,4 @@
-"""The scatter plot with up to a million points: redraw, colour, selection, lasso.
+"""The scatter plot with up to a million points: redraw, colour, selection, lasso, range, steps.
 
     QT_QPA_PLATFORM=offscreen python benchmarks/scatter.py
 
@@ -18,7 +18,12 @@ import torch
 from qtpy.QtCore import QPointF
 from qtpy.QtWidgets import QApplication
 
+from napari_cryodeco.explore.history import History
+from napari_cryodeco.explore.recipe import Step
+from napari_cryodeco.explore.replay import between
 from napari_cryodeco.gui import colouring
+from napari_cryodeco.gui.column_histogram import ColumnHistogram
+from napari_cryodeco.gui.history_list import HistoryList
 from napari_cryodeco.gui.scatter import ScatterWidget
 from napari_cryodeco.model.precision import gigaflops
 
@@ -88,20 +93,47 @@ def measure(n: int) -> dict[str, float]:
     widget.set_selected(None)
     turns = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     reach = 0.3 + 0.1 * np.cos(5 * turns)
-    rect = widget.frame().rect
-    widget._lasso = [
-        QPointF(
-            rect.center().x() + rect.width() * r * np.cos(t),
-            rect.center().y() + rect.height() * r * np.sin(t),
+    rect, outline = widget.frame().rect, widget.outline
+    outline.corners = [
+        widget.frame().to_data(
+            QPointF(
+                rect.center().x() + rect.width() * r * np.cos(t),
+                rect.center().y() + rect.height() * r * np.sin(t),
+            )
         )
         for r, t in zip(reach, turns, strict=True)
     ]
-    figures["lasso of 120 corners"] = milliseconds(lambda _: widget._inside())
-    inside = widget._inside()
-    brute = even_odd(x.astype(float), y.astype(float), widget._polygon())
+    figures["lasso of 120 corners"] = milliseconds(lambda _: outline.inside())
+    inside = outline.inside()
+    brute = even_odd(x.astype(float), y.astype(float), outline.polygon())
     figures["lasso selects"] = int(inside.sum())
     figures["lasso wrong"] = int((inside != brute).sum())
+    outline.give_up()
     figures["hover"] = milliseconds(lambda _: widget.nearest(rect.center()))
+    widget.set_overlays(tuple((labels == i, f"#{i}0C0A0") for i in range(3)))
+    figures["pan with 3 overlays"] = milliseconds(pan)
+    return figures | steps(x)
+
+
+def steps(x: np.ndarray) -> dict[str, float]:
+    """A range of a column, and what a step costs in the history and in the list of it."""
+    figures: dict[str, float] = {}
+    histogram, kind, listed = ColumnHistogram(), colouring.by_value("value", x), HistoryList()
+    histogram.resize(560, 58)
+    figures["histogram"] = milliseconds(lambda _: (histogram.set_colouring(kind), histogram.grab()))
+    history = History(len(x))
+
+    def brush(i: int) -> None:
+        mask = between(x, -0.1 * i, 1.0)
+        history.act("replace", mask, Step("range", ("value",), bounds=(-0.1 * i, 1.0)))
+        histogram.set_selected(history.mask)
+        histogram.grab()
+        listed.show_history(history.moments, history.place)
+
+    figures["brush to selection"] = milliseconds(brush)
+    table = np.random.default_rng(0).integers(0, len(x), (len(x), 10), dtype=np.int32)
+    figures["grow"] = milliseconds(lambda _: history.grow(table))
+    figures["undo"] = milliseconds(lambda _: history.undo())
     return figures
 
 

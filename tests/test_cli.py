@@ -270,6 +270,33 @@ def test_rows_are_selected_as_given(run: Path, tmp_path: Path) -> None:
     assert np.loadtxt(tmp_path / "a.txt", int).tolist() == [3, 7, 59]
 
 
+def test_a_recipe_is_done_again_on_another_run(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    from napari_cryodeco.explore.landscape import latest_clustering
+    from napari_cryodeco.explore.selection import Recipe, Selection, Step
+
+    high = np.flatnonzero(Run.open(run).epoch().latents()[:, 0] >= 2)  # one of the two clusters
+    part = Step("range", ("z1",), bounds=(4.0, np.inf))
+    grow = Step("neighbours", labels=(10,), mode="grow")
+    words = ("select", run, "--recipe", tmp_path / "open.safetensors", "-o")
+
+    def keep(*steps: Step) -> None:  # with rows of another run
+        Selection("open", np.array([1, 2]), Recipe(steps)).save(tmp_path / "open.safetensors")
+
+    keep(part, grow, grow, grow)
+    assert call(*words, tmp_path / "a.txt") == 0
+    assert np.loadtxt(tmp_path / "a.txt", int).tolist() == high.tolist()
+    assert (run / "views" / "0001-neighbours10.safetensors").is_file()
+    keep(Step("all"), Step("labels", labels=(2,), mode="subtract"))
+    assert call(*words, tmp_path / "b.txt") == 1
+    assert "has none: cluster first" in capsys.readouterr().err
+    assert call("cluster", run, "-k", 2) == 0
+    assert call(*words, tmp_path / "b.txt") == 0
+    clusters = latest_clustering(run / "views")
+    assert clusters is not None
+    first = np.flatnonzero(clusters.labels == 0)
+    assert np.loadtxt(tmp_path / "b.txt", int).tolist() == first.tolist()
+
+
 def test_nothing_is_overwritten_unasked(run: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "rows.txt").write_text("7\n")
     for words, out in (

@@ -78,6 +78,23 @@ def test_a_new_act_forgets_what_was_undone() -> None:
     assert history.can_undo
 
 
+def test_any_moment_of_the_history_can_be_gone_to() -> None:
+    history = History(N)
+    states = [history.mask.copy()]
+    for step in range(6):
+        history.add(mask(step, 0.1))
+        states.append(history.mask.copy())
+    for place in (2, 5, 0, 6, 3):
+        history.go_to(place)
+        assert history.place == place and len(history.moments) == 7
+        assert np.array_equal(history.mask, states[place])
+        assert [moment.count for moment in history.moments] == [s.sum() for s in states]
+    with pytest.raises(ValueError, match="no step 7"):
+        history.go_to(7)
+    history.clear()
+    assert len(history.moments) == 5  # what was undone is given up
+
+
 def test_the_mask_cannot_be_changed_from_outside() -> None:
     history = History(N)
     own = mask(1)

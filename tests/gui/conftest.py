@@ -2,6 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
+
+import pytest
+
 # The fixture `trained_run` trains in this process, which loads timm and with it triton. triton's
 # LLVM after that of Mesa's software OpenGL ends the process; the other way round is fine.
 import timm  # noqa: F401
+
+from napari_cryodeco.gui.explorer_panel import ExplorerPanel
+
+
+@pytest.fixture
+def run_path(planted_run, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(planted_run.path, path)
+    return path
+
+
+@pytest.fixture
+def panel(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    panel = ExplorerPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Explorer")
+    panel.viewer_for_test = viewer
+    yield panel
+    panel.decoding.stop()
+    panel.loader.close()
+
+
+@pytest.fixture
+def opened(panel, run_path, qtbot):
+    panel.open_run(run_path)
+    qtbot.waitUntil(lambda: panel.session.snapshot is not None, timeout=30_000)
+    return panel

@@ -11,38 +11,12 @@ import torch
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
-from napari_cryodeco.gui.explorer_panel import ExplorerPanel
 from napari_cryodeco.gui.session import Target
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import write_tensors
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-
-
-@pytest.fixture
-def run_path(planted_run, tmp_path):
-    path = tmp_path / "run"
-    shutil.copytree(planted_run.path, path)
-    return path
-
-
-@pytest.fixture
-def panel(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
-    panel = ExplorerPanel(viewer)
-    viewer.window.add_dock_widget(panel, name="Explorer")
-    panel.viewer_for_test = viewer
-    yield panel
-    panel.decoding.stop()
-    panel.loader.close()
-
-
-@pytest.fixture
-def opened(panel, run_path, qtbot):
-    panel.open_run(run_path)
-    qtbot.waitUntil(lambda: panel.session.snapshot is not None, timeout=30_000)
-    return panel
 
 
 def lasso(qtbot, panel, left, right, modifier=NONE):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_cryodeco.explore import landscape, points, shelf
+from napari_cryodeco.explore.neighbours import nearest
 from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.explore.selection import Selection
 from napari_cryodeco.gui.session import Session, Target, session_of
@@ -151,6 +152,64 @@ def test_the_recipe_of_a_lasso_is_kept_with_the_selection(session, tmp_path):
     (kept,) = shelf.load_all(tmp_path)
     assert kept.rows.tolist() == [2, 4]
     assert kept.recipe.steps[0].polygon == step.polygon
+
+
+def test_growing_needs_neighbours_of_the_epoch_shown(session, snapshot):
+    with pytest.raises(ValueError, match="Nothing is selected"):
+        session.grow_selection()
+    session.select_rows(np.array([3]))
+    with pytest.raises(ValueError, match="not been sought"):
+        session.grow_selection()
+    session.neighbours = nearest(snapshot.latents, 4)
+    session.grow_selection()
+    assert set(session.neighbours[3]) < set(session.selected)
+    session.go_to_step(1)
+    assert session.selected.tolist() == [3]
+    session.adopt(replace(snapshot, epoch=snapshot.epoch + 1))
+    assert session.neighbours is None and session.selected.tolist() == [3]
+
+
+def test_other_views_share_hover_and_overlays(session):
+    hovered, drawn = [], []
+    session.hover_changed.connect(hovered.append)
+    session.overlays_changed.connect(lambda: drawn.append(session.overlays))
+    session.set_hovered(5)
+    session.set_hovered(5)
+    session.set_hovered(None)
+    assert hovered == [5, None]
+    one, two = (Selection(name, np.array([1])) for name in ("one", "two"))
+    session.set_named((one, two))
+    session.set_overlays({"one", "two"})
+    session.set_named((two,))  # what is gone is not drawn
+    assert drawn[-1] == {"two"}
+
+
+def test_columns_of_the_file_go_with_their_run(session, snapshot, tmp_path):
+    told = []
+    session.columns_changed.connect(lambda: told.append(list(session.columns)))
+    session.set_columns({"rlnDefocusU": np.arange(len(snapshot.latents))})
+    assert told == [["rlnDefocusU"]]
+    session.adopt(replace(snapshot, epoch=snapshot.epoch + 1))
+    assert session.columns
+    session.adopt(replace(snapshot, run=replace(snapshot.run, path=tmp_path / "other")))
+    assert not session.columns
+
+
+def test_what_is_locked_stays_as_it_is(tmp_path):
+    one = Selection("one", np.array([1]))
+    shelf.keep(one, tmp_path)
+    locked = shelf.change(one, tmp_path, locked=True, note="mine", colour="#0072B2")
+    for act in (
+        lambda: shelf.rename(locked, "two", tmp_path),
+        lambda: shelf.delete(locked, tmp_path),
+        lambda: shelf.change(locked, tmp_path, rows=np.array([2])),
+    ):
+        with pytest.raises(ValueError, match="'one' is locked: unlock it first"):
+            act()
+    (kept,) = shelf.load_all(tmp_path)
+    assert (kept.rows.tolist(), kept.note, kept.colour) == ([1], "mine", "#0072B2")
+    freed = shelf.change(locked, tmp_path, locked=False)
+    assert shelf.rename(freed, "two", tmp_path).note == "mine"
 
 
 def test_names_that_differ_little_get_files_of_their_own(tmp_path):

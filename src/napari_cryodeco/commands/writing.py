@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ def select(
     labels: str | None = None,
     rows: Path | None = None,
     selection: str | None = None,
+    recipe: Path | None = None,
     core: float | None = None,
     confident: float | None = None,
     onto: Path | None = None,
@@ -49,6 +51,9 @@ def select(
         File of row numbers from 0: .txt (one a line) or .npy.
     selection
         Name of a selection kept with the run.
+    recipe
+        A named selection of this or another run (RUN/selections/NAME.safetensors): the steps that
+        made it are done again on the newest epoch of this one.
     core
         Of these only particles whose posterior of their own cluster is at least so much, 0 to 1.
     confident
@@ -74,8 +79,16 @@ def select(
         raise ValueError("--poses, --partial and --datadir are for --onto FILE: give that too.")
     if onto is not None and float32:
         raise ValueError("--float32 copies the images of the run's own file: leave out --onto.")
+    choices = (labels, rows, selection, recipe)
+    if sum(choice is not None for choice in choices) != 1:
+        raise ValueError(
+            "select needs one of --labels 1,3, --rows FILE, --selection NAME and --recipe FILE."
+        )
     opened = open_run(run)
-    chosen, source = chosen_rows(opened, "select", labels, rows, selection)
+    if recipe is not None:
+        chosen, source = _replayed(opened, recipe), str(recipe)
+    else:
+        chosen, source = chosen_rows(opened, "select", labels, rows, selection)
     chosen = _core(opened, chosen, core, confident)
     if not len(chosen):
         raise ValueError(f"{source}: no particle is left by these limits; lower them.")
@@ -119,6 +132,20 @@ def _core(run: Run, rows: np.ndarray, core: float | None, confident: float | Non
             )
         rows = found.core(rows, confident)
     return rows
+
+
+def _replayed(run: Run, recipe: Path) -> np.ndarray:
+    import numpy as np
+
+    from napari_cryodeco.explore.epoch_columns import EpochColumns
+    from napari_cryodeco.explore.replay import replay
+    from napari_cryodeco.explore.selection import Selection
+
+    kept = Selection.load(recipe)
+    with Bar("neighbours in z") as bar:
+        columns = replace(EpochColumns.of_run(run), progress=bar.count)
+        mask = replay((kept.as_step(),), columns)
+    return np.flatnonzero(mask)
 
 
 def export(run: Path, out: Path, /, *, overwrite: bool = False) -> None:

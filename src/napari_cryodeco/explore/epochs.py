@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from napari_cryodeco.explore.landscape import load
 from napari_cryodeco.explore.projection import Projection, pca
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.run import Run
@@ -92,3 +93,12 @@ def _kept(file: Path, made_of: list[str]) -> Frame | None:
     if header.get("sha256") != made_of:
         return None
     return Frame(tensors["mean"].numpy(), tensors["axes"].numpy())
+
+
+def kept_projections(run: Run, epoch: Epoch) -> dict[str, Projection]:
+    """PCA of an epoch turned onto the newest, and its UMAP if one is kept, by method."""
+    found = {"pca": aligned_pca(run, epoch)}
+    path = run.paths.views / f"{epoch.number:04d}-umap.safetensors"
+    if path.is_file() and isinstance(made := load(path), Projection):
+        found["umap"] = made
+    return found

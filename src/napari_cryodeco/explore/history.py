@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 
+from napari_cryodeco.explore import neighbours
 from napari_cryodeco.explore.recipe import Recipe, Step
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A selection that there was: the recipe that made it and how many particles it had."""
+
+    recipe: Recipe
+    count: int
+
+    def words(self) -> str:
+        """The last step in a few words."""
+        return self.recipe.steps[-1].words() if self.recipe.steps else "nothing selected"
+
+
+def combined(operation: str, before: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What is selected ``(n,)`` bool after "replace", "add", "subtract" or "intersect"."""
+    if operation == "replace":
+        return mask
+    if operation == "add":
+        return before | mask
+    if operation == "subtract":
+        return before & ~mask
+    if operation == "intersect":
+        return before & mask
+    raise ValueError(f"'{operation}' is no way to combine selections.")
 
 
 class History:
@@ -30,9 +57,9 @@ class History:
 
     def __init__(self, n: int) -> None:
         self._mask = np.zeros(n, dtype=bool)
-        self._recipe = Recipe()
-        self._done: list[tuple[bytes, Recipe]] = []
-        self._undone: list[tuple[bytes, Recipe]] = []
+        self._now = Moment(Recipe(), 0)
+        self._done: list[tuple[bytes, Moment]] = []
+        self._undone: list[tuple[bytes, Moment]] = []
 
     def __len__(self) -> int:
         return len(self._mask)
@@ -52,12 +79,12 @@ class History:
     @property
     def count(self) -> int:
         """Number of selected particles."""
-        return int(np.count_nonzero(self._mask))
+        return self._now.count
 
     @property
     def recipe(self) -> Recipe:
         """The steps that made this selection, since it was last replaced."""
-        return self._recipe
+        return self._now.recipe
 
     @property
     def can_undo(self) -> bool:
@@ -69,25 +96,55 @@ class History:
         """Whether there is an undone step."""
         return bool(self._undone)
 
+    @property
+    def moments(self) -> list[Moment]:
+        """Every selection there was, the empty one first; later ones than `place` are undone."""
+        before = [moment for _, moment in self._done]
+        after = [moment for _, moment in reversed(self._undone)]
+        return [*before, self._now, *after]
+
+    @property
+    def place(self) -> int:
+        """Which of `moments` is the selection now."""
+        return len(self._done)
+
+    def act(self, operation: str, mask: np.ndarray, step: Step | None = None) -> None:
+        """Combine `mask` ``(n,)`` bool into the selection, as :func:`combined` does.
+
+        `step` says how it came about; without it the recipe keeps the rows themselves.
+        """
+        mask = self._checked(mask)
+        self._apply(operation, combined(operation, self._mask, mask), step or Step.of_rows(mask))
+
     def replace(self, mask: np.ndarray, step: Step | None = None) -> None:
-        """Select exactly `mask` ``(n,)`` bool; `step` says how it came about."""
-        self._apply("replace", self._checked(mask), step)
+        """Select exactly `mask`."""
+        self.act("replace", mask, step)
 
     def add(self, mask: np.ndarray, step: Step | None = None) -> None:
         """Select `mask` as well."""
-        self._apply("add", self._mask | self._checked(mask), step)
+        self.act("add", mask, step)
 
     def subtract(self, mask: np.ndarray, step: Step | None = None) -> None:
         """Deselect `mask`."""
-        self._apply("subtract", self._mask & ~self._checked(mask), step)
+        self.act("subtract", mask, step)
 
     def intersect(self, mask: np.ndarray, step: Step | None = None) -> None:
         """Keep only what is in `mask` too."""
-        self._apply("intersect", self._mask & self._checked(mask), step)
+        self.act("intersect", mask, step)
 
     def invert(self) -> None:
         """Select exactly what was not selected."""
         self._apply("invert", ~self._mask, Step("all"))
+
+    def grow(self, table: np.ndarray) -> None:
+        """Select the neighbours in z too; `table` ``(n, k)`` as of `neighbours.neighbours`."""
+        step = Step("neighbours", labels=(table.shape[1],))
+        self._apply("grow", neighbours.grown(self._mask, table), step)
+
+    def shrink(self, table: np.ndarray) -> None:
+        """Deselect what has a neighbour in z that is not selected."""
+        step = Step("neighbours", labels=(table.shape[1],))
+        self._apply("shrink", neighbours.shrunk(self._mask, table), step)
 
     def clear(self) -> None:
         """Select nothing."""
@@ -101,6 +158,15 @@ class History:
         """Do the last undone step again; False if there is none."""
         return self._move(self._undone, self._done)
 
+    def go_to(self, place: int) -> None:
+        """Undo or redo until the selection is `moments`[`place`]."""
+        if not 0 <= place <= len(self._done) + len(self._undone):
+            raise ValueError(f"There is no step {place} of the selection.")
+        while self.place > place:
+            self.undo()
+        while self.place < place:
+            self.redo()
+
     def _checked(self, mask: np.ndarray) -> np.ndarray:
         mask = np.asarray(mask)
         if mask.shape != self._mask.shape or mask.dtype != bool:
@@ -110,19 +176,19 @@ class History:
             )
         return mask
 
-    def _apply(self, mode: str, mask: np.ndarray, step: Step | None) -> None:
+    def _apply(self, mode: str, mask: np.ndarray, step: Step) -> None:
         difference = zlib.compress(np.packbits(self._mask ^ mask).tobytes(), 1)
-        self._done.append((difference, self._recipe))
+        self._done.append((difference, self._now))
         self._undone.clear()
-        self._recipe = self._recipe.then(mode, step or Step("rows"))
         self._mask = mask.copy()
+        self._now = Moment(self.recipe.then(mode, step), int(np.count_nonzero(mask)))
 
-    def _move(self, source: list[tuple[bytes, Recipe]], target: list[tuple[bytes, Recipe]]) -> bool:
+    def _move(self, source: list[tuple[bytes, Moment]], target: list[tuple[bytes, Moment]]) -> bool:
         if not source:
             return False
-        difference, recipe = source.pop()
-        target.append((difference, self._recipe))
+        difference, moment = source.pop()
+        target.append((difference, self._now))
         packed = np.frombuffer(zlib.decompress(difference), dtype=np.uint8)
         self._mask = self._mask ^ np.unpackbits(packed, count=len(self)).astype(bool)
-        self._recipe = recipe
+        self._now = moment
         return True

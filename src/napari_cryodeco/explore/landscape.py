@@ -2,7 +2,8 @@
 
 A view is one safetensors file, ``0012-pca``, ``0012-umap``, ``0012-umap16`` or ``0012-gmm-4``:
 epoch, method, number of clusters; ``0012-suggestion.json`` is the curve of BIC and silhouette over
-k. Making the same view again replaces its file; nothing else is touched.
+k, ``0012-neighbours10`` the ten nearest particles of each. Making the same view again replaces its
+file; nothing else is touched.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from napari_cryodeco.explore.clustering import (
     cluster_by_density,
     suggest,
 )
+from napari_cryodeco.explore.neighbours import COUNT, nearest
 from napari_cryodeco.explore.projection import NO_LATENTS, Progress, Projection, pca, umap
 from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.store import read_tensors, write_tensors
@@ -34,6 +36,7 @@ __all__ = [
     "Projection",
     "cluster",
     "cluster_by_density",
+    "kept_neighbours",
     "kept_space",
     "latest_clustering",
     "load",
@@ -128,6 +131,26 @@ def kept_space(
     made = umap(latents, seed, progress, epoch=epoch, dimensions=MOST_DIMENSIONS)
     save(made, folder)
     return made.coordinates
+
+
+def kept_neighbours(
+    folder: Path,
+    latents: np.ndarray,
+    epoch: int,
+    count: int = COUNT,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Rows ``(n, count)`` of the nearest particles in an epoch's z, kept in `folder`."""
+    path = folder / f"{epoch:04d}-neighbours{count}.safetensors"
+    if path.is_file():
+        tensors, _ = read_tensors(path)
+        table: np.ndarray = tensors["rows"].numpy()
+        if len(table) == len(latents):
+            return table
+    table = nearest(latents, count, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(path, {"rows": torch.from_numpy(table)}, {"kind": "neighbours"})
+    return table
 
 
 def save_curve(curve: ClusterCurve, folder: Path, epoch: int) -> Path:

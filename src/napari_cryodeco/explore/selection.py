@@ -30,11 +30,30 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Selection:
-    """A named subset: `rows` ``(m,)`` int64 sorted and distinct, and the recipe that made it."""
+    """A named subset of the particles.
+
+    Parameters
+    ----------
+    name
+        As the user gave it.
+    rows
+        ``(m,)`` int64, sorted and distinct.
+    recipe
+        The steps that made it.
+    colour
+        ``#RRGGBB`` in which it is drawn; empty: by its place in the list.
+    note
+        The user's own words about it.
+    locked
+        Whether it is kept from being changed or deleted.
+    """
 
     name: str
     rows: np.ndarray
     recipe: Recipe = field(default_factory=Recipe)
+    colour: str = ""
+    note: str = ""
+    locked: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", np.unique(np.asarray(self.rows, dtype=np.int64)))
@@ -71,15 +90,28 @@ class Selection:
         )
 
     def _combined(self, other: Selection, mode: str) -> Recipe:
-        return self.recipe.then(mode, Step("selection", axes=(other.name,)))
+        return self.recipe.then(mode, other.as_step())
+
+    def as_step(self) -> Step:
+        """Return this selection as one step of another's recipe."""
+        steps = self.recipe.steps or (Step.of_rows(self.mask(int(self.rows.max(initial=-1)) + 1)),)
+        return Step("selection", axes=(self.name,), steps=steps)
 
     def save(self, path: Path) -> None:
         """Write the selection with its recipe to one safetensors file."""
-        header = {"name": self.name, "recipe": self.recipe.to_dict()}
+        header = {
+            "name": self.name,
+            "recipe": self.recipe.to_dict(),
+            "colour": self.colour,
+            "note": self.note,
+            "locked": self.locked,
+        }
         write_tensors(path, {"rows": torch.from_numpy(self.rows)}, header)
 
     @classmethod
     def load(cls, path: Path) -> Selection:
         """Read what `save` wrote."""
         tensors, header = read_tensors(path)
-        return cls(header["name"], tensors["rows"].numpy(), Recipe.from_dict(header["recipe"]))
+        words = {name: header[name] for name in ("colour", "note", "locked") if name in header}
+        recipe = Recipe.from_dict(header["recipe"])
+        return cls(header["name"], tensors["rows"].numpy(), recipe, **words)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari_cryodeco.explore.selection import Selection
 
@@ -35,9 +37,25 @@ def keep(selection: Selection, folder: Path, overwrite: bool = False) -> Path:
     return path
 
 
+def change(selection: Selection, folder: Path, **values: Any) -> Selection:
+    """Give a kept selection other `values` of its fields, but no other name.
+
+    Raises
+    ------
+    ValueError
+        When other rows are given to a locked one.
+    """
+    if "rows" in values:
+        _refuse_locked(selection)
+    changed = replace(selection, **values)
+    keep(changed, folder, overwrite=True)
+    return changed
+
+
 def rename(selection: Selection, name: str, folder: Path) -> Selection:
     """Give a kept selection another name; the old file goes once the new one is whole."""
-    renamed = Selection(name.strip(), selection.rows, selection.recipe)
+    _refuse_locked(selection)
+    renamed = replace(selection, name=name.strip())
     if renamed.name != selection.name:
         keep(renamed, folder)
         delete(selection, folder)
@@ -45,8 +63,14 @@ def rename(selection: Selection, name: str, folder: Path) -> Selection:
 
 
 def delete(selection: Selection, folder: Path) -> None:
-    """Remove a kept selection."""
+    """Remove a kept selection, unless it is locked."""
+    _refuse_locked(selection)
     _place(selection.name, folder).unlink(missing_ok=True)
+
+
+def _refuse_locked(selection: Selection) -> None:
+    if selection.locked:
+        raise ValueError(f"'{selection.name}' is locked: unlock it first.")
 
 
 def _place(name: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""UMAP and clusters of the latents in the background, with what is left to wait."""
+"""UMAP, clusters and neighbours of the latents in the background, with what is left to wait."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_cryodeco.explore.neighbours import COUNT
+from napari_cryodeco.explore.replay import replay
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.curve_of_k import CurveOfK
+from napari_cryodeco.gui.snapshot import columns_of
 from napari_cryodeco.gui.watching import remaining
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
+    from napari_cryodeco.explore.selection import Selection
     from napari_cryodeco.gui.snapshot import Floats, Snapshot
 
 
@@ -112,12 +120,28 @@ def suggest_k(snapshot: Snapshot, report: Report) -> ClusterCurve:
     return curve
 
 
+def find_neighbours(snapshot: Snapshot, report: Report) -> tuple[int, NDArray[np.int32]]:
+    """Find the nearest particles of each in z, and keep them with the run; with the epoch."""
+    columns = replace(columns_of(snapshot), progress=report)
+    return snapshot.epoch, columns.neighbours(COUNT)
+
+
+def replay_recipe(
+    selection: Selection, snapshot: Snapshot, table: Mapping[str, Any], report: Report
+) -> tuple[Selection, NDArray[np.bool_]]:
+    """What the steps of a named selection select in an epoch, ``(n,)`` bool."""
+    columns = replace(columns_of(snapshot, table), progress=report)
+    return selection, replay((selection.as_step(),), columns)
+
+
 class Analysis(QWidget):
     """Does one of them at a time: a bar with Cancel while it lasts, then the curve over k."""
 
     projected = Signal(object)
     clustered = Signal(object)
     suggested = Signal(object)
+    neighboured = Signal(object)  # (epoch, rows (n, k) of the nearest in z)
+    replayed = Signal(object)  # (Selection, mask (n,) bool)
     failed = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -174,6 +198,18 @@ class Analysis(QWidget):
     def start_suggestion(self, snapshot: Snapshot) -> None:
         """Find a number of clusters."""
         self._start("Trying 1 to 10 clusters", lambda r: suggest_k(snapshot, r), self.suggested)
+
+    def start_neighbours(self, snapshot: Snapshot) -> None:
+        """Find the nearest neighbours in z."""
+        work = partial(find_neighbours, snapshot)
+        self._start("Neighbours in z", work, self.neighboured)
+
+    def start_replay(
+        self, selection: Selection, snapshot: Snapshot, table: Mapping[str, Any]
+    ) -> None:
+        """Do the steps of a named selection again; `table` are columns of the user's file."""
+        work = partial(replay_recipe, selection, snapshot, table)
+        self._start(f"Recipe of '{selection.name}'", work, self.replayed)
 
     def _start(self, what: str, work: Any, answer: Any) -> None:
         if self._task.busy:

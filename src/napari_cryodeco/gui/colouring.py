@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryodeco.explore.replay import category_name
+
 MAX_NAMED_CATEGORIES = 12
 
 
@@ -93,7 +95,7 @@ def by_column(label: str, values: NDArray[np.generic]) -> Colouring:
     kinds = sorted(kind for kind, _ in counts.most_common(MAX_NAMED_CATEGORIES))
     place = {kind: code for code, kind in enumerate(kinds)}
     codes = np.fromiter((place.get(v, -1) for v in values.tolist()), np.int32, len(values))
-    return Categorical(label, codes, tuple(_name(kind) for kind in kinds))
+    return Categorical(label, codes, tuple(category_name(kind) for kind in kinds))
 
 
 def _few_whole_numbers(values: NDArray[np.generic]) -> bool:
@@ -105,7 +107,3 @@ def _few_whole_numbers(values: NDArray[np.generic]) -> bool:
         return False
     kinds = np.unique(numbers)
     return len(kinds) <= MAX_NAMED_CATEGORIES and bool(np.all(kinds == np.round(kinds)))
-
-
-def _name(kind: str | float) -> str:
-    return kind if isinstance(kind, str) else f"{kind:g}"

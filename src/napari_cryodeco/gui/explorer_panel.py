@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
-from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QTabWidget, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
+from napari_cryodeco.gui.column_histogram import ColumnHistogram
 from napari_cryodeco.gui.explorer_map import ExplorerMap
 from napari_cryodeco.gui.explorer_selection import ExplorerSelection
 from napari_cryodeco.gui.explorer_view import ExplorerView
+from napari_cryodeco.gui.history_list import HistoryList
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.named_selections import NamedSelections
@@ -51,7 +53,8 @@ class ExplorerPanel(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.session = session_of(viewer)
-        self.scatter = ScatterWidget()
+        self.scatter, self.histogram = ScatterWidget(), ColumnHistogram()
+        self.steps = HistoryList()
         self.run_bar, self.view_bar = RunBar(), ViewBar()
         self.selection_bar, self.named = SelectionBar(), NamedSelections(self.session)
         self.map_bar, self.analysis = MapBar(), Analysis()
@@ -59,23 +62,41 @@ class ExplorerPanel(QWidget):
         self.loader = RunLoader(self)
         session, scatter = self.session, self.scatter
         self.view = ExplorerView(session, scatter, self.view_bar, self.analysis, self)
-        self.selection = ExplorerSelection(session, scatter, self.selection_bar, self)
+        self.selection = ExplorerSelection(
+            session,
+            scatter,
+            self.histogram,
+            self.selection_bar,
+            self.steps,
+            self.named,
+            self.analysis,
+            self,
+        )
         self.map = ExplorerMap(session, map_view_of(viewer), self.map_bar, self)
         self.decoding = self.map.decoding
         self._lay_out()
         self._connect()
         self._add_shortcuts()
         self.setAcceptDrops(True)
+        # A click on a button takes no focus itself; without this it went to napari's window, where
+        # none of our keys is heard.
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setFocusProxy(self.scatter)
         self._show_run()
 
     def _lay_out(self) -> None:
         self.scatter.empty_text = WELCOME
         self.message.setWordWrap(True)
         self.message.setVisible(False)
-        lists = QCollapsible("Named selections", expandedIcon="▾", collapsedIcon="▸")
+        self.histogram.hide()  # until the colours are those of a column
+        tabs = QTabWidget()
+        tabs.addTab(self.named, "Named")
+        tabs.addTab(self.steps, "History")
+        lists = QCollapsible("Selections and history", expandedIcon="▾", collapsedIcon="▸")
         lists.layout().setContentsMargins(0, 0, 0, 0)
+        lists.layout().setSpacing(0)
         lists.setDuration(0)
-        lists.setContent(self.named)
+        lists.setContent(tabs)
         lists.collapse(animate=False)  # room for the plot first
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
@@ -83,6 +104,7 @@ class ExplorerPanel(QWidget):
         for widget in (self.run_bar, self.view_bar, self.selection_bar):
             column.addWidget(widget)
         column.addWidget(self.scatter, 1)
+        column.addWidget(self.histogram)
         for widget in (lists, self.map_bar, self.analysis, self.message):
             column.addWidget(widget)
 
@@ -107,10 +129,15 @@ class ExplorerPanel(QWidget):
         keys = {
             "P": lambda: self.selection.set_mode(Mode.POINT),
             "L": lambda: self.selection.set_mode(Mode.LASSO),
+            "B": lambda: self.selection.set_mode(Mode.BOX),
+            "G": lambda: self.selection.set_mode(Mode.POLYGON),
+            "C": lambda: self.selection.set_mode(Mode.PICK),
             "H": lambda: self.selection.set_mode(Mode.PAN),
             "F": self.scatter.fit,
             "Ctrl+Z": lambda: self.selection.step("undo"),
             "Ctrl+Shift+Z": lambda: self.selection.step("redo"),
+            "]": lambda: self.selection.step("grow"),
+            "[": lambda: self.selection.step("shrink"),
             "Ctrl+I": lambda: self.selection.step("invert"),
             "Ctrl+A": lambda: self.selection.step("all"),
             "Ctrl+D": lambda: self.selection.step("clear"),

@@ -44,6 +44,42 @@ def _lasso(painter: QPainter, colour: QColor) -> None:
     painter.drawEllipse(QPointF(6.5, 13.8), 1.2, 1.2)
 
 
+def _box(painter: QPainter, colour: QColor) -> None:
+    painter.setPen(QPen(colour, 1.6, Qt.PenStyle.DashLine))
+    painter.drawRect(QRectF(3, 4.5, 14, 11))
+
+
+def _polygon(painter: QPainter, colour: QColor) -> None:
+    corners = [QPointF(4, 6), QPointF(13, 3), QPointF(17, 11), QPointF(9, 17), QPointF(4, 6)]
+    painter.drawPolyline(QPolygonF(corners))
+    painter.setBrush(colour)
+    for corner in corners[:-1]:
+        painter.drawEllipse(corner, 1.4, 1.4)
+
+
+def _pick(painter: QPainter, colour: QColor) -> None:
+    for x, y in ((5, 5), (10.5, 3.8), (4.2, 10.5), (9, 9)):
+        painter.setBrush(colour)
+        painter.drawEllipse(QPointF(x, y), 1.5, 1.5)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    arrow = [QPointF(9, 9), QPointF(17.5, 12.2), QPointF(13.8, 13.6), QPointF(12.2, 17.5)]
+    painter.drawPolygon(QPolygonF(arrow))
+
+
+def _sized(larger: bool) -> Callable[[QPainter, QColor], None]:
+    """A disc in a ring, with a plus or a minus."""
+
+    def draw(painter: QPainter, colour: QColor) -> None:
+        painter.drawEllipse(QPointF(8.2, 8.2), 6, 6)
+        painter.drawLine(QPointF(12, 15.5), QPointF(18, 15.5))
+        if larger:
+            painter.drawLine(QPointF(15, 12.5), QPointF(15, 18.5))
+        painter.setBrush(colour)
+        painter.drawEllipse(QPointF(8.2, 8.2), 2.2, 2.2)
+
+    return draw
+
+
 def _pan(painter: QPainter, colour: QColor) -> None:
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         tip = QPointF(10 + 8 * dx, 10 + 8 * dy)
@@ -89,6 +125,33 @@ def _clear(painter: QPainter, colour: QColor) -> None:
     painter.drawLine(QPointF(15, 5), QPointF(5, 15))
 
 
+def _eye(painter: QPainter, colour: QColor) -> None:
+    lids = QPainterPath(QPointF(2, 10))
+    lids.quadTo(QPointF(10, 2), QPointF(18, 10))
+    lids.quadTo(QPointF(10, 18), QPointF(2, 10))
+    painter.drawPath(lids)
+    painter.setBrush(colour)
+    painter.drawEllipse(QPointF(10, 10), 2.6, 2.6)
+
+
+def _closed_eye(painter: QPainter, colour: QColor) -> None:
+    painter.setOpacity(0.5)
+    lid = QPainterPath(QPointF(2, 9))
+    lid.quadTo(QPointF(10, 17), QPointF(18, 9))
+    painter.drawPath(lid)
+
+
+def _lock(painter: QPainter, colour: QColor) -> None:
+    painter.drawArc(QRectF(6, 3, 8, 10), 0, 180 * 16)
+    painter.fillRect(QRectF(4, 9, 12, 8), colour)
+
+
+def _open_lock(painter: QPainter, colour: QColor) -> None:
+    painter.setOpacity(0.4)
+    painter.drawArc(QRectF(9, 2, 8, 10), 0, 180 * 16)
+    painter.drawRect(QRectF(4, 9, 12, 8))
+
+
 def _operation(parts: str) -> Callable[[QPainter, QColor], None]:
     """Two overlapping circles: the parts that stay are filled (l, m, r: left, middle, right)."""
 
@@ -112,13 +175,22 @@ def _operation(parts: str) -> Callable[[QPainter, QColor], None]:
 DRAWINGS: dict[str, Callable[[QPainter, QColor], None]] = {
     "point": _point,
     "lasso": _lasso,
+    "box": _box,
+    "polygon": _polygon,
+    "pick": _pick,
     "pan": _pan,
     "fit": _fit,
     "undo": _turn,
     "redo": _mirrored_turn,
+    "grow": _sized(larger=True),
+    "shrink": _sized(larger=False),
     "invert": _invert,
     "all": _everything,
     "clear": _clear,
+    "eye": _eye,
+    "no eye": _closed_eye,
+    "lock": _lock,
+    "no lock": _open_lock,
     "replace": _operation("mr"),
     "add": _operation("lmr"),
     "subtract": _operation("l"),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from enum import StrEnum
 
-import numpy as np
-from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QPointF, Qt, QTimer, Signal
 from qtpy.QtGui import (
     QFocusEvent,
-    QFontMetricsF,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -19,17 +15,22 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import QToolTip, QWidget
 
-from napari_cryodeco.explore import lasso
-from napari_cryodeco.gui import plot_axes, scatter_overlays
-from napari_cryodeco.gui.aggregate import Extent, Floats
-from napari_cryodeco.gui.colouring import Categorical
+from napari_cryodeco.gui import scatter_overlays
+from napari_cryodeco.gui.aggregate import Extent
 from napari_cryodeco.gui.operations import operation_of
+from napari_cryodeco.gui.outline import Outline, Shape
 from napari_cryodeco.gui.scatter_canvas import ScatterCanvas
 from napari_cryodeco.gui.style import Theme
 
 CLICK_REACH = 4.0  # pixels the mouse may move in a click
 
 Button, Key = Qt.MouseButton, Qt.Key
+_OUTLINE_KEYS = {
+    Key.Key_Escape: "give_up",
+    Key.Key_Backspace: "take_corner_back",
+    Key.Key_Return: "close",
+    Key.Key_Enter: "close",
+}
 _ARROWS = {
     Key.Key_Left: (-1, 0),
     Key.Key_Right: (1, 0),
@@ -43,43 +44,61 @@ class Mode(StrEnum):
 
     POINT = "point"
     LASSO = "lasso"
+    BOX = "box"
+    POLYGON = "polygon"
+    PICK = "pick"
     PAN = "pan"
+
+
+_SHAPES = {Mode.LASSO: Shape.LASSO, Mode.BOX: Shape.BOX, Mode.POLYGON: Shape.POLYGON}
 
 
 class ScatterWidget(ScatterCanvas):
     """Points ``(n,)`` in the plane.
 
-    Left button: by mode a cursor (click or drag), a lasso, or panning. Middle or right button, or
-    the left one with Space held: pan. Wheel: zoom about the mouse. F: fit. Escape: give up the
-    lasso. Shift, Alt (or Ctrl, where the desktop keeps Alt for itself) and both together: add,
-    subtract, intersect.
+    Left button: by mode a cursor (click or drag), an outline (lasso, box, corners of a polygon), a
+    pick, or panning. Middle or right button, or the left one with Space held: pan. Wheel: zoom
+    about the mouse. F: fit. Escape: give the outline up; Enter or a double click ends a polygon,
+    Backspace takes a corner back. Shift, Alt (or Ctrl, where the desktop keeps Alt for itself) and
+    both together: add, subtract, intersect.
     """
 
     pointed = Signal(float, float, bool)  # data x, y; False while the button is still down
     lassoed = Signal(object, str, object)  # mask (n,) bool, operation, polygon (m, 2) in data units
+    picked = Signal(int, str)  # row of the point clicked, operation
     counting = Signal(object)  # how many a lasso ended here would select; None when it ends
     category_clicked = Signal(int, str)  # code in the legend, operation
+    hovered = Signal(object)  # row of the point under the mouse, or None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._lasso: list[QPointF] = []
-        self._operation = "replace"
+        self.outline = Outline(self._picture, self)
+        self.outline.finished.connect(self.lassoed)
+        self.outline.counting.connect(self.counting)
+        self.outline.changed.connect(self.update)
         self._drag: tuple[str, QPointF, Extent] | None = None
+        self._reach = 0.0  # pixels that the mouse has moved from where the outline began
         self._space = False
         self._hover: Callable[[int], str] = lambda row: f"particle {row + 1:,}"
-        self.mode = Mode.POINT
+        self._mode = Mode.POINT
         self.operation = "replace"
-        self._hover_timer = self._timer(150, self._show_hover)
-        self._count_timer = self._timer(30, self._count)
+        self._hover_timer = QTimer(self)
+        self._hover_timer.setSingleShot(True)
+        self._hover_timer.setInterval(150)
+        self._hover_timer.timeout.connect(self._show_hover)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
-    def _timer(self, milliseconds: int, call: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(call)
-        return timer
+    @property
+    def mode(self) -> Mode:
+        """What the left mouse button does."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = mode
+        if self.outline:
+            self.outline.give_up()
 
     def set_hover(self, describe: Callable[[int], str]) -> None:
         """Say what the tool tip of a point's row is."""
@@ -92,7 +111,10 @@ class ScatterWidget(ScatterCanvas):
         if not len(self._picture.x):
             return
         place = event.position()
-        if event.button() == Button.LeftButton and self._clicked_legend(event):
+        code = self.category_at(place) if event.button() == Button.LeftButton else None
+        if code is not None:
+            operation = operation_of(event.modifiers(), self.operation)
+            self.category_clicked.emit(code, operation)
             return
         if event.button() in (Button.MiddleButton, Button.RightButton) or self._space:
             kind = "pan"
@@ -100,12 +122,17 @@ class ScatterWidget(ScatterCanvas):
             kind = self.mode.value
         else:
             return
+        if kind == Mode.PICK:
+            self._pick(event)
+            return
+        if kind == Mode.POLYGON:
+            self._click_polygon(event)
+            return
         self._drag = (kind, place, self._extent)
         if kind == Mode.PAN:
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
-        elif kind == Mode.LASSO:
-            self._lasso = [place]
-            self._operation = operation_of(event.modifiers(), self.operation)
+        elif kind in _SHAPES:
+            self._begin_outline(event)
         else:
             self._point(place, final=False)
 
@@ -113,6 +140,8 @@ class ScatterWidget(ScatterCanvas):
         """Go on with what the button started; without a button, wait to say what is here."""
         place = event.position()
         if self._drag is None:
+            if self.outline:  # a polygon's next corner
+                self.outline.move(self.frame().to_data(place))
             self._hover_timer.start()
             return
         kind, start, extent = self._drag
@@ -121,12 +150,10 @@ class ScatterWidget(ScatterCanvas):
             dx = (start.x() - place.x()) / frame.rect.width() * extent.width
             dy = (place.y() - start.y()) / frame.rect.height() * extent.height
             self.set_extent(extent.moved(dx, dy))
-        elif kind == Mode.LASSO:
-            if self._lasso:
-                self._lasso.append(place)
-                if not self._count_timer.isActive():
-                    self._count_timer.start()
-                self.update()
+        elif kind in _SHAPES:
+            if self.outline:
+                self.outline.move(self.frame().to_data(place))
+                self._reach = max(self._reach, (place - start).manhattanLength())
         else:
             self._point(place, final=False)
 
@@ -134,16 +161,16 @@ class ScatterWidget(ScatterCanvas):
         """End what the button started."""
         if self._drag is None:
             return
-        (kind, start, _), self._drag = self._drag, None
+        (kind, _, _), self._drag = self._drag, None
         self.unsetCursor()
         if kind == Mode.POINT:
             self._point(event.position(), final=True)
-        elif kind == Mode.LASSO and self._lasso:
-            if self._reach(start) < CLICK_REACH:
+        elif kind in _SHAPES and self.outline:
+            if self._reach < CLICK_REACH:
+                self.outline.give_up()
                 self._point(event.position(), final=True)
-            elif len(self._lasso) > 2:
-                self.lassoed.emit(self._inside(), self._operation, self._polygon())
-            self._end_lasso()
+            else:
+                self.outline.finish()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Zoom about the mouse."""
@@ -153,15 +180,18 @@ class ScatterWidget(ScatterCanvas):
         event.accept()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """The second press of two quick clicks counts as any other press."""
-        self.mousePressEvent(event)
+        """End a polygon; else the second press of two quick clicks counts as any other press."""
+        if self.outline.shape is Shape.POLYGON and self.outline:
+            self.outline.finish()
+        else:
+            self.mousePressEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """F fit, + and − zoom, arrows scrub the cursor, Space pans, Escape gives up the lasso."""
+        """F fit, + and − zoom, arrows scrub the cursor, Space pans; keys of the outline."""
         key = event.key()
         centre = self._extent.centre
-        if key == Key.Key_Escape and self._lasso:
-            self._end_lasso()
+        if self.outline and key in _OUTLINE_KEYS:
+            getattr(self.outline, _OUTLINE_KEYS[key])()
         elif key == Key.Key_Space:
             self._space = True
             self.setCursor(Qt.CursorShape.OpenHandCursor)
@@ -191,50 +221,41 @@ class ScatterWidget(ScatterCanvas):
         self._space = False
         super().focusOutEvent(event)
 
+    def leaveEvent(self, event: QEvent) -> None:
+        """The mouse is on no particle any more."""
+        self._hover_timer.stop()
+        self.hovered.emit(None)
+        super().leaveEvent(event)
+
     def _point(self, place: QPointF, final: bool) -> None:
         x, y = self.frame().to_data(place)
         self.set_cursor((x, y))
         self.pointed.emit(x, y, final)
 
-    def _clicked_legend(self, event: QMouseEvent) -> bool:
-        colouring = self._picture.colouring
-        if not isinstance(colouring, Categorical):
-            return False
-        boxes = plot_axes.legend_boxes(self.frame(), QFontMetricsF(self.font()), colouring)
-        for box, _, code in boxes:
-            if box.contains(event.position()):
-                self.category_clicked.emit(code, operation_of(event.modifiers(), self.operation))
-                return True
-        return False
-
-    # ---- lasso
+    # ---- outlines and picks
 
     def _paint_tool(self, painter: QPainter, theme: Theme) -> None:
-        scatter_overlays.draw_lasso(painter, self._lasso, theme)
+        scatter_overlays.draw_outline(painter, self.frame(), self.outline.corners, theme)
 
-    def _reach(self, start: QPointF) -> float:
-        return max(abs(p.x() - start.x()) + abs(p.y() - start.y()) for p in self._lasso)
+    def _begin_outline(self, event: QMouseEvent) -> None:
+        self._reach = 0.0
+        operation = operation_of(event.modifiers(), self.operation)
+        self.outline.begin(_SHAPES[self.mode], self.frame().to_data(event.position()), operation)
 
-    def _polygon(self) -> Floats:
-        frame = self.frame()
-        return np.array([frame.to_data(place) for place in self._lasso])
-
-    def _inside(self) -> NDArray[np.bool_]:
-        return lasso.inside(self._picture.x, self._picture.y, self._polygon())
-
-    def _count(self) -> None:
-        """Tell how many would be selected; big sets less often, so that drawing stays smooth."""
-        if len(self._lasso) < 3:
+    def _click_polygon(self, event: QMouseEvent) -> None:
+        if not self.outline:
+            self._begin_outline(event)
             return
-        begun = time.perf_counter()
-        self.counting.emit(self._picture.would_select(self._inside(), self._operation))
-        self._count_timer.setInterval(max(30, int(2000 * (time.perf_counter() - begun))))
+        away = self.frame().to_screen(*self.outline.corners[0]) - event.position()
+        if len(self.outline.corners) > 3 and away.manhattanLength() < 2 * CLICK_REACH:
+            self.outline.finish()
+        else:
+            self.outline.set_corner(self.frame().to_data(event.position()))
 
-    def _end_lasso(self) -> None:
-        self._lasso = []
-        self._count_timer.stop()
-        self.counting.emit(None)
-        self.update()
+    def _pick(self, event: QMouseEvent) -> None:
+        row = self.nearest(event.position())
+        if row is not None:
+            self.picked.emit(row, operation_of(event.modifiers(), self.operation))
 
     # ---- hover
 
@@ -242,5 +263,6 @@ class ScatterWidget(ScatterCanvas):
         where = self.cursor().pos()
         place = QPointF(self.mapFromGlobal(where))
         row = self.nearest(place) if self.frame().rect.contains(place) else None
+        self.hovered.emit(row)
         if row is not None:
             QToolTip.showText(where, self._hover(row), self)

@@ -14,7 +14,7 @@ from napari_cryodeco.gui import plot_axes, scatter_overlays
 from napari_cryodeco.gui.aggregate import Extent, Floats, enclosing
 from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous
 from napari_cryodeco.gui.plot_axes import BOTTOM, LEFT, TOP, Frame
-from napari_cryodeco.gui.scatter_picture import ScatterPicture
+from napari_cryodeco.gui.scatter_picture import Overlay, ScatterPicture
 from napari_cryodeco.gui.style import Theme, theme_of
 
 FURTHEST_ZOOM = 1e4
@@ -34,10 +34,11 @@ class ScatterCanvas(QWidget):
         self._image: tuple[Any, QImage, Any] | None = None
         self._cursor: tuple[float, float] | None = None
         self._idle = False
+        self._hovered: int | None = None
         self._path: Floats | None = None
         self._path_position = 0.0
         self.empty_text = "Nothing to show yet."
-        self.setMinimumSize(220, 180)
+        self.setMinimumSize(220, 150)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("Scatter plot of the particles' latent points")
 
@@ -51,6 +52,8 @@ class ScatterCanvas(QWidget):
         """Show other points ``(n,)`` with the names of their axes."""
         if x.shape != y.shape or x.ndim != 1:
             raise ValueError(f"x {x.shape} and y {y.shape}: two equally long columns are needed.")
+        if len(x) != len(self._picture.x):
+            self._hovered = None
         self._picture.set_points(x, y)
         self._names = names
         self._home = enclosing(self._picture.x, self._picture.y)
@@ -67,6 +70,16 @@ class ScatterCanvas(QWidget):
         """Show which points ``(n,)`` bool are selected: the others fade."""
         self._picture.selected = mask
         self._redraw()
+
+    def set_overlays(self, overlays: tuple[Overlay, ...]) -> None:
+        """Draw sets of points in colours of their own, the last on top; the others fade."""
+        self._picture.overlays = overlays
+        self._redraw()
+
+    def set_hovered(self, row: int | None) -> None:
+        """Ring a point that the mouse is on, here or in another view."""
+        self._hovered = row
+        self.update()
 
     def set_cursor(self, place: tuple[float, float] | None, idle: bool = False) -> None:
         """Show the cursor at data x, y, or none; faintly where the map is not that of its place."""
@@ -117,6 +130,14 @@ class ScatterCanvas(QWidget):
         per_y = frame.rect.height() / frame.extent.height
         return self._picture.nearest(*frame.to_data(place), (per_x, per_y), HOVER_REACH)
 
+    def category_at(self, place: QPointF) -> int | None:
+        """Code of the entry of the legend at a widget position, if any."""
+        colouring = self._picture.colouring
+        if not isinstance(colouring, Categorical):
+            return None
+        boxes = plot_axes.legend_boxes(self.frame(), QFontMetricsF(self.font()), colouring)
+        return next((code for box, _, code in boxes if box.contains(place)), None)
+
     def _redraw(self) -> None:
         self._image = None
         self.update()
@@ -143,6 +164,9 @@ class ScatterCanvas(QWidget):
         painter.setClipRect(frame.rect)
         if self._path is not None:
             scatter_overlays.draw_path(painter, frame, self._path, self._path_position, theme)
+        if self._hovered is not None:
+            x, y = (float(c[self._hovered]) for c in (self._picture.x, self._picture.y))
+            scatter_overlays.draw_hovered(painter, frame, (x, y), theme)
         if self._cursor is not None:
             scatter_overlays.draw_cursor(painter, frame, self._cursor, theme, self._idle)
         self._paint_tool(painter, theme)

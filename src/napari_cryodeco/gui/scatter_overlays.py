@@ -30,6 +30,16 @@ def draw_cursor(
     painter.setOpacity(1.0)
 
 
+def draw_hovered(painter: QPainter, frame: Frame, place: tuple[float, float], theme: Theme) -> None:
+    """A thin ring about the particle that the mouse is on."""
+    if not np.isfinite(place).all():
+        return
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for pen in (QPen(_SHADE, 3), QPen(theme.cursor, 1.4)):
+        painter.setPen(pen)
+        painter.drawEllipse(frame.to_screen(*place), 5.0, 5.0)
+
+
 def draw_path(painter: QPainter, frame: Frame, path: Floats, position: float, theme: Theme) -> None:
     """A line through places ``(t, 2)`` and a marker at frame `position`, counted from 0."""
     if not len(path):
@@ -46,10 +56,13 @@ def draw_path(painter: QPainter, frame: Frame, path: Floats, position: float, th
     painter.drawEllipse(frame.to_screen(x, y), 6.0, 6.0)
 
 
-def draw_lasso(painter: QPainter, outline: Sequence[QPointF], theme: Theme) -> None:
-    """The outline drawn so far, in widget positions, filled as the even-odd rule will select."""
-    if len(outline) < 2:
+def draw_outline(
+    painter: QPainter, frame: Frame, corners: Sequence[tuple[float, float]], theme: Theme
+) -> None:
+    """The outline drawn so far, in data units, filled as the even-odd rule will select."""
+    if len(corners) < 2:
         return
+    outline = [frame.to_screen(x, y) for x, y in corners]
     veil = QColor(theme.selection)
     veil.setAlpha(40)
     painter.setBrush(veil)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryodeco.explore.history import combined
 from napari_cryodeco.gui import aggregate, style
 from napari_cryodeco.gui.aggregate import Bins, Extent, Floats, Ink, Picture
 from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous, Density
@@ -14,6 +15,8 @@ from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous, De
 DOTS_BELOW = 20_000
 PIXELS_BELOW = 200_000
 DIMMED = 0.3
+
+Overlay = tuple[NDArray[np.bool_], str]  # points (n,) and the colour #RRGGBB they are drawn in
 
 
 class ScatterPicture:
@@ -28,6 +31,7 @@ class ScatterPicture:
         self.x: Floats = nothing
         self.y: Floats = nothing
         self.selected: NDArray[np.bool_] | None = None
+        self.overlays: tuple[Overlay, ...] = ()
         self._colouring: Colouring = Density()
         self._inks: dict[bool, Ink] = {}
         self._bins: tuple[Any, Bins] | None = None
@@ -35,7 +39,7 @@ class ScatterPicture:
     def set_points(self, x: Floats, y: Floats) -> None:
         """Take other points ``(n,)``; colours and selection stay if their number does."""
         if len(x) != len(self.x):
-            self.selected, self._colouring = None, Density()
+            self.selected, self.overlays, self._colouring = None, (), Density()
             self._inks = {}
         self.x, self.y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         self._bins = None
@@ -63,13 +67,7 @@ class ScatterPicture:
     def would_select(self, inside: NDArray[np.bool_], operation: str) -> int:
         """How many points are selected after a lasso around those `inside` ``(n,)``."""
         before = np.zeros_like(inside) if self.selected is None else self.selected
-        after = {
-            "replace": inside,
-            "add": inside | before,
-            "subtract": before & ~inside,
-            "intersect": before & inside,
-        }
-        return int(np.count_nonzero(after[operation]))
+        return int(np.count_nonzero(combined(operation, before, inside)))
 
     def nearest(self, x: float, y: float, scale: tuple[float, float], reach: float) -> int | None:
         """Row of the point nearest to a place, if within `reach`; `scale` is pixels a unit."""
@@ -123,6 +121,11 @@ class ScatterPicture:
             back = aggregate.density_picture(counts, style.density_ramp(dark))
         else:
             back = aggregate.colour_picture(ink.mean_colours(bins, cell=cell), counts)
+        if marked is None and not self.overlays:
+            return back
+        back = aggregate.dimmed(back, DIMMED)
+        if self.overlays:
+            back = aggregate.over(self._overlay_picture(bins, cell), back)
         if marked is None:
             return back
         chosen = aggregate.pooled(bins.count(marked), cell)
@@ -130,7 +133,18 @@ class ScatterPicture:
             front = aggregate.density_picture(chosen, style.selection_ramp(dark))
         else:
             front = aggregate.colour_picture(ink.mean_colours(bins, marked, cell), chosen)
-        return aggregate.over(front, aggregate.dimmed(back, DIMMED))
+        return aggregate.over(front, back)
+
+    def _overlay_picture(self, bins: Bins, cell: int) -> Picture:
+        """The overlays in their colours; in a pixel of several, that of the last."""
+        counts = np.zeros((bins.height, bins.width), np.intp)
+        top = np.zeros_like(counts)
+        for place, (mask, _) in enumerate(self.overlays):
+            some = aggregate.pooled(bins.count(mask), cell)
+            counts = np.where(some > 0, some, counts)
+            top[some > 0] = place
+        table = np.array([style.rgb(colour) for _, colour in self.overlays], float)
+        return aggregate.colour_picture(table[top], counts)
 
     def _dots(
         self,
@@ -143,8 +157,8 @@ class ScatterPicture:
         smooth = 2 if ratio < 2 else 1
         height, width = bins.height * smooth, bins.width * smooth
         rows = bins.visible_rows()
-        if marked is not None:  # the selected ones last: on top
-            rows = np.concatenate([rows[~marked[rows]], rows[marked[rows]]])
+        for mask in (*(mask for mask, _ in self.overlays), *([] if marked is None else [marked])):
+            rows = np.concatenate([rows[~mask[rows]], rows[mask[rows]]])  # marked ones on top
         colours = self._dot_colours(rows, marked, dark)
         right = ((self.x[rows] - extent.left) * (width / extent.width)).astype(np.intp)
         down = ((extent.top - self.y[rows]) * (height / extent.height)).astype(np.intp)
@@ -161,14 +175,17 @@ class ScatterPicture:
             colours[:, :3] = style.density_ramp(dark)[150]
         else:
             colours[:, :3] = ink.table[ink.index[rows]]
-        if marked is not None:
-            chosen = marked[rows]
-            grey = colours[~chosen, :3].mean(1, keepdims=True)
-            colours[~chosen] = np.concatenate(
-                [np.repeat(grey, 3, 1), np.full_like(grey, 255 * DIMMED)], 1
-            )
-            if ink is None:
-                colours[chosen, :3] = style.selection_ramp(dark)[128]
+        if marked is None and not self.overlays:
+            return colours
+        chosen = np.zeros(len(rows), bool) if marked is None else marked[rows]
+        grey = colours[~chosen, :3].mean(1, keepdims=True)
+        colours[~chosen] = np.concatenate(
+            [np.repeat(grey, 3, 1), np.full_like(grey, 255 * DIMMED)], 1
+        )
+        for mask, colour in self.overlays:
+            colours[mask[rows] & ~chosen] = (*style.rgb(colour), 235)
+        if ink is None:
+            colours[chosen, :3] = style.selection_ramp(dark)[128]
         return colours
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,16 @@ class Selecting(LatentView):
 
     selection_changed = Signal()
     named_changed = Signal()
+    overlays_changed = Signal()  # which named selections are drawn
+    hover_changed = Signal(object)  # row of the particle under the mouse, in any view, or None
 
     def __init__(self) -> None:
         super().__init__()
         self.history: History | None = None
         self.named: tuple[Selection, ...] = ()
+        self.overlays: frozenset[str] = frozenset()
+        self.neighbours: NDArray[np.int32] | None = None  # (n, k), once they were sought
+        self.hovered: int | None = None
 
     @property
     def selected(self) -> Rows:
@@ -43,14 +49,7 @@ class Selecting(LatentView):
         self, mask: NDArray[np.bool_], operation: str = "replace", step: Step | None = None
     ) -> None:
         """Combine particles ``(n,)`` bool into the selection: replace, add, subtract, intersect."""
-        history = self._chosen()
-        combine = {
-            "replace": history.replace,
-            "add": history.add,
-            "subtract": history.subtract,
-            "intersect": history.intersect,
-        }[operation]
-        combine(mask, step)
+        self._chosen().act(operation, mask, step)
         self._selection_made()
 
     def select_rows(self, rows: Rows, operation: str = "replace", step: Step | None = None) -> None:
@@ -73,6 +72,38 @@ class Selecting(LatentView):
         self._chosen().invert()
         self._selection_made()
 
+    def grow_selection(self) -> None:
+        """Select the neighbours in z of what is selected too.
+
+        Raises
+        ------
+        ValueError
+            When the `neighbours` were not sought yet, or nothing is selected.
+        """
+        self._grown_from().grow(self._known_neighbours())
+        self._selection_made()
+
+    def shrink_selection(self) -> None:
+        """Deselect what has a neighbour in z that is not selected; raises as `grow_selection`."""
+        self._grown_from().shrink(self._known_neighbours())
+        self._selection_made()
+
+    def _grown_from(self) -> History:
+        history = self._chosen()
+        if not history.count:
+            raise ValueError("Nothing is selected: draw a lasso, or click with the Pick tool (C).")
+        return history
+
+    def _known_neighbours(self) -> NDArray[np.int32]:
+        if self.neighbours is None:
+            raise ValueError("The neighbours in z have not been sought yet.")
+        return self.neighbours
+
+    def go_to_step(self, place: int) -> None:
+        """Go back, or forward again, to any moment of the history."""
+        self._chosen().go_to(place)
+        self._selection_made()
+
     def undo(self) -> None:
         """Take the last selection step back."""
         if self._chosen().undo():
@@ -87,6 +118,18 @@ class Selecting(LatentView):
         """Take the list of named selections after one was kept, renamed or deleted."""
         self.named = tuple(sorted(named, key=lambda selection: selection.name.casefold()))
         self.named_changed.emit()
+        self.set_overlays(self.overlays & {selection.name for selection in self.named})
+
+    def set_overlays(self, names: Iterable[str]) -> None:
+        """Draw these named selections in their colours, and no others."""
+        self.overlays = frozenset(names)
+        self.overlays_changed.emit()
+
+    def set_hovered(self, row: int | None) -> None:
+        """Say which particle the mouse is on, in whichever view."""
+        if row != self.hovered:
+            self.hovered = row
+            self.hover_changed.emit(row)
 
     def _selection_made(self) -> None:
         self.selection_changed.emit()

@@ -8,11 +8,11 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_cryodeco.gui.icons import icon
 from napari_cryodeco.gui.operations import OPERATIONS
@@ -21,18 +21,26 @@ from napari_cryodeco.gui.scatter import Mode
 _MODES = {
     Mode.POINT: "Point (P): click or drag to decode the map of that place",
     Mode.LASSO: "Lasso (L): draw around particles to select them; a click decodes the place",
+    Mode.BOX: "Box (B): drag from corner to corner to select what is inside",
+    Mode.POLYGON: "Polygon (G): click corner by corner; a double click, Enter, or a click on the "
+    "first corner ends it; Backspace takes a corner back, Escape gives it up",
+    Mode.PICK: "Pick (C): click a particle to select its whole cluster, or all of its class where "
+    "the colours are classes",
     Mode.PAN: "Pan (H): drag to move the view. Middle or right button, or Space, pans at any time; "
     "the wheel zooms",
 }
 _OPERATIONS = {
-    "replace": "Select what is inside the lasso, instead of what was selected",
-    "add": "Add what is inside the lasso (or hold Shift)",
-    "subtract": "Take what is inside the lasso away (or hold Alt or Ctrl)",
-    "intersect": "Keep only what is inside the lasso too (or hold Shift and Alt)",
+    "replace": "Replace: select what you draw, pick or brush, instead of what was selected",
+    "add": "Add what you draw, pick or brush (or hold Shift)",
+    "subtract": "Take away what you draw, pick or brush (or hold Alt or Ctrl)",
+    "intersect": "Keep only what you draw, pick or brush too (or hold Shift and Alt)",
 }
 _STEPS = {
-    "undo": "Undo the last selection step (Ctrl+Z)",
+    "undo": "Undo the last selection step (Ctrl+Z); every step is listed under Selections",
     "redo": "Redo (Ctrl+Shift+Z)",
+    "grow": "Grow (]): select the ten nearest neighbours in z of each selected particle too; of "
+    "nothing selected, those of the particle at the cursor",
+    "shrink": "Shrink ([): deselect particles that have a neighbour in z that is not selected",
     "invert": "Invert: select exactly what is not selected (Ctrl+I)",
     "all": "Select all particles (Ctrl+A)",
     "clear": "Select nothing (Ctrl+D)",
@@ -40,37 +48,36 @@ _STEPS = {
 
 
 class SelectionBar(QWidget):
-    """Buttons in one row, and under them how many particles are selected."""
+    """Two rows: what the mouse does, and what is done with the selection, with its count."""
 
     mode_chosen = Signal(str)
     operation_chosen = Signal(str)
-    step_chosen = Signal(str)  # undo, redo, invert, all, clear
+    step_chosen = Signal(str)  # undo, redo, grow, shrink, invert, all, clear
     fit_asked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._buttons: dict[str, QToolButton] = {}
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(1)
-        self._add_group(row, {m.value: tip for m, tip in _MODES.items()}, self.mode_chosen)
-        self._add_button(row, "fit", "Fit (F): show all particles").clicked.connect(
+        tools, steps = _row(), _row()
+        self._add_group(tools, {m.value: tip for m, tip in _MODES.items()}, self.mode_chosen)
+        self._add_button(tools, "fit", "Fit (F): show all particles").clicked.connect(
             lambda: self.fit_asked.emit()
         )
-        row.addWidget(_divider())
-        self._add_group(row, _OPERATIONS, self.operation_chosen)
-        row.addWidget(_divider())
+        tools.addWidget(_divider())
+        self._add_group(tools, _OPERATIONS, self.operation_chosen)
+        tools.addStretch(1)
         for name, tip in _STEPS.items():
-            button = self._add_button(row, name, tip)
+            button = self._add_button(steps, name, tip)
             button.clicked.connect(lambda _=False, name=name: self.step_chosen.emit(name))
-        row.addStretch(1)
-        self._count = QLabel()
+        self._count = QElidingLabel()
         self._count.setToolTip("Selected particles of all, whether or not they are in view")
+        steps.addSpacing(6)
+        steps.addWidget(self._count, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        column.addLayout(row)
-        column.addWidget(self._count)
+        column.addLayout(tools)
+        column.addLayout(steps)
         self.setStyleSheet("QToolButton:checked { background-color: palette(highlight); }")
         self.set_mode(Mode.POINT)
         self.set_operation("replace")
@@ -133,6 +140,13 @@ class SelectionBar(QWidget):
         colour = self.palette().color(QPalette.ColorGroup.Active, QPalette.ColorRole.WindowText)
         for name, button in self._buttons.items():
             button.setIcon(icon(name, colour))
+
+
+def _row() -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(1)
+    return row
 
 
 def _divider() -> QFrame:

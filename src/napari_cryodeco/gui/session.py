@@ -33,6 +33,7 @@ class Session(Aiming):
     def adopt(self, snapshot: Snapshot) -> None:
         """Show a loaded epoch. Of the same run, selection, axes and the cursor's particle stay."""
         before, self.snapshot = self.snapshot, snapshot
+        self.neighbours = None
         same = before is not None and before.run.path == snapshot.run.path
         if not same or before is None or len(before.latents) != len(snapshot.latents):
             self._forget()
@@ -53,11 +54,13 @@ class Session(Aiming):
     def _forget(self) -> None:
         snapshot = self.loaded()
         self.history = History(len(snapshot.latents))
-        self.named = snapshot.named
+        self.named, self.overlays, self.hovered = snapshot.named, frozenset(), None
         self.cursor, self.path, self.path_position = None, None, 0.0
         self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
         self.colouring, self.columns = Density(), {}
         self.named_changed.emit()
+        self.overlays_changed.emit()
+        self.hover_changed.emit(None)
         self.path_changed.emit()
         self.cursor_changed.emit(None, True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryodeco.explore.epoch_columns import EpochColumns
 from napari_cryodeco.gui.colouring import Colouring, Density, by_label, by_value
 
 if TYPE_CHECKING:
@@ -68,11 +69,8 @@ def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
     run = Run.open(path)
     found = run.epoch(epoch)
     latents = found.latents()
-    projections = {"pca": epochs.aligned_pca(run, found)}
     views = run.paths.views
-    umap = views / f"{found.number:04d}-umap.safetensors"
-    if umap.is_file() and isinstance(made := landscape.load(umap), landscape.Projection):
-        projections["umap"] = made
+    projections = epochs.kept_projections(run, found)
     clustering = landscape.latest_clustering(views, found.number)
     return Snapshot(
         run,
@@ -85,20 +83,33 @@ def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
     )
 
 
+def columns_of(snapshot: Snapshot, table: Mapping[str, NDArray[Any]] | None = None) -> EpochColumns:
+    """Columns of the epoch, and of the user's file if given."""
+    return EpochColumns(
+        snapshot.latents,
+        snapshot.epoch,
+        snapshot.run.paths.views,
+        snapshot.projections,
+        snapshot.clustering,
+        snapshot.classes,
+        table or {},
+    )
+
+
 def own_colourings(snapshot: Snapshot) -> dict[str, Callable[[], Colouring]]:
     """Makers of the colours that come with the run itself, by name; called when one is chosen."""
+    columns = columns_of(snapshot)
     makers: dict[str, Callable[[], Colouring]] = {"density": Density}
-    if (found := snapshot.clustering) is not None:
-        sure = found.posteriors.max(1)
-        makers["cluster"] = lambda: by_label("cluster", found.labels)
-        makers["cluster posterior"] = lambda: by_value("cluster posterior", sure)
-    if (classes := snapshot.classes) is not None:
-        makers["class"] = lambda: by_label("class", classes.argmax(1))
-        makers["class posterior"] = lambda: by_value("class posterior", classes.max(1))
-    tables = {"PC": snapshot.projections["pca"].coordinates, "z": snapshot.latents}
-    for prefix, table in tables.items():
-        for i, column in enumerate(table.T):
-            name = f"{prefix}{i + 1}"
-            makers[name] = partial(by_value, name, column)
-    makers["|z|"] = lambda: by_value("|z|", np.linalg.norm(snapshot.latents, axis=1))
+    for name in columns.label_names():
+        makers[name] = partial(_labelled, columns, name)
+    for name in columns.number_names():
+        makers[name] = partial(_valued, columns, name)
     return makers
+
+
+def _labelled(columns: EpochColumns, name: str) -> Colouring:
+    return by_label(name, columns.labels(name))
+
+
+def _valued(columns: EpochColumns, name: str) -> Colouring:
+    return by_value(name, columns.column(name))

@@ -1,0 +1,135 @@
+"""Everything of one epoch that has a name and a value per particle: what recipes refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.clustering import Clustering
+    from napari_cryodeco.explore.neighbours import Progress
+    from napari_cryodeco.explore.projection import Projection
+    from napari_cryodeco.runs.run import Run
+
+
+@dataclass(frozen=True, eq=False)
+class EpochColumns:
+    """Columns of n particles; a name of the epoch's own goes before one of the user's file.
+
+    Parameters
+    ----------
+    latents
+        ``(n, d)``.
+    epoch, views
+        Its number, and the folder where what is made of it is kept.
+    projections
+        By method.
+    clustering
+        Its clusters, if there are any.
+    classes
+        Class posteriors ``(n, K)`` of ab initio, if there were classes.
+    table
+        Columns ``(n,)`` of the user's file.
+    progress
+        Called as ``progress(done, of)`` while neighbours are sought.
+    """
+
+    latents: np.ndarray
+    epoch: int
+    views: Path
+    projections: Mapping[str, Projection]
+    clustering: Clustering | None = None
+    classes: np.ndarray | None = None
+    table: Mapping[str, np.ndarray] = field(default_factory=dict)
+    progress: Progress | None = None
+
+    @classmethod
+    def of_run(cls, run: Run, number: int | None = None) -> EpochColumns:
+        """Columns of an epoch of a run (the newest by default), and of its file if it is there."""
+        from napari_cryodeco.data import table  # these import torch
+        from napari_cryodeco.explore import epochs, landscape
+
+        found, views, source = run.epoch(number), run.paths.views, run.particles.source
+        latents = found.latents()
+        columns = table.columns(source) if source.is_file() else {}
+        return cls(
+            latents,
+            found.number,
+            views,
+            epochs.kept_projections(run, found),
+            landscape.latest_clustering(views, found.number),
+            found.class_posteriors(),
+            {name: column for name, column in columns.items() if len(column) == len(latents)},
+        )
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def label_names(self) -> list[str]:
+        """Names of numbered groups."""
+        there = {"cluster": self.clustering, "class": self.classes}
+        return [name for name, found in there.items() if found is not None]
+
+    def number_names(self) -> list[str]:
+        """Names of the epoch's own numbers."""
+        return list(self._numbers())
+
+    def column(self, name: str) -> np.ndarray:
+        """Numbers or texts ``(n,)``; see `replay.Columns`."""
+        own = self._numbers()
+        if name in own:
+            return own[name]()
+        if name in self.table:
+            return self.table[name]
+        cures = {
+            "UMAP": "compute the UMAP first (View, or `cryodeco project`)",
+            "cluster": "cluster first (`cryodeco cluster`)",
+        }
+        cure = next((c for start, c in cures.items() if name.startswith(start)), None)
+        raise ValueError(
+            f"The recipe refers to '{name}', which epoch {self.epoch} does not have: "
+            f"{cure or 'neither the run nor its particle file has a column of this name'}."
+        )
+
+    def labels(self, name: str) -> np.ndarray:
+        """Group of each particle ``(n,)`` from 0; −1: unassigned."""
+        if name == "cluster" and self.clustering is not None:
+            return self.clustering.labels
+        if name == "class" and self.classes is not None:
+            return np.asarray(self.classes.argmax(1))
+        raise ValueError(
+            f"The recipe refers to a {name}, but epoch {self.epoch} has none"
+            + (": cluster first (`cryodeco cluster`)." if name == "cluster" else ".")
+        )
+
+    def neighbours(self, count: int) -> np.ndarray:
+        """Rows ``(n, count)`` of the nearest particles in z; made and kept if not yet there."""
+        from napari_cryodeco.explore import landscape  # torch
+
+        return landscape.kept_neighbours(self.views, self.latents, self.epoch, count, self.progress)
+
+    def _numbers(self) -> dict[str, Callable[[], np.ndarray]]:
+        makers: dict[str, Callable[[], np.ndarray]] = {}
+        if (found := self.clustering) is not None:
+            makers["cluster posterior"] = lambda: found.posteriors.max(1)
+        if (classes := self.classes) is not None:
+            makers["class posterior"] = lambda: classes.max(1)
+        tables = {"PC": self.projections["pca"].coordinates}
+        if "umap" in self.projections:
+            tables["UMAP "] = self.projections["umap"].coordinates
+        tables["z"] = self.latents
+        for prefix, table in tables.items():
+            for i in range(table.shape[1]):
+                makers[f"{prefix}{i + 1}"] = partial(_column, table, i)
+        makers["|z|"] = lambda: np.linalg.norm(self.latents, axis=1)
+        return makers
+
+
+def _column(table: np.ndarray, place: int) -> np.ndarray:
+    column: np.ndarray = table[:, place]
+    return column
