@@ -61,7 +61,7 @@ def one(run: Run, sample: Path, species: int, arm: str, seed: int) -> dict[str, 
     radius = search_radius(run.geometry)
     looks = Looks(run.stored_images(), run.particles.ctf, run.geometry, radius, torch.device("cpu"))
     evidence, begun = looks.evidence(rows), time.process_time()
-    plan = replace(StartPlan.of(1, radius), shaken=shaken)
+    plan = replace(StartPlan.of(1, looks), shaken=shaken)
     volume = random_start(evidence, looks.power, plan, generator(seed, "single", 1), lambda: None)
     volume = sharpen(evidence, volume, looks.power, looks, lambda: None)
     spent = time.process_time() - begun

@@ -52,7 +52,7 @@ def one(asked: argparse.Namespace, set_seed: int, begun_from: str, seed: int) ->
     radius = search_radius(geometry)
     looks = Looks(run.stored_images(), run.particles.ctf, geometry, radius, torch.device("cpu"))
     begun, cpu = clusters(run, begun_from), time.process_time()
-    evidence, plan = looks.evidence(torch.arange(len(labels))), StartPlan.of(species, radius)
+    evidence, plan = looks.evidence(torch.arange(len(labels))), StartPlan.of(species, looks)
     start = Start(evidence[HELD:], looks.power, plan, begun[HELD:])
     random = generator(seed, "starts", set_seed)
     for step in range(plan.steps):

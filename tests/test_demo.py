@@ -80,7 +80,7 @@ def test_the_sample_is_three_species_that_differ_in_size() -> None:
 
 @pytest.mark.slow
 def test_the_whole_demo_on_a_small_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StartPlan, "of", lambda species, radius: StartPlan(80, last=radius))
+    monkeypatch.setattr(StartPlan, "of", lambda species, looks: StartPlan(80, last=looks.radius))
     recipe = Recipe(box=32, pixel_size=10.0, count=60, snr=0.5, seed=2)
     quick = AbinitioConfig(classes=3, restarts=1), RefineConfig(epochs=2, warmup=50)
     sample = demo.Sample(("1wcm", "2buk", "3wip"), recipe, *quick)

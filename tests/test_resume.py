@@ -96,7 +96,9 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
 def test_killed_in_every_stage_equals_unkilled(
     tmp_path: Path, particle_set: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StartPlan, "of", lambda species, radius: StartPlan(steps=12, last=radius))
+    monkeypatch.setattr(
+        StartPlan, "of", lambda species, looks: StartPlan(steps=12, last=looks.radius)
+    )
     whole, killed = killed_and_whole(make_run, PLACES, tmp_path, particle_set)
     assert RunPaths(killed.path).epoch_numbers() == [1, 2]
     assert_same(whole, killed)

@@ -125,7 +125,9 @@ def test_ab_initio_of_one_map(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     """No z means one species, whatever is left to be estimated."""
-    monkeypatch.setattr(StartPlan, "of", lambda species, radius: StartPlan(steps=12, last=radius))
+    monkeypatch.setattr(
+        StartPlan, "of", lambda species, looks: StartPlan(steps=12, last=looks.radius)
+    )
     path = tmp_path / "run"
     assert new(path, discs, "--poses", "abinitio", "--set", "abinitio.restarts=1") == 0
     assert call("train", path) == 0

@@ -97,7 +97,7 @@ def test_signal_power_is_that_of_the_clean_slices():
 def test_classes_from_nothing_and_the_same_after_a_restart(mixture, monkeypatch):
     looks, labels = mixture
     short = StartPlan(steps=100, batch=32, last=6)
-    monkeypatch.setattr(StartPlan, "of", lambda species, radius: short)
+    monkeypatch.setattr(StartPlan, "of", lambda species, looks: short)
     posteriors = feature_stage(looks, 2).posteriors
     config = AbinitioConfig(classes=2, restarts=2)
     whole = AbinitStage(looks, posteriors, config, seed=4, threads=2)

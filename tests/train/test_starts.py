@@ -1,18 +1,45 @@
-"""Random starts: settings for many species, and ties between them."""
+"""Random starts: settings for many species and faint images, and ties between them."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
 import torch
 
-from napari_cryodeco.train.starts import Start, StartPlan
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.train.starts import MOST_PATIENCE, Start, StartPlan
+
+
+def images(radius: int = 16, told: float = 1000.0) -> SimpleNamespace:
+    return SimpleNamespace(radius=radius, information=lambda radius: told)
 
 
 def test_more_species_take_more_steps_and_images():
-    assert StartPlan.of(1, 16).steps == 250
-    assert StartPlan.of(1, 16).steps < StartPlan.of(2, 16).steps < StartPlan.of(4, 16).steps
-    assert StartPlan.of(4, 16).steps == StartPlan.of(16, 16).steps
-    assert StartPlan.of(4, 16).batch < StartPlan.of(16, 16).batch
-    assert StartPlan.of(16, 7).last == 7
+    one, two, four, many = (StartPlan.of(species, images()) for species in (1, 2, 4, 16))
+    assert one.steps == 250
+    assert one.steps < two.steps < four.steps == many.steps
+    assert four.batch < many.batch
+    assert StartPlan.of(16, images(radius=7)).last == 7
+
+
+def test_faint_images_take_more_steps_but_not_for_ever():
+    clear, faint, dark = (StartPlan.of(1, images(told=told)) for told in (300.0, 60.0, 0.0))
+    assert clear.steps == 250 < 4 * clear.steps < faint.steps < dark.steps
+    assert dark.steps == 250 * MOST_PATIENCE
+    assert clear.memory < faint.memory < dark.memory < 0.2
+
+
+def test_what_an_image_tells_is_the_expected_log_likelihood(tripod_and_arc):
+    looks = tripod_and_arc.looks
+    rows, ball = torch.arange(len(tripod_and_arc.labels)), Ball(9, 2)
+    seen = looks.evidence(rows)
+    # of images that are CTF · signal + noise 1, |image|² is on average |CTF · signal|² + 1
+    square = (seen.data / seen.ctf2.sqrt()).square().mean(0) - 1
+    assert looks.information(9) == pytest.approx(
+        0.5 * float(square[ball.shells > 0].sum()), rel=0.1
+    )
+    assert looks.information(4) < looks.information(9)
 
 
 def test_of_equally_likely_species_none_is_left_without_images(tripod_and_arc):

@@ -67,7 +67,7 @@ class AbinitStage:
     ) -> None:
         self._looks, self._posteriors, self._restarts = looks, posteriors, config.restarts
         self._seed, self._threads = seed, threads
-        self._plan = StartPlan.of(posteriors.shape[1], looks.radius)
+        self._plan = StartPlan.of(posteriors.shape[1], looks)
         self._state: dict[str, Tensor] = {}
 
     @property

@@ -346,7 +346,9 @@ class JointStage:
             self._state["volumes"][species] = made.volume.cpu()
             self._state["resolution"][species] = fsc.resolution(made.fsc, looks.geometry.length)
             report.check_stop()
-        report.metric("resolution", float(self._state["resolution"].min()))
+        known = self._state["resolution"][self._state["resolution"] > 0]  # 0: never had particles
+        if len(known):
+            report.metric("resolution", float(known.min()))
 
 
 def _spread(matchers: list[Matcher], evidence: Stream, tried: Tensor) -> None:

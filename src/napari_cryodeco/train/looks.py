@@ -16,6 +16,7 @@ from napari_cryodeco.imaging.spectrum import signal_power
 from napari_cryodeco.model.evidence import Evidence
 
 MOST = 4000  # images that the signal power is measured on
+FEW = 500  # images that the mean CTF is taken of
 LARGEST_RADIUS = 16
 
 
@@ -55,6 +56,13 @@ class Looks:
         n = len(self.images)
         rows, ball = torch.linspace(0, n - 1, min(n, MOST)).long(), Ball(self.radius, 2)
         return signal_power(*self._seen(rows, ball), ball, self.radius).to(self.device)
+
+    def information(self, radius: int) -> float:
+        """What the mean image tells up to `radius`: log-likelihood of its true slice, expected."""
+        n, ball = len(self.images), Ball(min(radius, self.radius), 2)
+        _, ctf = self._seen(torch.linspace(0, n - 1, min(n, FEW)).long(), ball)
+        told = ctf.square().mean(0) * self.power.cpu()[ball.shells]
+        return 0.5 * float(told[ball.shells > 0].sum())
 
     def _seen(self, rows: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
         ctf = self.ctf[rows].at(ball.frequencies(self.geometry.box, self.geometry.pixel_size))

@@ -178,5 +178,5 @@ def _drawn(rows: Tensor, seed: int) -> Tensor:
 
 
 def _started(evidence: Evidence, looks: Looks, seed: int, tick: Callable[[], None]) -> Tensor:
-    plan = StartPlan.of(1, looks.radius)
+    plan = StartPlan.of(1, looks)
     return random_start(evidence, looks.power, plan, generator(seed, "merge-start", 0), tick)

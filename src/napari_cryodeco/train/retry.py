@@ -86,7 +86,7 @@ def second_look(
     order = torch.randperm(len(rows), generator=generator(seed, "retry", 0))[:LOOKED_AT]
     evidence, power = looks.evidence(rows[order]), looks.power
     held = max(8, int(HELD_OUT * len(order)))
-    plan = StartPlan.of(1, looks.radius)
+    plan = StartPlan.of(1, looks)
     volume = volume.to(evidence.data.device)
 
     def started(start: int) -> Tensor:

@@ -69,7 +69,7 @@ def _halved(
     order = torch.randperm(len(rows), generator=random)[:LOOKED_AT]
     evidence, power = looks.evidence(rows[order]), looks.power
     held = max(8, int(HELD_OUT * len(order)))
-    plan = StartPlan.of(2, looks.radius)
+    plan = StartPlan.of(2, looks)
     start = Start(evidence[held:], power, plan, torch.full((len(order) - held, 2), 0.5))
     for number in range(plan.steps):
         start.step(number, random)
