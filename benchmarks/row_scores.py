@@ -93,9 +93,8 @@ def latent_scores(run: Run, where: Path) -> dict[str, Any]:
     """How well z tells the classes, or the conformation, and how good the decoded maps are."""
     latents, truth = run.epoch().latents(), read_truth(where)
     scores: dict[str, Any] = {}
-    conformation = where / "gt" / "conformation.npy"
-    if conformation.is_file():
-        scores |= conformation_scores(latents, np.load(conformation, allow_pickle=False))
+    if truth.latent is not None:
+        scores |= conformation_scores(latents, truth.latent)
     else:
         found = cluster(latents, len(truth.names), "gmm", 0)
         scores["ari_latents"] = round(rand_index(truth.labels, found.labels), 4)

@@ -27,7 +27,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from measuring import RESULTS, Stopwatch, Table, engine, machine, provenance
 from prior_abinitio import open_run, train_until
 from prior_sets import SIZES, folder
