@@ -96,10 +96,10 @@ def members(name: str, data: Path) -> list[str]:
 
 def folder(name: str, seed: int, snr: float, data: Path, cache: Path, count: int = 0) -> Path:
     """Folder of a set, simulated if it is not there; `count` images a species, 0: as the recipe."""
-    if name.startswith("dev_mix4") and (seed, snr, count) == (0, 0.1, 0):
-        return data / "dev" / name
     box, pixel_size, usual = SIZES[name]
     count = count or usual
+    if name.startswith("dev_mix4") and (seed, snr, count) == (0, 0.1, usual):
+        return data / "dev" / name
     out = cache / f"{name}_n{count}_snr{snr:g}_seed{seed}"
     if not out.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
