@@ -37,7 +37,8 @@ SIZES = {
     "holdout16": (64, 5.0, 500),
     "dev_mix4_d32": (32, 10.0, 400),
 }
-SIZES |= {"train": (64, 5.0, 150), "shared_core": (64, 5.0, 225), "linker": (64, 4.0, 50)}
+SIZES |= {"train": (64, 5.0, 150), "dev_hinge": (64, 5.0, 150)}
+SIZES |= {"shared_core": (64, 5.0, 225), "linker": (64, 4.0, 50)}
 SETS = ("dev_mix4_d64", "holdout16")
 
 
@@ -98,7 +99,7 @@ def folder(name: str, seed: int, snr: float, data: Path, cache: Path, count: int
     """Folder of a set, simulated if it is not there; `count` images a species, 0: as the recipe."""
     box, pixel_size, usual = SIZES[name]
     count = count or usual
-    if name.startswith("dev_mix4") and (seed, snr, count) == (0, 0.1, usual):
+    if name.startswith("dev_") and (seed, snr, count) == (0, 0.1, usual):
         return data / "dev" / name
     out = cache / f"{name}_n{count}_snr{snr:g}_seed{seed}"
     if not out.is_dir():

@@ -37,7 +37,7 @@ def symmetry_of(folder: Path, number: int) -> tuple[str, Tensor]:
 def states_of_one(folder: Path) -> bool:
     """Whether the classes of a set are states of one molecule, which share one frame."""
     info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-    return bool(info.get("pooled", False))
+    return bool(info.get("pooled", False)) or info.get("snr_scope") == "dataset"
 
 
 def species_scores(
