@@ -11,7 +11,8 @@ the field is fitted too, and z is scored. ``--poses file`` trains with the true 
 ``--poses true-maps`` is the oracle: one full pass of the joint stage in the true maps.
 Each row is a process of its own. Runs are kept in ``CACHE/rows_ENGINE``, where ENGINE is the last
 commit that changed what a run computes; a run that was killed goes on, a finished row is not made
-again. What takes longer than ``--minutes`` of CPU is stopped, and its row says so.
+again. What takes longer than ``--minutes`` of CPU is stopped, and its row says so. ``--report``
+prints all rows with their species, and writes the tables of docs/results.md.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from measuring import RESULTS, Stopwatch, Table, engine, machine, provenance
 from prior_abinitio import open_run, train_until
 from prior_sets import SIZES, folder
 from row_scores import joint_scores, latent_scores, oracle_scores
-from rows_report import line, report
+from rows_report import line, report, write_page
 
 from napari_cryodeco.runs.json_file import read_json
 from napari_cryodeco.runs.run import Run
@@ -48,11 +49,13 @@ class TooLongError(Exception):
 def limited(minutes: float) -> None:
     """Raise :class:`TooLongError` in this process once it has used so many CPU-minutes."""
 
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+
     def stop(number: int, frame: object) -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))  # else it comes every second
         raise TooLongError
 
     signal.signal(signal.SIGXCPU, stop)
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (int(60 * minutes), hard))
 
 
@@ -154,12 +157,17 @@ def main() -> None:
     parser.add_argument("--latent", nargs="+", type=int, help="numbers in z; none: no field")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--minutes", type=float, default=40, help="CPU-minutes a row may take")
-    parser.add_argument("--report", action="store_true", help="print what is known, run nothing")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="print what is known and write it into docs/results.md; run nothing",
+    )
     parser.add_argument("--alone", action="store_true", help="run the one row in this process")
     asked = parser.parse_args()
     table = Table(FILE, KEYS)
     if asked.report:
         report(table.rows())
+        write_page(table.rows())
         return
     wanted = keys(asked)
     if asked.alone:

@@ -172,3 +172,33 @@ def _moved(one: Molecule, other: Molecule) -> np.ndarray:
 
 def _distances(points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(points[:, None] - points[None], axis=-1)
+
+
+def row(**changes: object) -> dict[str, object]:
+    known = {"set": "a", "count": 9, "set_seed": 0, "snr": 0.1, "poses": "abinitio"}
+    known |= {"prior": "bundled", "classes": "true", "latent_dim": None, "seed": 1, "engine": "e"}
+    told = {"images": 9, "sound": True, "median_degrees": 2.0, "species": "b", "purity": 1.0}
+    told |= {"class": 1, "again": True, "agreement": 0.9, "sides": 1.0, "share_of_species": 1.0}
+    return known | {"cpu_seconds": 3.0, "ari_classes": 0.5, "species": [told]} | changes
+
+
+def test_the_page_keeps_what_is_around_its_tables(load, tmp_path: Path, monkeypatch) -> None:
+    report = load("rows_report")
+    page = tmp_path / "results.md"
+    monkeypatch.setattr(report, "PAGE", page)
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    rows = [row(), row(poses="true-maps"), row(latent_dim=4, ari_latents=0.7)]
+    report.write_page(rows)
+    first = page.read_text()
+    assert first.startswith("before\n") and first.endswith("\nafter\n") and "old" not in first
+    report.write_page(rows)
+    assert page.read_text() == first
+    tables = [text for text in first.splitlines() if text.startswith("|")]
+    counts = {text.count("|") for text in tables[:3]}
+    assert len(tables) == 9 and len(counts) == 1
+
+
+def test_ten_runs_are_asked_for_before_the_report_passes(load) -> None:
+    trust = load("rows_report").trust
+    assert trust([row()] * 9).startswith("FAIL") and trust([row()] * 10).startswith("PASS")
+    assert trust([row(latent_dim=4)] * 10).startswith("FAIL")  # the same runs, counted once
