@@ -27,6 +27,7 @@ from napari_cryodeco.train.looks import Looks, search_radius
 from napari_cryodeco.train.stages import Silent
 
 CPU = torch.device("cpu")
+MORE_PASSES = 2
 MAPS = 8  # states whose decoded map is compared with the true one
 
 
@@ -47,12 +48,17 @@ def joint_scores(run: Run, where: Path) -> dict[str, Any]:
     labels, (rotations, found) = Truth.of(where).labels, _best(state)
     scores = _scored(where, labels, rotations, found)
     scores["ari_clusters"] = round(rand_index(labels, clusters), 4)
+    scores["log_likelihood"] = _likelihood(state)
     scores["species"] = species_scores(where, rotations, found, stage.records())
     return scores
 
 
 def oracle_scores(where: Path, path: Path) -> dict[str, Any]:
-    """The same of one full pass in the true maps: what this search could give at best."""
+    """The same of one full pass in the true maps: what this search could give at best.
+
+    `kept` is what is left of it after two passes more, in the maps that the particles made: whether
+    the truth stays where it is once it is found.
+    """
     run = prepared(path, where / "particles.star")
     truth, geometry = Truth.of(where), run.geometry
     ball = Ball(search_radius(geometry), 3)
@@ -62,7 +68,18 @@ def oracle_scores(where: Path, path: Path) -> dict[str, Any]:
     stage.load(None)
     whole = next(n for n, plan in enumerate(PLANS) if not isinstance(plan, str) and plan.all)
     stage.advance(whole, Silent())
-    return _scored(where, truth.labels, *_best(stage.tensors()))
+    state = stage.tensors()
+    scores = _scored(where, truth.labels, *_best(state)) | {"log_likelihood": _likelihood(state)}
+    for _ in range(MORE_PASSES):
+        stage.advance(whole, Silent())
+    found = _best(state := stage.tensors())[1]
+    kept = {"ari_classes": round(rand_index(truth.labels, found), 4)}
+    return scores | {"kept": kept | {"log_likelihood": _likelihood(state)}}
+
+
+def _likelihood(state: dict[str, Tensor]) -> float:
+    """Mean over particles of the best log-likelihood: what a run seeks to raise."""
+    return round(float(state["scores"].amax(1).mean()), 2)
 
 
 def _best(state: dict[str, Tensor]) -> tuple[Tensor, np.ndarray]:
