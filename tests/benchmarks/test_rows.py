@@ -187,7 +187,11 @@ def test_the_page_keeps_what_is_around_its_tables(load, tmp_path: Path, monkeypa
     page = tmp_path / "results.md"
     monkeypatch.setattr(report, "PAGE", page)
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    rows = [row(), row(poses="true-maps", kept={"ari_classes": 0.8, "log_likelihood": 9.0}), row(latent_dim=4, ari_latents=0.7)]
+    rows = [
+        row(),
+        row(poses="true-maps", kept={"ari_classes": 0.8, "log_likelihood": 9.0}),
+        row(latent_dim=4, ari_latents=0.7),
+    ]
     report.write_page(rows)
     first = page.read_text()
     assert first.startswith("before\n") and first.endswith("\nafter\n") and "old" not in first
