@@ -63,7 +63,7 @@ def provenance() -> dict[str, str]:
 
 def engine() -> str:
     """The last commit that changed what a run computes: runs of different ones never mix."""
-    parts = ("train", "model", "imaging", "runs", "data", "stage_config.py", "config.py")
+    parts = ("train", "model", "imaging", "priors", "stage_config.py", "config.py", "efforts.py")
     source = Path(__file__).parents[1] / "src" / "napari_cryodeco"
     return _git("log", "-1", "--format=%h", "--", *(str(source / part) for part in parts))
 
