@@ -15,16 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 import torch
-from symmetry import cyclic_group
+from species_scores import pose_errors
 
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.explore.landscape import cluster
 from napari_cryodeco.explore.scores import rand_index
-from napari_cryodeco.imaging.poses import align
 from napari_cryodeco.model.precision import choose, gigaflops
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors
@@ -39,33 +37,6 @@ def cpu_seconds() -> float:
     """User and system time of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def pose_errors(folder: Path, rotations: torch.Tensor, labels: np.ndarray, found: np.ndarray):
-    """Per true species: majority class, and pose errors of its members, modulo symmetry."""
-    truth = np.load(folder / "gt" / "ground_truth.npz")
-    true = torch.from_numpy(truth["rotation"])
-    rows = []
-    for number, name in enumerate(truth["class_names"]):
-        members = np.flatnonzero(labels == number)
-        majority = np.bincount(found[members]).argmax()
-        members = members[found[members] == majority]
-        volume = torch.from_numpy(
-            mrcfile.read(folder / "gt" / f"vol_{number:03d}.mrc").astype("f4")
-        )
-        symmetry, group = cyclic_group(volume)
-        poses = align(rotations[members], true[members], group)
-        rows.append(
-            {
-                "species": str(name),
-                "class": int(majority) + 1,
-                "images": len(members),
-                "symmetry": symmetry,
-                "median_degrees": round(poses.median_degrees, 2),
-                "within_15": round(poses.share_within(15), 3),
-            }
-        )
-    return rows
 
 
 def one(folder: Path, classes: str, seed: int, stop: str | None) -> dict[str, object]:

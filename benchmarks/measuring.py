@@ -54,13 +54,23 @@ def machine() -> dict[str, Any]:
 
 def provenance() -> dict[str, str]:
     """The command and the commit."""
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     script = Path(sys.argv[0]).name
     return {
         "command": " ".join(["python", f"benchmarks/{script}", *sys.argv[1:]]),
-        "commit": commit,
+        "commit": _git("rev-parse", "--short", "HEAD"),
     }
+
+
+def engine() -> str:
+    """The last commit that changed what a run computes: runs of different ones never mix."""
+    parts = ("train", "model", "imaging", "priors", "stage_config.py", "config.py", "efforts.py")
+    source = Path(__file__).parents[1] / "src" / "napari_cryodeco"
+    return _git("log", "-1", "--format=%h", "--", *(str(source / part) for part in parts))
+
+
+def _git(*command: str) -> str:
+    git = ["git", "-C", str(Path(__file__).parent), *command]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
 
 
 class Table:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from abinitio import pose_errors
 from feature_scores import knn, nearest, points
 from peer_sets import Truth
+from species_scores import pose_errors
 from torch import Tensor
 
 from napari_cryodeco.explore.clustering import cluster

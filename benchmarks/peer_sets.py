@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,23 +36,35 @@ class Truth:
 def smaller(where: Path, each: int, cache: Path) -> Path:
     """A set of the first `each` particles of every species, with its truth, in `cache`."""
     out = cache / "sets" / f"{where.name}_{each}_each"
-    if out.is_dir():
-        return out
-    labels = Truth.of(where).labels
-    rows = np.sort(np.concatenate([np.flatnonzero(labels == k)[:each] for k in np.unique(labels)]))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if not out.is_dir():
+        labels = Truth.of(where).labels
+        rows = [np.flatnonzero(labels == species)[:each] for species in np.unique(labels)]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        picked(where, np.sort(np.concatenate(rows)), out, images=True)
+    return out
+
+
+def picked(where: Path, rows: np.ndarray, out: Path, images: bool = False) -> None:
+    """Make the set `out` of some rows of another, with their truth.
+
+    `images`: copied too; else the files refer to the other set's, and so do the maps.
+    """
+    write = subset.write_with_images if images else subset.write
     with replacing_folder(out) as part:
-        particles = read_particles(where / "particles.star")
-        subset.write_with_images(rows, particles, part / "particles.star")
+        write(rows, read_particles(where / "particles.star"), part / "particles.star")
         (part / "gt").mkdir()
+        posed = where / "gt" / "particles_gt.star"
+        if posed.is_file():
+            subset.write(rows, read_particles(posed, where), part / "gt" / posed.name)
         known = dict(np.load(where / "gt" / "ground_truth.npz", allow_pickle=False))
+        count = len(known["label"])
         for name, column in known.items():
-            if column.shape[:1] == labels.shape:
+            if column.shape[:1] == (count,):
                 known[name] = column[rows]
         np.savez(part / "gt" / "ground_truth.npz", **known)
         for volume in (where / "gt").glob("vol_*.mrc"):
             (part / "gt" / volume.name).symlink_to(volume.resolve())
-    return out
+        shutil.copy(where / "info.json", part)
 
 
 def large_box(box: int, count: int, cache: Path) -> Path:

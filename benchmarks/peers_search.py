@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from abinitio import pose_errors
 from peer_cost import Spent, timed
 from peer_program import Bench
 from peer_sets import Truth
+from species_scores import pose_errors
 from torch import Tensor
 
 from napari_cryodeco.explore.clustering import cluster

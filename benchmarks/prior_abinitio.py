@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from abinitio import pose_errors
 from measuring import IMAGES, RESULTS, Stopwatch, Table, machine, provenance
 from prior_sets import folder
+from species_scores import pose_errors
 
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from state_sets import MAKERS
 from torch import Tensor
 
 from napari_cryodeco.config import TrainConfig
@@ -36,7 +37,8 @@ SIZES = {
     "holdout16": (64, 5.0, 500),
     "dev_mix4_d32": (32, 10.0, 400),
 }
-SIZES["train"] = (64, 5.0, 150)
+SIZES |= {"train": (64, 5.0, 150), "dev_hinge": (64, 5.0, 150)}
+SIZES |= {"shared_core": (64, 5.0, 225), "linker": (64, 4.0, 50)}
 SETS = ("dev_mix4_d64", "holdout16")
 
 
@@ -95,17 +97,20 @@ def members(name: str, data: Path) -> list[str]:
 
 def folder(name: str, seed: int, snr: float, data: Path, cache: Path, count: int = 0) -> Path:
     """Folder of a set, simulated if it is not there; `count` images a species, 0: as the recipe."""
-    if name.startswith("dev_mix4") and (seed, snr, count) == (0, 0.1, 0):
-        return data / "dev" / name
     box, pixel_size, usual = SIZES[name]
     count = count or usual
+    if name.startswith("dev_") and (seed, snr, count) == (0, 0.1, usual):
+        return data / "dev" / name
     out = cache / f"{name}_n{count}_snr{snr:g}_seed{seed}"
     if not out.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        beads = [load_beads(data / "structures" / f"{pdb}.npz") for pdb in members(name, data)]
-        half = name != "train"  # as the shared sets are
+        half, structures = name != "train", data / "structures"  # half: as the shared sets are
         recipe = Recipe(box=box, pixel_size=pixel_size, count=count, snr=snr, half=half, seed=seed)
-        simulate(beads, recipe, out)
+        if name in MAKERS:
+            MAKERS[name](structures, recipe, out)
+        else:
+            beads = [load_beads(structures / f"{pdb}.npz") for pdb in members(name, data)]
+            simulate(beads, recipe, out)
     return out
 
 

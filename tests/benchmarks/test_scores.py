@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,25 +12,6 @@ import torch
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
-
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Iterator:
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-    def by_name(name: str) -> ModuleType:
-        return __import__(name)
-
-    yield by_name
-    for name in [n for n, m in sys.modules.items() if _is_here(m)]:
-        del sys.modules[name]
-
-
-def _is_here(module: ModuleType) -> bool:
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file).parent == FOLDER
 
 
 def ctf(n: int, defocus: torch.Tensor | None = None) -> Ctf:
