@@ -29,7 +29,7 @@ from napari_cryodeco.train.looks import Looks
 
 PER_SPECIES = 150  # steps; with 250 the joint passes end in the same classes
 # Log-likelihood that an image tells up to shell 9 from which 250 steps are enough for one species.
-# With 200 and more they are right. With 61 and 66, 8 of 10 starts ended at 64 - 121 degrees, and
+# With 184 and more they are right. With some 60, 8 of 10 starts ended at 64 - 121 degrees, and
 # four of 1000 - 1500 steps and twice the memory at 10, 16, 21 and 64.
 CLEAR, MOST_PATIENCE = 190.0, 8.0
 FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
