@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_cryodeco.explore.replay import category_name
+
 
 @dataclass(frozen=True, eq=False)
 class Micrographs:
@@ -31,9 +33,9 @@ class Micrographs:
 
 
 def by_micrograph(values: np.ndarray) -> Micrographs:
-    """Sort particles by a column ``(n,)`` of names."""
-    known: dict[str, int] = {}
+    """Sort particles by a column ``(n,)``; names are as recipes write them."""
+    known: dict[object, int] = {}
     texts = values.tolist()
     place = np.fromiter((known.setdefault(t, len(known)) for t in texts), np.int32, len(texts))
-    names = tuple(str(name) for name in known)
+    names = tuple(category_name(name) for name in known)
     return Micrographs(names, place, np.bincount(place, minlength=len(names)))

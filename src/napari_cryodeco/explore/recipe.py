@@ -35,10 +35,10 @@ class Step:
     kind
         "lasso": `polygon` drawn over `axes`; "directions": `polygon` drawn over the map of viewing
         directions that `explore.sphere` makes; "labels": numbers `labels` of the clusters (or of
-        what `axes[0]` names); "category": `names` of the column `axes[0]`, or with `rest` all others;
-        "range": `axes[0]` between the first and last of `bounds`, both included; "rows": the rows
-        in `packed`; "selection": the one named `axes[0]`, made by `steps`; "neighbours": across
-        `labels[0]` nearest neighbours in z; "all": every particle; "none": no particle.
+        what `axes[0]` names); "category": `names` of the column `axes[0]`, or with `rest` all
+        others; "range": `axes[0]` between the first and last of `bounds`, both included; "rows":
+        the rows in `packed`; "selection": the one named `axes[0]`, made by `steps`; "neighbours":
+        across `labels[0]` nearest neighbours in z; "all": every particle; "none": no particle.
     axes
         Names of the plotted columns.
     polygon

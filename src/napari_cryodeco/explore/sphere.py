@@ -29,6 +29,14 @@ def project(azimuth: Floats, tilt: Floats) -> tuple[NDArray[np.float32], NDArray
     return x.astype(np.float32), y.astype(np.float32)
 
 
+def directions(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Azimuth and tilt in degrees of places on the map; NaN beyond its rim."""
+    inside = (x / (WIDTH / 2)) ** 2 + (y / (HEIGHT / 2)) ** 2 <= 1
+    w = np.sqrt(np.where(inside, 1 - (x / 4) ** 2 - (y / 2) ** 2, np.nan))
+    azimuth = np.degrees(2 * np.arctan2(w * x, 2 * (2 * w**2 - 1)))
+    return azimuth, np.degrees(np.arccos(np.clip(w * y, -1, 1)))
+
+
 def graticule() -> list[Floats]:
     """Lines ``(m, 2)`` of the map every 30° of tilt and 60° of azimuth; the last is its rim."""
     along = np.linspace(-179.999, 179.999, 121)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_cryodeco.gui.colouring import Continuous
+from napari_cryodeco.gui.colouring import Continuous, title_of
 from napari_cryodeco.gui.curves import round_ticks
 from napari_cryodeco.gui.operations import operation_of
 from napari_cryodeco.gui.plot_axes import LEFT, number
@@ -168,9 +168,8 @@ class ColumnHistogram(QWidget):
             return ""
         low, high = sorted(self._ends)
         texts = ("lowest" if math.isinf(low) else number(low), number(high))
-        return (
-            f"{self._colouring.label}: {texts[0]} to {'highest' if math.isinf(high) else texts[1]}"
-        )
+        last = "highest" if math.isinf(high) else texts[1]
+        return f"{title_of(self._colouring)}: {texts[0]} to {last}"
 
     # ---- mouse
 
