@@ -75,7 +75,7 @@ def draw(qtbot, widget, corners, modifier=NONE) -> None:
 
 def test_a_lasso_over_directions_selects_and_is_done_again(directions, qtbot):
     session, plot = directions.session, directions.map
-    upper = [(-2.8, 0.0), (2.8, 0.0), (2.8, 1.4), (-2.8, 1.4)]
+    upper = [(-2.9, 0.0), (2.9, 0.0), (2.9, 1.45), (-2.9, 1.45)]
     draw(qtbot, plot, upper)
     tilt = session.columns["tilt"]
     first = np.zeros(len(tilt), bool)
@@ -84,7 +84,7 @@ def test_a_lasso_over_directions_selects_and_is_done_again(directions, qtbot):
     assert np.array_equal(first[clear], (tilt < 90)[clear])
     assert np.array_equal(done_again(session), session.selected)
     assert session.history.recipe.steps[-1].kind == "directions"
-    right = [(0.0, -1.4), (2.8, -1.4), (2.8, 1.4), (0.0, 1.4)]
+    right = [(0.0, -1.45), (2.9, -1.45), (2.9, 1.45), (0.0, 1.45)]
     draw(qtbot, plot, right, ALT)
     polygon = np.array(session.history.recipe.steps[-1].polygon)
     x, y = sphere.project(session.columns["azimuth"], tilt)
@@ -163,7 +163,7 @@ def test_the_table_counts_and_sorts(micrographs, qtbot):
         values = [row[column] for row in cells]
         keys = values if column == 0 else [float(v.split()[0]) for v in values]
         assert keys == sorted(keys, reverse=True)
-    assert f"{len(names)} particles" in view.message.text()
+    assert f"of {len(names)} particles" in view.message.text()
     session.set_hovered(11)
     row = view.table.selectionModel().selectedRows()[0].row()
     assert view.model.name(row) == names[11]
@@ -200,7 +200,7 @@ def test_every_treatment_is_shown(images, qtbot, key):
     expected = montage.pictures(run, images.grid.rows[:1], key, low).images[0]
     image, grey = images.grid._images[0]
     assert (image.height(), image.width()) == expected.shape
-    assert np.corrcoef(grey.ravel(), expected.ravel())[0, 1] > 0.95
+    assert np.corrcoef(grey.ravel(), expected.ravel())[0, 1] > 0.9  # the ends of the grey scale cut
     assert images.bar.low_pass.isEnabled() == (key != "raw")
 
 

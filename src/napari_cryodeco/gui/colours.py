@@ -52,9 +52,10 @@ class Colours(QObject):
         session = self._session
         if session.snapshot is None:
             return {PLAIN: PLAIN}
-        found = {name: name for name in own_colourings(session.snapshot)}
+        found = {PLAIN: PLAIN}
         if {"azimuth", "tilt"} <= set(session.columns):
             found[DIRECTION] = f"{DIRECTION} (hue)"
+        found |= {name: name for name in own_colourings(session.snapshot)}
         return found | {key: _words(session.columns, name) for key, name in self._keys().items()}
 
     def _keys(self) -> dict[str, str]:
@@ -121,7 +122,8 @@ class Colours(QObject):
 
 def _words(columns: ReadColumns, name: str) -> str:
     column = columns.column(name)
-    return column.label if column.title == name else f"{column.label} · {name}"
+    named = column.origin == "file" and column.title != name  # as in the user's file
+    return f"{column.label} · {name}" if named else column.label
 
 
 def _made(columns: ReadColumns, name: str, report: Report) -> Colouring:

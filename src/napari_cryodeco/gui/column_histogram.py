@@ -14,7 +14,7 @@ from napari_cryodeco.gui.colouring import Continuous, title_of
 from napari_cryodeco.gui.curves import round_ticks
 from napari_cryodeco.gui.operations import operation_of
 from napari_cryodeco.gui.plot_axes import LEFT, number
-from napari_cryodeco.gui.style import theme_of, value_ramp
+from napari_cryodeco.gui.style import ramp_of, theme_of
 
 BINS = 128
 UNKNOWN = 255
@@ -140,7 +140,7 @@ class ColumnHistogram(QWidget):
         fullest = math.sqrt(max(int(self._counts.max()), 1))
         wide = rect.width() / BINS
         some = bool(self._chosen.any())
-        ramp = value_ramp(dark)
+        ramp = ramp_of(colouring, dark)
         for i in range(BINS):
             value = self._low + (i + 0.5) * (self._high - self._low) / BINS
             share = (value - colouring.low) / (colouring.high - colouring.low)

@@ -49,6 +49,7 @@ class DirectionView(LinkedView):
             "both.</qt>"
         )
         self.column.addLayout(self._tools())
+        self.setStyleSheet("QToolButton:checked { background-color: palette(highlight); }")
         self.column.addWidget(self.map, 1)
         self.column.addWidget(self.message)
         self.map.lassoed.connect(self._lassoed)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
 from napari_cryodeco.explore.micrographs import Micrographs
 
-_HEADS = ("Micrograph", "Particles", "Selected", "Share")
+_HEADS = ("Particles", "Selected", "Share")
 _HINTS = (
     "Micrograph, or image stack where the file names no micrographs; a click selects its particles",
     "Particles of the run in it",
@@ -27,11 +27,13 @@ class MicrographModel(QAbstractTableModel):
         self._found = Micrographs((), np.empty(0, np.int32), np.empty(0, np.int64))
         self._chosen = np.empty(0, np.int64)
         self._order = np.empty(0, np.intp)
+        self._kind = "Micrograph"
         self._sorted = (NAME, Qt.SortOrder.AscendingOrder)
 
-    def set_micrographs(self, found: Micrographs) -> None:
-        """Show other micrographs."""
+    def set_micrographs(self, found: Micrographs, kind: str = "Micrograph") -> None:
+        """Show other micrographs, or of what `kind` they are."""
         self.beginResetModel()
+        self._kind = kind
         self._found, self._chosen = found, np.zeros(len(found.names), np.int64)
         self._order = self._sorted_order()
         self.endResetModel()
@@ -65,13 +67,13 @@ class MicrographModel(QAbstractTableModel):
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
         """Name and three numbers."""
-        return len(_HEADS)
+        return 1 + len(_HEADS)
 
     def headerData(self, section: int, orientation: Any, role: int = 0) -> Any:
         """Titles, and what they mean."""
         if orientation == Qt.Orientation.Horizontal:
             if role == Qt.ItemDataRole.DisplayRole:
-                return _HEADS[section]
+                return (self._kind, *_HEADS)[section]
             if role == Qt.ItemDataRole.ToolTipRole:
                 return _HINTS[section]
         return None

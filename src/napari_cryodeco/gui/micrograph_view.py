@@ -63,7 +63,8 @@ class MicrographView(LinkedView):
     def _take(self, found: Micrographs) -> None:
         if len(found.place) != len(self.session.loaded().latents):
             return
-        self.model.set_micrographs(found)
+        kind = "Micrograph" if self._name == "micrograph" else "Image stack"
+        self.model.set_micrographs(found, kind)
         self._show_selection()
 
     def _show_selection(self) -> None:
@@ -71,11 +72,11 @@ class MicrographView(LinkedView):
         if history is None or not self._there():
             return
         self.model.set_selected(history.mask)
-        kind = "micrographs" if self._name == "micrograph" else "image stacks"
-        self.say(
-            f"{self.model.rowCount():,} {kind}, {len(history):,} particles, {history.count:,} "
-            "selected."
-        )
+        count = self.model.rowCount()
+        kind = "micrograph" if self._name == "micrograph" else "image stack"
+        plural = "" if count == 1 else "s"
+        chosen = f"{history.count:,} of {len(history):,} particles selected"
+        self.say(f"{count:,} {kind}{plural}, {chosen}.")
 
     def _there(self) -> bool:
         snapshot = self.session.snapshot
