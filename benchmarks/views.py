@@ -2,14 +2,17 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/views.py --count 1000000
 
-Directions, micrographs and latents are random; the images are not read (they are a sample).
+Written to ``benchmarks/results/views.json``. Directions, micrographs and latents are
+random; the images are not read (they are a sample).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +27,9 @@ from napari_cryodeco.gui.micrograph_view import MicrographView
 from napari_cryodeco.gui.session import Session
 from napari_cryodeco.gui.snapshot import Snapshot
 from napari_cryodeco.imaging.so3 import random_rotations
+
+RESULTS = Path(__file__).parent / "results" / "views.json"
+FOUND: dict[str, dict[str, float]] = {}
 
 
 def measured(words: str, act: Callable[[], object], done: Callable[[], bool]) -> None:
@@ -41,9 +47,8 @@ def measured(words: str, act: Callable[[], object], done: Callable[[], bool]) ->
         time.sleep(0.005)
     app.processEvents()
     gui, every = time.thread_time() - thread, time.process_time() - process
-    print(
-        f"{words:<44} GUI {gui:6.2f} s, longest step {longest:5.2f} s, all threads {every:6.2f} s"
-    )
+    print(f"{words:<44} GUI {gui:5.2f} s, longest step {longest:5.2f}, all threads {every:5.2f} s")
+    FOUND[words] = {"gui_s": gui, "longest_step_s": longest, "all_threads_s": every}
 
 
 def main() -> None:
@@ -84,6 +89,7 @@ def main() -> None:
     measured("micrographs: selection counted", lambda: session.select(mask), lambda: True)
     index = table.model.index(3, 0)
     measured("micrographs: one selected", lambda: table._select(index), lambda: True)
+    RESULTS.write_text(json.dumps({"count": n, "cpu_seconds": FOUND}, indent=1) + "\n")
     app.quit()
 
 
