@@ -136,9 +136,10 @@ class MontageView(LinkedView):
         mean = f"Mean of {found.used:,}"
         if found.used < found.alike:
             mean += f", a sample of the {found.alike:,}"
+        azimuth = f"{found.azimuth:.0f}°".replace("-", "−")
         self.words.setText(
             f"{mean} seen within {found.within:.0f}° of the commonest direction (azimuth "
-            f"{found.azimuth:.0f}°, tilt {found.tilt:.0f}°), of {found.count:,} particles. Side "
+            f"{azimuth}, tilt {found.tilt:.0f}°), of {found.count:,} particles. Side "
             f"{found.image.shape[0] * found.pixel_size:.0f} Å."
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_cryodeco.gui.direction_view import DirectionView
+from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.micrograph_view import MicrographView
 from napari_cryodeco.gui.montage_view import MontageView
 from napari_cryodeco.gui.session import session_of
@@ -35,4 +36,4 @@ class ViewsPanel(QWidget):
             self.tabs.setTabToolTip(place, hint)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.tabs)
+        column.addWidget(Scrolled(self.tabs))
