@@ -105,6 +105,17 @@ def test_a_wrong_file_is_one_sentence(listed, qtbot, tmp_path, monkeypatch):
     assert listed.view_bar.colour.currentData() == "density"
 
 
+def test_particles_that_a_file_does_not_name_are_told(listed, qtbot, tmp_path):
+    names = listed.session.columns["rlnImageName"][:50]
+    rows = [f"{name},{i}" for i, name in enumerate(names)]
+    (tmp_path / "score.csv").write_text("\n".join(["rlnImageName,ctf score", *rows]))
+    listed.view.colours.add(tmp_path / "score.csv")
+    qtbot.waitUntil(lambda: listed.session.colouring.label == "ctf score", timeout=20_000)
+    assert np.array_equal(listed.session.colouring.values[:50], np.arange(50))
+    assert np.isnan(listed.session.colouring.values[50:]).all()
+    assert "no values for 10 particles" in listed.message.text()
+
+
 def test_only_the_newest_answer_counts(qtbot):
     latest, gate, got = Latest(), threading.Event(), []
     latest.returned.connect(got.append)

@@ -120,6 +120,11 @@ def test_the_map_keeps_its_shape_and_shows_every_direction(directions, qtbot):
     assert extent.bottom < y.min() and y.max() < extent.top
 
 
+def test_another_run_clears_the_map_until_its_columns_are_there(views, directions, qtbot):
+    directions.session.set_columns(ReadColumns())
+    assert not len(directions.map.points[0]) and "Looking through" in directions.message.text()
+
+
 def test_a_run_without_poses_says_what_to_do(directions, qtbot):
     directions.session.set_columns(ReadColumns((Column("z1", "z1"),)))
     assert "no orientations" in directions.message.text()
@@ -144,6 +149,16 @@ def test_a_click_on_a_micrograph_selects_its_particles(micrographs, qtbot):
     click(0, ALT)
     assert np.array_equal(session.selected, np.flatnonzero(names == second))
     assert np.array_equal(done_again(session), session.selected)
+
+
+def test_enter_selects_the_current_micrograph_once(micrographs, qtbot):
+    (view, names), session = micrographs, micrographs[0].session
+    view.table.setCurrentIndex(view.model.index(2, 0))
+    view.table.setFocus()
+    before = len(session.history.moments)
+    qtbot.keyClick(view.table, Qt.Key.Key_Return)
+    assert np.array_equal(session.selected, np.flatnonzero(names == view.model.name(2)))
+    assert len(session.history.moments) == before + 1
 
 
 def test_the_table_counts_and_sorts(micrographs, qtbot):

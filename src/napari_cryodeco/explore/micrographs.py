@@ -32,6 +32,9 @@ class Micrographs:
         return np.bincount(self.place[mask], minlength=len(self.names))
 
 
+NONE = Micrographs((), np.empty(0, np.int32), np.empty(0, np.int64))
+
+
 def by_micrograph(values: np.ndarray) -> Micrographs:
     """Sort particles by a column ``(n,)``; names are as recipes write them."""
     known: dict[object, int] = {}

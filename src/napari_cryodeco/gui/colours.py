@@ -40,6 +40,7 @@ class Colours(QObject):
         super().__init__(parent)
         self._session = session
         self.chosen = PLAIN
+        self._gaps = ""  # what to say once the colours of an added column are there
         self._reading, self._adding = Latest(self), Latest(self)
         self._reading.returned.connect(self._take)
         self._adding.returned.connect(self._added)
@@ -95,10 +96,11 @@ class Colours(QObject):
         self._adding.ask(partial(_brought, path, snapshot.run, snapshot.epoch))
 
     def _take(self, colouring: Colouring) -> None:
-        self.told.emit("")
         values = getattr(colouring, "values", getattr(colouring, "codes", None))
         if values is None or len(values) == len(self._session.loaded().latents):
             self._session.set_colouring(colouring)
+        self.told.emit(self._gaps)  # after the colours, whose success says nothing
+        self._gaps = ""
 
     def _added(self, answer: tuple[Path, ReadColumns, list[str], str]) -> None:
         run, columns, names, gaps = answer
@@ -106,7 +108,7 @@ class Colours(QObject):
             self._session.set_columns(columns)
             first = next(name for name in names if name in columns)
             self.choose(first)
-            self.told.emit(gaps)
+            self._gaps = gaps
 
     def renew(self) -> None:
         """Colour another run or epoch as the last one, where it has that colour."""

@@ -12,7 +12,7 @@ from napari_cryodeco.explore import sphere
 from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.direction_map import DirectionMap
-from napari_cryodeco.gui.linked_view import LinkedView
+from napari_cryodeco.gui.linked_view import LISTING, LinkedView
 from napari_cryodeco.gui.scatter import Mode
 from napari_cryodeco.gui.session import Session
 
@@ -85,13 +85,18 @@ class DirectionView(LinkedView):
     def _load(self) -> None:
         columns = self.session.columns
         if not columns:
-            return  # they are being listed
+            self._clear(LISTING)
+            return
         if "azimuth" not in columns:
-            self.map.set_directions(np.empty(0, np.float32), np.empty(0, np.float32))
-            self.say(NO_POSES)
+            self._clear(NO_POSES)
             return
         self.say("Reading viewing directions…")
         self.reading.ask(partial(_places, columns))
+
+    def _clear(self, why: str) -> None:
+        self.reading.forget()
+        self.map.set_directions(np.empty(0, np.float32), np.empty(0, np.float32))
+        self.say(why)
 
     def _take(self, answer: Places) -> None:
         azimuth, tilt, x, y = answer

@@ -13,6 +13,7 @@ from napari_cryodeco.gui.latest import Latest
 from napari_cryodeco.gui.session import Session
 from napari_cryodeco.gui.telling import attempt
 
+LISTING = "Looking through the particle file…"
 NO_RUN = "Open a run in the Explorer first; it shows here as well, and selections go both ways."
 
 

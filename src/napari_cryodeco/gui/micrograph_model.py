@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
-from napari_cryodeco.explore.micrographs import Micrographs
+from napari_cryodeco.explore.micrographs import NONE, Micrographs
 
 _HEADS = ("Particles", "Selected", "Share")
 _HINTS = (
@@ -24,7 +24,7 @@ class MicrographModel(QAbstractTableModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self._found = Micrographs((), np.empty(0, np.int32), np.empty(0, np.int64))
+        self._found = NONE
         self._chosen = np.empty(0, np.int64)
         self._order = np.empty(0, np.intp)
         self._kind = "Micrograph"

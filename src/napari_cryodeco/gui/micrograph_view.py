@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QTableView, QWidget
 
-from napari_cryodeco.explore.micrographs import Micrographs, by_micrograph
+from napari_cryodeco.explore.micrographs import NONE, Micrographs, by_micrograph
 from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.binding import bind
-from napari_cryodeco.gui.linked_view import LinkedView
+from napari_cryodeco.gui.linked_view import LISTING, LinkedView
 from napari_cryodeco.gui.micrograph_model import MicrographModel
 from napari_cryodeco.gui.operations import operation_of
 from napari_cryodeco.gui.session import Session
@@ -21,12 +22,25 @@ if TYPE_CHECKING:
     from napari_cryodeco.gui.background import Report
 
 
+class Table(QTableView):
+    """A table in which Enter acts on the row that is current, as a click does."""
+
+    entered_row = Signal(QModelIndex)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Take Enter; all else moves as in any table."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered_row.emit(self.currentIndex())
+        else:
+            super().keyPressEvent(event)
+
+
 class MicrographView(LinkedView):
     """A table of micrographs; a click selects the particles of one."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.model, self.table = MicrographModel(), QTableView()
+        self.model, self.table = MicrographModel(), Table()
         self._name = "micrograph"  # of the column
         table = self.table
         table.setModel(self.model)
@@ -49,13 +63,16 @@ class MicrographView(LinkedView):
         self.column.addWidget(table, 1)
         self.column.addWidget(self.message)
         table.clicked.connect(self._select)
-        table.activated.connect(self._select)
+        table.entered_row.connect(self._select)
         bind(self, (session.hover_changed, self._show_hovered))
 
     def _load(self) -> None:
         columns = self.session.columns
         if not columns:
-            return  # they are being listed
+            self.reading.forget()
+            self.model.set_micrographs(NONE)
+            self.say(LISTING)
+            return
         self._name = "micrograph" if "micrograph" in columns else "stack"
         self.say("Reading micrographs…")
         self.reading.ask(partial(_micrographs, columns, self._name))
@@ -83,6 +100,8 @@ class MicrographView(LinkedView):
         return snapshot is not None and self.model.particles == len(snapshot.latents)
 
     def _select(self, index: QModelIndex) -> None:
+        if not index.isValid():
+            return
         operation = operation_of(QApplication.keyboardModifiers(), self.session.operation)
         step = Step("category", axes=(self._name,), names=(self.model.name(index.row()),))
         mask = self.model.marked(index.row())

@@ -22,7 +22,7 @@ class MontageGrid(QWidget):
     hovered = Signal(object)  # row of the particle under the mouse, or None
     picked = Signal(int, str)  # row of the particle clicked, operation
 
-    def __init__(self, least: int = 200, parent: QWidget | None = None) -> None:
+    def __init__(self, least: int = 160, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.side = 1
         self.operation = "replace"
