@@ -113,12 +113,14 @@ def test_clusters_colour_and_their_legend_selects(opened, qtbot):
 
 def test_columns_of_the_users_file_become_colours(opened, qtbot):
     qtbot.waitUntil(lambda: bool(opened.session.columns), timeout=20_000)
-    assert opened.view_bar.colour.findText("rlnDefocusU") >= 0
+    place = opened.view_bar.colour.findData("rlnDefocusU")
+    assert "(Å)" in opened.view_bar.colour.itemText(place)
     opened.view_bar.colour_chosen.emit("rlnDefocusU")
+    qtbot.waitUntil(lambda: opened.session.colouring.label != "particles", timeout=20_000)
     assert opened.session.colouring.label == "rlnDefocusU"
     defocus = opened.session.columns["rlnDefocusU"]
     assert np.allclose(opened.session.colouring.values, defocus, rtol=1e-5)
-    assert "rlnDefocusU" in opened.session.describe(3)
+    assert "(Å)" in opened.session.describe(3)
 
 
 def test_other_axes(opened, qtbot):

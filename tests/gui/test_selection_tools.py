@@ -11,6 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 from superqt import QCollapsible
 
 from napari_cryodeco.explore import landscape, shelf
+from napari_cryodeco.explore.columns import Column
+from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.explore.replay import replay
 from napari_cryodeco.gui import plot_axes
 from napari_cryodeco.gui.named_list import EYE, LOCK, NAME, NOTE
@@ -92,8 +94,11 @@ def test_a_pick_without_classes_says_what_to_do(focused, qtbot):
 
 def test_the_legend_selects_the_particles_of_a_text_column(focused, qtbot):
     names = np.array([f"mic{i % 15:02d}" for i in range(60)], object)
-    focused.session.set_columns({"rlnMicrographName": names})
+    qtbot.waitUntil(lambda: bool(focused.session.columns), timeout=20_000)
+    column = Column("rlnMicrographName", "micrograph")
+    focused.session.set_columns(ReadColumns((column,), lambda _: {column.name: names}))
     focused.view_bar.colour_chosen.emit("rlnMicrographName")
+    qtbot.waitUntil(lambda: focused.session.colouring.label == column.name, timeout=20_000)
     scatter, kinds = focused.scatter, focused.session.colouring
     boxes = plot_axes.legend_boxes(scatter.frame(), QFontMetricsF(scatter.font()), kinds)
     (second, name, _), (rest, other, code) = boxes[1], boxes[-1]
@@ -114,6 +119,7 @@ def test_the_histogram_brush_selects_a_range_of_any_column(focused, qtbot):
     histogram = focused.histogram
     assert not histogram.isVisibleTo(focused)
     focused.view_bar.colour_chosen.emit("rlnDefocusU")
+    qtbot.waitUntil(lambda: histogram.isVisibleTo(focused), timeout=20_000)
     assert histogram.isVisibleTo(focused)
     defocus = focused.session.columns["rlnDefocusU"].astype(np.float32)
     middle = float(np.median(defocus))

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from napari_cryodeco.explore import landscape, points, shelf
+from napari_cryodeco.explore.columns import Column
 from napari_cryodeco.explore.neighbours import nearest
+from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.explore.selection import Selection
 from napari_cryodeco.gui.session import Session, Target, session_of
@@ -187,7 +189,10 @@ def test_other_views_share_hover_and_overlays(session):
 def test_columns_of_the_file_go_with_their_run(session, snapshot, tmp_path):
     told = []
     session.columns_changed.connect(lambda: told.append(list(session.columns)))
-    session.set_columns({"rlnDefocusU": np.arange(len(snapshot.latents))})
+    values = np.arange(len(snapshot.latents))
+    session.set_columns(
+        ReadColumns((Column("rlnDefocusU", "defocus", "Å"),), lambda _: {"rlnDefocusU": values})
+    )
     assert told == [["rlnDefocusU"]]
     session.adopt(replace(snapshot, epoch=snapshot.epoch + 1))
     assert session.columns

@@ -67,17 +67,12 @@ def columns(
 
 
 def _add(run: Run, path: Path) -> None:
-    from napari_cryodeco.explore.user_columns import keep, read_user_columns
+    from napari_cryodeco.explore.user_columns import bring
 
-    found = read_user_columns(path, run.particles.source, len(run.particles))
-    for name, values in found.values.items():
-        keep(run.paths.columns, name, values)
+    found = bring(path, run)
     say(f"{run.path}: kept {', '.join(found.values)}")
-    if found.missing or found.unknown:
-        complain(
-            f"{path} has no values for {found.missing:,} particles, and {found.unknown:,} rows of "
-            "no particle."
-        )
+    if found.gaps:
+        complain(f"{path}: {found.gaps}")
 
 
 def _write(values: dict[str, np.ndarray], output: Path) -> None:

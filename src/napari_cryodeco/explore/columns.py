@@ -130,7 +130,8 @@ def _of_file(name: str) -> Column:
 
 def derived(run: Run, epoch: Epoch) -> list[tuple[Column, Make]]:
     """Columns that the run itself gives, each with what makes it."""
-    return [*_of_poses(epoch), *_of_optics(run), *_of_latents(run, epoch), *_of_groups(run, epoch)]
+    poses = _of_poses(epoch) if epoch.has_poses else []
+    return [*poses, *_of_optics(run), *_of_latents(run, epoch), *_of_groups(run, epoch)]
 
 
 def view_angles(rotations: torch.Tensor) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cryodeco.explore.read_columns import ReadColumns
+
 if TYPE_CHECKING:
     from napari_cryodeco.explore.clustering import Clustering
     from napari_cryodeco.explore.neighbours import Progress
@@ -34,7 +36,7 @@ class EpochColumns:
     classes
         Class posteriors ``(n, K)`` of ab initio, if there were classes.
     table
-        Columns ``(n,)`` of the user's file.
+        Other columns ``(n,)`` by name: of the user's file, of poses, of the user.
     progress
         Called as ``progress(done, of)`` while neighbours are sought.
     """
@@ -50,13 +52,11 @@ class EpochColumns:
 
     @classmethod
     def of_run(cls, run: Run, number: int | None = None) -> EpochColumns:
-        """Columns of an epoch of a run (the newest by default), and of its file if it is there."""
-        from napari_cryodeco.data import table  # these import torch
-        from napari_cryodeco.explore import epochs, landscape
+        """Columns of an epoch of a run (the newest by default), and all that `Columns` lists."""
+        from napari_cryodeco.explore import epochs, landscape  # torch
 
-        found, views, source = run.epoch(number), run.paths.views, run.particles.source
+        found, views = run.epoch(number), run.paths.views
         latents = found.latents()
-        columns = table.columns(source) if source.is_file() else {}
         return cls(
             latents,
             found.number,
@@ -64,7 +64,7 @@ class EpochColumns:
             epochs.kept_projections(run, found),
             landscape.latest_clustering(views, found.number),
             found.class_posteriors(),
-            {name: column for name, column in columns.items() if len(column) == len(latents)},
+            ReadColumns.of_run(run, found.number),
         )
 
     def __len__(self) -> int:

@@ -12,7 +12,16 @@ from typing import Any, Literal
 import numpy as np
 
 Kind = Literal[
-    "lasso", "labels", "category", "rows", "range", "selection", "neighbours", "all", "none"
+    "lasso",
+    "directions",
+    "labels",
+    "category",
+    "rows",
+    "range",
+    "selection",
+    "neighbours",
+    "all",
+    "none",
 ]
 _SIGNS = {"add": "+ ", "subtract": "− ", "intersect": "∩ "}
 
@@ -24,11 +33,12 @@ class Step:
     Parameters
     ----------
     kind
-        "lasso": `polygon` drawn over `axes`; "labels": numbers `labels` of the clusters (or of what
-        `axes[0]` names); "category": `names` of the column `axes[0]`, or with `rest` all others;
-        "range": `axes[0]` between the first and last of `bounds`, both included; "rows": the rows
-        in `packed`; "selection": the one named `axes[0]`, made by `steps`; "neighbours": across
-        `labels[0]` nearest neighbours in z; "all": every particle; "none": no particle.
+        "lasso": `polygon` drawn over `axes`; "directions": `polygon` drawn over the map of viewing
+        directions that `explore.sphere` makes; "labels": numbers `labels` of the clusters (or of
+        what `axes[0]` names); "category": `names` of the column `axes[0]`, or with `rest` all
+        others; "range": `axes[0]` between the first and last of `bounds`, both included; "rows":
+        the rows in `packed`; "selection": the one named `axes[0]`, made by `steps`; "neighbours":
+        across `labels[0]` nearest neighbours in z; "all": every particle; "none": no particle.
     axes
         Names of the plotted columns.
     polygon
@@ -73,6 +83,8 @@ class Step:
         column = self.axes[0] if self.axes else ""
         if self.kind == "lasso":
             return f"drawn over {', '.join(self.axes)}"
+        if self.kind == "directions":
+            return "drawn over viewing directions"
         if self.kind == "labels":
             numbers = ", ".join(str(label) if label else "unassigned" for label in self.labels)
             return f"{column or 'cluster'} {numbers}"

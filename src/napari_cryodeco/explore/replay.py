@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from napari_cryodeco.explore import lasso, neighbours
+from napari_cryodeco.explore import lasso, neighbours, sphere
 from napari_cryodeco.explore.history import combined
 from napari_cryodeco.explore.recipe import Step, unpack
 
@@ -60,6 +60,9 @@ def chosen_by(step: Step, columns: Columns) -> np.ndarray:
     if step.kind == "lasso":
         x = columns.column(step.axes[0])
         y = columns.column(step.axes[1]) if len(step.axes) > 1 else np.zeros_like(x)
+        return lasso.inside(x, y, np.array(step.polygon))
+    if step.kind == "directions":
+        x, y = sphere.project(columns.column("azimuth"), columns.column("tilt"))
         return lasso.inside(x, y, np.array(step.polygon))
     if step.kind == "range":
         return between(columns.column(step.axes[0]), *step.bounds)

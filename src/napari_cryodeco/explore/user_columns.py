@@ -14,6 +14,7 @@ import torch
 
 from napari_cryodeco.data.row_keys import UIDS, RowKeys
 from napari_cryodeco.data.star_rows import IMAGE, split_names
+from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_header, read_tensors, write_tensors
 
 _IMAGE_NAMES = (IMAGE, f"_{IMAGE}", "image_name", "image name", "image")
@@ -30,6 +31,16 @@ class UserColumns:
     values: dict[str, np.ndarray]
     missing: int = 0
     unknown: int = 0
+
+    @property
+    def gaps(self) -> str:
+        """One sentence where rows did not meet, else nothing."""
+        if not self.missing and not self.unknown:
+            return ""
+        return (
+            f"The file has no values for {self.missing:,} particles, and {self.unknown:,} rows of "
+            "no particle."
+        )
 
 
 def read_user_columns(path: Path | str, source: Path, n: int) -> UserColumns:
@@ -165,6 +176,14 @@ def _spread(texts: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
     spread = np.full(n, np.nan)
     spread[places] = numbers
     return spread
+
+
+def bring(path: Path | str, run: Run) -> UserColumns:
+    """Read columns for the particles of a run and keep them with it; raises as the reading does."""
+    found = read_user_columns(path, run.particles.source, len(run.particles))
+    for name, values in found.values.items():
+        keep(run.paths.columns, name, values)
+    return found
 
 
 def keep(folder: Path, name: str, values: np.ndarray) -> Path:

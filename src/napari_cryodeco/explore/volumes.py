@@ -182,7 +182,7 @@ class VolumeDecoder:
         def work(place: _Place) -> np.ndarray:
             h = self._coefficients(place, z, self._radius(request))
             if request.low_pass is not None:
-                h = h * self._soft_edge(place.ball, request.low_pass, h.shape[-1])
+                h = h * place.ball.soft_edge(self.geometry.length / request.low_pass, h.shape[-1])
             if request.b_factor:
                 h = h * self._decay(place.ball, request.b_factor, h.shape[-1])
             # The transform back divides by box³; the same map sampled finer needs the ratio.
@@ -274,11 +274,6 @@ class VolumeDecoder:
                 raise ValueError(f"Low-pass {request.low_pass} Å: it must be positive.")
             radius = min(radius, math.ceil(self.geometry.length / request.low_pass + 1))
         return min(radius, self.geometry.radius, self._box(request) // 2 - 1)
-
-    def _soft_edge(self, ball: Ball, low_pass: float, count: int) -> Tensor:
-        """Raised cosine, two shells wide about the resolution: a hard edge would ring."""
-        beyond = ball.radii[:count] - self.geometry.length / low_pass
-        return 0.5 - 0.5 * torch.sin(math.pi / 2 * beyond.clamp(-1, 1))
 
     def _decay(self, ball: Ball, b_factor: float, count: int) -> Tensor:
         """``exp(-B s²/4)`` at the first points, s in cycles/Å."""

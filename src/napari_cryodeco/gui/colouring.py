@@ -27,17 +27,23 @@ class Continuous:
     Parameters
     ----------
     label
-        Name with unit, shown at the colour bar.
+        Name of the column: recipes refer to it.
     values
         ``(n,)`` float32, NaN where unknown.
     low, high
         Values at the two ends of the palette.
+    title
+        What is shown in place of the label, with the unit.
+    cyclic
+        Whether both ends are the same colour, as for an angle.
     """
 
     label: str
     values: NDArray[np.float32]
     low: float
     high: float
+    title: str = ""
+    cyclic: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,32 +53,57 @@ class Categorical:
     Parameters
     ----------
     label
-        Name, shown above the legend.
+        Name of the column: recipes refer to it.
     codes
         ``(n,)`` integers; −1 means other or unknown.
     names
         Name of code 0, 1, ….
     rest
         Name of code −1.
+    title
+        What is shown above the legend in place of the label.
     """
 
     label: str
     codes: NDArray[np.int32]
     names: tuple[str, ...]
     rest: str = "other"
+    title: str = ""
 
 
-Colouring = Density | Continuous | Categorical
+@dataclass(frozen=True, eq=False)
+class Directional:
+    """A viewing direction per particle: `azimuth` and `tilt` ``(n,)`` float32, degrees."""
+
+    azimuth: NDArray[np.float32]
+    tilt: NDArray[np.float32]
+    label: str = "viewing direction"
+    title: str = ""
 
 
-def by_value(label: str, values: NDArray[np.generic]) -> Continuous:
+Colouring = Density | Continuous | Categorical | Directional
+
+
+def title_of(colouring: Continuous | Categorical | Directional) -> str:
+    """What is shown at the colour bar, the legend and the axis."""
+    return colouring.title or colouring.label
+
+
+def by_angle(label: str, values: NDArray[np.generic], period: float, title: str = "") -> Continuous:
+    """Colour by an angle that comes round after `period`, in the unit of the values."""
+    numbers = np.asarray(values, np.float32)
+    low = 0.0 if np.nanmin(numbers, initial=0.0) >= 0 else -period / 2
+    return Continuous(label, numbers, low, low + period, title, cyclic=True)
+
+
+def by_value(label: str, values: NDArray[np.generic], title: str = "") -> Continuous:
     """Colour by a number, from its 1st to its 99th percentile: outliers do not flatten it."""
     numbers = np.asarray(values, np.float32)
     known = numbers[np.isfinite(numbers)]
     low, high = (float(v) for v in np.percentile(known, (1, 99))) if len(known) else (0.0, 1.0)
     if low == high:
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    return Continuous(label, numbers, low, high if high > low else low + 1.0)
+    return Continuous(label, numbers, low, high if high > low else low + 1.0, title)
 
 
 def by_label(label: str, labels: NDArray[np.integer]) -> Categorical:
@@ -82,20 +113,20 @@ def by_label(label: str, labels: NDArray[np.integer]) -> Categorical:
     return Categorical(label, codes, tuple(f"{i + 1}" for i in range(count)), "unassigned")
 
 
-def by_column(label: str, values: NDArray[np.generic]) -> Colouring:
-    """Colour by a column of the user's file.
+def by_column(label: str, values: NDArray[np.generic], title: str = "") -> Colouring:
+    """Colour by a column of the particles.
 
     Text, and whole numbers of at most twelve kinds (class, optics group), become categories: the
     twelve commonest get a colour, the rest is *other*. All else is a number.
     """
     values = np.asarray(values)
     if np.issubdtype(values.dtype, np.number) and not _few_whole_numbers(values):
-        return by_value(label, values)
+        return by_value(label, values, title)
     counts = Counter(values.tolist())
     kinds = sorted(kind for kind, _ in counts.most_common(MAX_NAMED_CATEGORIES))
     place = {kind: code for code, kind in enumerate(kinds)}
     codes = np.fromiter((place.get(v, -1) for v in values.tolist()), np.int32, len(values))
-    return Categorical(label, codes, tuple(category_name(kind) for kind in kinds))
+    return Categorical(label, codes, tuple(map(category_name, kinds)), title=title)
 
 
 def _few_whole_numbers(values: NDArray[np.generic]) -> bool:

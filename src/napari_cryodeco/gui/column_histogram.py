@@ -10,11 +10,11 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_cryodeco.gui.colouring import Continuous
+from napari_cryodeco.gui.colouring import Continuous, title_of
 from napari_cryodeco.gui.curves import round_ticks
 from napari_cryodeco.gui.operations import operation_of
 from napari_cryodeco.gui.plot_axes import LEFT, number
-from napari_cryodeco.gui.style import theme_of, value_ramp
+from napari_cryodeco.gui.style import ramp_of, theme_of
 
 BINS = 128
 UNKNOWN = 255
@@ -140,7 +140,7 @@ class ColumnHistogram(QWidget):
         fullest = math.sqrt(max(int(self._counts.max()), 1))
         wide = rect.width() / BINS
         some = bool(self._chosen.any())
-        ramp = value_ramp(dark)
+        ramp = ramp_of(colouring, dark)
         for i in range(BINS):
             value = self._low + (i + 0.5) * (self._high - self._low) / BINS
             share = (value - colouring.low) / (colouring.high - colouring.low)
@@ -168,9 +168,8 @@ class ColumnHistogram(QWidget):
             return ""
         low, high = sorted(self._ends)
         texts = ("lowest" if math.isinf(low) else number(low), number(high))
-        return (
-            f"{self._colouring.label}: {texts[0]} to {'highest' if math.isinf(high) else texts[1]}"
-        )
+        last = "highest" if math.isinf(high) else texts[1]
+        return f"{title_of(self._colouring)}: {texts[0]} to {last}"
 
     # ---- mouse
 

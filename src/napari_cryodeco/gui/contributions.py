@@ -56,6 +56,13 @@ def evidence_widget() -> QWidget:
     return _docked(EvidencePanel(_viewer()), "left")
 
 
+def views_widget() -> QWidget:
+    """Make the Views panel: viewing directions, micrographs and images, linked to the Explorer."""
+    from napari_cryodeco.gui.views_panel import ViewsPanel
+
+    return _docked(ViewsPanel(_viewer()), "left")
+
+
 def align_widget() -> QWidget:
     """Make the Align panel: one map laid over another, either hand."""
     from napari_cryodeco.gui.align_panel import AlignPanel

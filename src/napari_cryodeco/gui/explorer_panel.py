@@ -114,7 +114,7 @@ class ExplorerPanel(QWidget):
         self.run_bar.open_asked.connect(self._ask_run)
         self.run_bar.epoch_chosen.connect(self.loader.choose_epoch)
         self.loader.loaded.connect(self._loaded)
-        self.loader.columns_read.connect(self.session.set_columns)  # a thread asks: no lambda
+        self.loader.columns_listed.connect(self.session.set_columns)  # a thread asks: no lambda
         self.loader.told.connect(self.run_bar.show_status)
         self.loader.waiting.connect(self._show_waiting)
         self.loader.rested.connect(self.decoding.reopen)  # the GPU is free again

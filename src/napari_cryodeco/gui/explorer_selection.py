@@ -9,7 +9,6 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryodeco.explore.history import combined
-from napari_cryodeco.explore.palette import category
 from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.explore.replay import between
 from napari_cryodeco.gui.analysis import Analysis
@@ -95,6 +94,7 @@ class ExplorerSelection(QObject):
 
     def _set_operation(self, operation: str) -> None:
         self._scatter.operation = self._histogram.operation = operation
+        self._session.set_operation(operation)
         if self._scatter.mode in (Mode.POINT, Mode.PAN):
             self.set_mode(Mode.LASSO)
 
@@ -218,16 +218,8 @@ class ExplorerSelection(QObject):
             self._histogram.set_selected(history.mask if history is not None and some else None)
 
     def _show_overlays(self) -> None:
-        session = self._session
-        if session.snapshot is None:
-            return
-        n = len(session.snapshot.latents)
-        drawn = [
-            (selection.mask(n), selection.colour or category(place))
-            for place, selection in enumerate(session.named)
-            if selection.name in session.overlays
-        ]
-        self._scatter.set_overlays(tuple(drawn))
+        if self._session.snapshot is not None:
+            self._scatter.set_overlays(self._session.drawn())
 
     def _try(self, act: Callable[[], object]) -> None:
         attempt(act, self.told.emit)

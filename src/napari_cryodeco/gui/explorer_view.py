@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFileDialog
 
 from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
-from napari_cryodeco.gui.colouring import by_column
+from napari_cryodeco.gui.colours import Colours
 from napari_cryodeco.gui.scatter import ScatterWidget
 from napari_cryodeco.gui.session import Session, Target
-from napari_cryodeco.gui.snapshot import own_colourings
 from napari_cryodeco.gui.telling import attempt
 from napari_cryodeco.gui.view_bar import ViewBar
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
+
+ASK_COLUMN = "Add columns: .npy, one row a particle; or .csv, joined by rlnImageName or uid"
 
 
 class ExplorerView(QObject):
@@ -43,12 +46,15 @@ class ExplorerView(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._scatter, self._bar, self._analysis = session, scatter, bar, analysis
-        self._colour = "density"
+        self.colours = Colours(session, self)
         bar.view_chosen.connect(self._choose_view)
         bar.axes_chosen.connect(
             lambda x, y: self._try(lambda: session.set_view(session.view, (x, y)))
         )
-        bar.colour_chosen.connect(self._choose_colour)
+        bar.colour_chosen.connect(lambda key: self._try(lambda: self.colours.choose(key)))
+        bar.column_asked.connect(self._ask_column)
+        self.colours.changed.connect(self._show_colours)
+        self.colours.told.connect(self.told)
         bar.cluster_asked.connect(
             lambda k, method: self._try(
                 lambda: analysis.start_clusters(session.loaded(), k, method)
@@ -69,7 +75,6 @@ class ExplorerView(QObject):
             (session.views_changed, self._show_points),
             (session.colour_changed, self._show_colouring),
             (session.clustering_changed, self._show_colours),
-            (session.columns_changed, self._show_colours),
             (session.cursor_changed, self._show_cursor),
             (session.target_changed, self._show_cursor),
             (session.path_changed, self._show_path),
@@ -94,32 +99,25 @@ class ExplorerView(QObject):
 
     def _clustered(self, clustering: Clustering) -> None:
         if clustering.epoch == self._session.epoch:
-            self._colour = "cluster"
+            self.colours.clustered()
             self._session.set_clustering(clustering)
 
     def _suggested(self, curve: ClusterCurve) -> None:
         self._bar.k.setValue(curve.suggested)
 
-    def _colours(self) -> list[str]:
-        if self._session.snapshot is None:
-            return ["density"]
-        return [*own_colourings(self._session.loaded()), *self._session.columns]
-
-    def _choose_colour(self, name: str) -> None:
-        own = own_colourings(self._session.loaded())
-        if name in own:
-            self._colour = name
-            self._session.set_colouring(own[name]())
-        elif name in self._session.columns:
-            self._colour = name
-            self._session.set_colouring(by_column(name, self._session.columns[name]))
+    def _ask_column(self) -> None:
+        self._show_colours()  # back to what is shown until there is another
+        start = str(self._session.loaded().run.path.parent)
+        kinds = "Columns (*.npy *.csv *.tsv *.txt)"
+        chosen, _ = QFileDialog.getOpenFileName(self._bar, ASK_COLUMN, start, kinds)
+        if chosen:
+            self._try(lambda: self.colours.add(Path(chosen)))
 
     # ---- what is shown
 
     def _show_run(self) -> None:
-        self._show_points()
-        self._show_colours()
-        self._choose_colour(self._colour if self._colour in self._colours() else "density")
+        self._show_points()  # as many points as there will be colours
+        self.colours.renew()
 
     def _show_view(self) -> None:
         session = self._session
@@ -137,7 +135,7 @@ class ExplorerView(QObject):
         self._show_path()
 
     def _show_colours(self) -> None:
-        self._bar.show_colours(self._colours(), self._colour)
+        self._bar.show_colours(self.colours.listed(), self.colours.chosen)
 
     def _show_colouring(self) -> None:
         self._try(lambda: self._scatter.set_colouring(self._session.colouring))

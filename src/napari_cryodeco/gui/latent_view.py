@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.gui.colouring import (
     Categorical,
     Colouring,
     Continuous,
     Density,
+    Directional,
     by_label,
+    title_of,
 )
 from napari_cryodeco.gui.snapshot import Snapshot
 
@@ -39,7 +42,7 @@ class LatentView:
         self.view = "pca"
         self.axes = (0, 1)
         self.colouring: Colouring = Density()
-        self.columns: dict[str, NDArray[Any]] = {}  # (n,) each, of the user's file
+        self.columns = ReadColumns()  # of the file, of poses, of the user
 
     @property
     def run(self) -> Run | None:
@@ -120,8 +123,8 @@ class LatentView:
         self.clustering_changed.emit()
         self.set_colouring(by_label("cluster", clustering.labels))
 
-    def set_columns(self, columns: dict[str, NDArray[Any]]) -> None:
-        """Take columns ``(n,)`` of the user's file, to colour by."""
+    def set_columns(self, columns: ReadColumns) -> None:
+        """Take the columns ``(n,)`` that there are, to colour by; they are read when looked at."""
         self.columns = columns
         self.columns_changed.emit()
 
@@ -152,10 +155,13 @@ class LatentView:
         for name, values in zip(self.axis_labels(), (x, y), strict=False):
             lines.append(f"{name} {values[row]:.3g}")
         if isinstance(colouring := self.colouring, Continuous):
-            lines.append(f"{colouring.label} {colouring.values[row]:.5g}")
+            lines.append(f"{title_of(colouring)} {colouring.values[row]:.5g}")
         elif isinstance(colouring, Categorical):
             code = int(colouring.codes[row])
             lines.append(
-                f"{colouring.label} {colouring.names[code] if code >= 0 else colouring.rest}"
+                f"{title_of(colouring)} {colouring.names[code] if code >= 0 else colouring.rest}"
             )
+        elif isinstance(colouring, Directional):
+            azimuth, tilt = colouring.azimuth[row], colouring.tilt[row]
+            lines.append(f"seen along azimuth {azimuth:.0f}°, tilt {tilt:.0f}°")
         return "\n".join(lines)

@@ -8,15 +8,17 @@ import numpy as np
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QFontMetricsF, QImage, QPainter
 
+from napari_cryodeco.explore import sphere
 from napari_cryodeco.explore.palette import OTHER, category
 from napari_cryodeco.gui.aggregate import Extent
-from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous
+from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous, Directional, title_of
 from napari_cryodeco.gui.curves import round_ticks
-from napari_cryodeco.gui.style import Theme, value_ramp
+from napari_cryodeco.gui.style import Theme, direction_colours, ramp_of
 
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 10.0, 10.0, 42.0
 SWATCH = 10.0
 BAR = 12.0
+KEY = 84.0  # width of the map that explains the colours of directions
 MOST_ENTRIES = 14
 
 
@@ -49,14 +51,14 @@ class Frame:
 def margin_right(colouring: Colouring, metrics: QFontMetricsF) -> float:
     """Room that the legend or the colour bar takes, pixels."""
     if isinstance(colouring, Categorical):
-        texts = [*(name for name, _ in entries(colouring)), colouring.label]
+        texts = [*(name for name, _ in entries(colouring)), title_of(colouring)]
         widest = max(metrics.horizontalAdvance(text[:16]) for text in texts)
         return float(min(widest, 120) + SWATCH + 22)
     if isinstance(colouring, Continuous):
         texts = [number(v) for v in bar_ticks(colouring)]
         widest = max((metrics.horizontalAdvance(text) for text in texts), default=20)
         return float(widest + BAR + metrics.height() + 26)
-    return RIGHT
+    return KEY + 2 * RIGHT if isinstance(colouring, Directional) else RIGHT
 
 
 def entries(colouring: Categorical) -> list[tuple[str, int]]:
@@ -147,7 +149,9 @@ def draw_colour_bar(painter: QPainter, frame: Frame, theme: Theme, colouring: Co
     """A bar with round numbers and the name of what is shown."""
     rect, metrics = frame.rect, QFontMetricsF(painter.font())
     bar = QRectF(rect.right() + 10, rect.top() + 2, BAR, rect.height() - 4)
-    colours = np.ascontiguousarray(np.repeat(value_ramp(theme.dark)[254::-1, None, :], 4, 1))
+    colours = np.ascontiguousarray(
+        np.repeat(ramp_of(colouring, theme.dark)[254::-1, None, :], 4, 1)
+    )
     image = QImage(colours.data, 4, len(colours), 12, QImage.Format.Format_RGB888)
     painter.drawImage(bar, image)
     painter.setPen(theme.frame)
@@ -160,7 +164,31 @@ def draw_colour_bar(painter: QPainter, frame: Frame, theme: Theme, colouring: Co
         painter.drawText(QPointF(bar.right() + 5, down + metrics.ascent() / 2 - 1), number(value))
         widest = max(widest, metrics.horizontalAdvance(number(value)))
     place = QPointF(bar.right() + 5 + widest + metrics.height() * 0.6, rect.center().y())
-    _draw_upright(painter, place, colouring.label)
+    _draw_upright(painter, place, title_of(colouring))
+
+
+def draw_direction_key(painter: QPainter, frame: Frame, theme: Theme) -> None:
+    """A small map of directions in their colours."""
+    metrics, side = QFontMetricsF(painter.font()), int(KEY)
+    down, across = np.mgrid[: side // 2, :side]
+    x, y = (across + 0.5) / side * 2 - 1, 1 - (down + 0.5) / side * 4
+    azimuth, tilt = sphere.directions(x * sphere.WIDTH / 2, y * sphere.HEIGHT / 2)
+    known = np.isfinite(tilt)
+    picture = np.zeros((side // 2, side, 4), np.uint8)
+    picture[known, :3] = direction_colours(azimuth[known], tilt[known])
+    picture[known, 3] = 255
+    image = QImage(picture.data, side, side // 2, 4 * side, QImage.Format.Format_RGBA8888)
+    box = QRectF(frame.rect.right() + RIGHT, frame.rect.top() + metrics.height(), KEY, KEY / 2)
+    painter.drawImage(box, image)
+    painter.setPen(theme.text)
+    middle, high = Qt.AlignmentFlag.AlignHCenter, metrics.height()
+    words = (
+        ("tilt 0°", box.top() - high),
+        ("180°", box.bottom()),
+        ("azimuth", box.bottom() + high),
+    )
+    for text, top in (*words, ("−180° to 180°", box.bottom() + 2 * high)):
+        painter.drawText(QRectF(box.left() - 8, top, KEY + 16, high), middle, text)
 
 
 def legend_boxes(
@@ -182,7 +210,7 @@ def draw_legend(painter: QPainter, frame: Frame, theme: Theme, colouring: Catego
     metrics = QFontMetricsF(painter.font())
     painter.setPen(theme.text)
     title = QRectF(frame.rect.right() + 8, frame.rect.top(), 160, metrics.height() + 2)
-    painter.drawText(title, Qt.AlignmentFlag.AlignLeft, colouring.label[:18])
+    painter.drawText(title, Qt.AlignmentFlag.AlignLeft, title_of(colouring)[:18])
     for box, name, code in legend_boxes(frame, metrics, colouring):
         swatch = QRectF(box.left(), box.center().y() - SWATCH / 2, SWATCH, SWATCH)
         painter.setPen(Qt.PenStyle.NoPen)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.gui.background import Task
+from napari_cryodeco.gui.latest import Latest
 from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
 from napari_cryodeco.gui.watching import RunWatcher, headline
 from napari_cryodeco.runs.paths import RunPaths
@@ -17,22 +18,16 @@ if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Update
 
 
-def read_columns(snapshot: Snapshot) -> dict[str, np.ndarray]:
-    """Columns ``(n,)`` of the particle file that a run was made from; none if it is gone."""
-    from napari_cryodeco.data import table  # torch
-
-    source = snapshot.run.particles.source
-    if not source.is_file():
-        return {}
-    columns = table.columns(source)
-    return {name: c for name, c in columns.items() if len(c) == len(snapshot.latents)}
+def list_columns(snapshot: Snapshot) -> ReadColumns:
+    """What is known of each particle; a large file is looked through, but no column is kept."""
+    return ReadColumns.of_run(snapshot.run, snapshot.epoch)
 
 
 class RunLoader(QObject):
     """One run at a time: its newest epoch, or the one chosen."""
 
     loaded = Signal(object)  # Snapshot
-    columns_read = Signal(object)  # dict of columns of the user's file
+    columns_listed = Signal(object)  # ReadColumns of the epoch loaded
     waiting = Signal(object)  # Path of a run without an epoch
     told = Signal(str)  # what the run does now
     rested = Signal()  # its training has just ended
@@ -41,15 +36,15 @@ class RunLoader(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._path: Path | None = None
-        self._shown: tuple[Path, int] | None = None
         self._chosen: int | None = None
         self._trains = False
         self._next: tuple[Path, int | None] | None = None
-        self._loading, self._reading = Task(self), Task(self)
+        self._loading, self._listing = Task(self), Latest(self)
         self._loading.returned.connect(self._take)
         self._loading.failed.connect(self.failed)
         self._loading.ended.connect(self._go_on)
-        self._reading.returned.connect(self.columns_read)
+        self._listing.returned.connect(self.columns_listed)
+        self._listing.failed.connect(self.failed)
         self._watcher = RunWatcher(self)
         self._watcher.updated.connect(self._see)
         self._watcher.failed.connect(self.failed)
@@ -64,7 +59,6 @@ class RunLoader(QObject):
             )
             return
         self._path, self._chosen = path, None
-        self._shown = None
         self.waiting.emit(path)
         self._watcher.watch(path)
 
@@ -102,8 +96,5 @@ class RunLoader(QObject):
         self._loading.start(lambda _: load_snapshot(path, number))
 
     def _take(self, snapshot: Snapshot) -> None:
-        first = self._shown is None or self._shown[0] != snapshot.run.path
-        self._shown = (snapshot.run.path, snapshot.epoch)
         self.loaded.emit(snapshot)
-        if first and not self._reading.busy:
-            self._reading.start(lambda _: read_columns(snapshot))
+        self._listing.ask(lambda _: list_columns(snapshot))

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_cryodeco.gui import plot_axes, scatter_overlays
 from napari_cryodeco.gui.aggregate import Extent, Floats, enclosing
-from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous
+from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous, Directional
 from napari_cryodeco.gui.plot_axes import BOTTOM, LEFT, TOP, Frame
 from napari_cryodeco.gui.scatter_picture import Overlay, ScatterPicture
 from napari_cryodeco.gui.style import Theme, theme_of
@@ -60,6 +60,11 @@ class ScatterCanvas(QWidget):
         if fit:
             self.fit()
         self._redraw()
+
+    @property
+    def points(self) -> tuple[Floats, Floats]:
+        """Places x, y ``(n,)`` that are shown."""
+        return self._picture.x, self._picture.y
 
     def set_colouring(self, colouring: Colouring) -> None:
         """Colour the points; one value for each."""
@@ -154,13 +159,9 @@ class ScatterCanvas(QWidget):
         if not len(self._picture.x):
             plot_axes.draw_message(painter, frame, theme, self.empty_text)
             return
-        plot_axes.draw_grid(painter, frame, theme)
+        self._paint_grid(painter, frame, theme)
         painter.drawImage(frame.rect, self._points_image(frame, theme.dark))
-        plot_axes.draw_axes(painter, frame, theme, self._names)
-        if isinstance(colouring := self._picture.colouring, Continuous):
-            plot_axes.draw_colour_bar(painter, frame, theme, colouring)
-        elif isinstance(colouring, Categorical):
-            plot_axes.draw_legend(painter, frame, theme, colouring)
+        self._paint_axes(painter, frame, theme)
         painter.setClipRect(frame.rect)
         if self._path is not None:
             scatter_overlays.draw_path(painter, frame, self._path, self._path_position, theme)
@@ -170,6 +171,20 @@ class ScatterCanvas(QWidget):
         if self._cursor is not None:
             scatter_overlays.draw_cursor(painter, frame, self._cursor, theme, self._idle)
         self._paint_tool(painter, theme)
+
+    def _paint_grid(self, painter: QPainter, frame: Frame, theme: Theme) -> None:
+        """Paint what lies under the points."""
+        plot_axes.draw_grid(painter, frame, theme)
+
+    def _paint_axes(self, painter: QPainter, frame: Frame, theme: Theme) -> None:
+        """Paint what names places and colours, over the points."""
+        plot_axes.draw_axes(painter, frame, theme, self._names)
+        if isinstance(colouring := self._picture.colouring, Continuous):
+            plot_axes.draw_colour_bar(painter, frame, theme, colouring)
+        elif isinstance(colouring, Categorical):
+            plot_axes.draw_legend(painter, frame, theme, colouring)
+        elif isinstance(colouring, Directional):
+            plot_axes.draw_direction_key(painter, frame, theme)
 
     def _paint_tool(self, painter: QPainter, theme: Theme) -> None:
         """Paint what the mouse is drawing, over everything else."""

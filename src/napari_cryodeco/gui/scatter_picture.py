@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_cryodeco.explore.history import combined
 from napari_cryodeco.gui import aggregate, style
 from napari_cryodeco.gui.aggregate import Bins, Extent, Floats, Ink, Picture
-from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous, Density
+from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous, Density, Directional
 
 DOTS_BELOW = 20_000
 PIXELS_BELOW = 200_000
@@ -192,4 +192,6 @@ class ScatterPicture:
 def _values(colouring: Colouring) -> NDArray[Any] | None:
     if isinstance(colouring, Continuous):
         return colouring.values
+    if isinstance(colouring, Directional):
+        return colouring.tilt
     return colouring.codes if isinstance(colouring, Categorical) else None

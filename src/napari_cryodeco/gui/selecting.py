@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_cryodeco.explore.history import History
+from napari_cryodeco.explore.palette import category
 from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.latent_view import LatentView
 
@@ -25,6 +26,7 @@ class Selecting(LatentView):
     selection_changed = Signal()
     named_changed = Signal()
     overlays_changed = Signal()  # which named selections are drawn
+    operation_changed = Signal(str)
     hover_changed = Signal(object)  # row of the particle under the mouse, in any view, or None
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class Selecting(LatentView):
         self.overlays: frozenset[str] = frozenset()
         self.neighbours: NDArray[np.int32] | None = None  # (n, k), once they were sought
         self.hovered: int | None = None
+        self.operation = "replace"  # what is done with particles that are marked, in any view
 
     @property
     def selected(self) -> Rows:
@@ -124,6 +127,20 @@ class Selecting(LatentView):
         """Draw these named selections in their colours, and no others."""
         self.overlays = frozenset(names)
         self.overlays_changed.emit()
+
+    def drawn(self) -> tuple[tuple[NDArray[np.bool_], str], ...]:
+        """The named selections that are drawn: marked particles ``(n,)`` and colour ``#RRGGBB``."""
+        n = len(self.loaded().latents)
+        return tuple(
+            (selection.mask(n), selection.colour or category(place))
+            for place, selection in enumerate(self.named)
+            if selection.name in self.overlays
+        )
+
+    def set_operation(self, operation: str) -> None:
+        """Say what is done with particles marked from now on, where no key says otherwise."""
+        self.operation = operation
+        self.operation_changed.emit(operation)
 
     def set_hovered(self, row: int | None) -> None:
         """Say which particle the mouse is on, in whichever view."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_cryodeco.explore.history import History
+from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.gui.aiming import Aiming, Cursor, Target, Wanted
 from napari_cryodeco.gui.colouring import Density
 from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
@@ -57,7 +58,7 @@ class Session(Aiming):
         self.named, self.overlays, self.hovered = snapshot.named, frozenset(), None
         self.cursor, self.path, self.path_position = None, None, 0.0
         self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
-        self.colouring, self.columns = Density(), {}
+        self.colouring, self.columns = Density(), ReadColumns()
         self.named_changed.emit()
         self.overlays_changed.emit()
         self.hover_changed.emit(None)

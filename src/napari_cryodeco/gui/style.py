@@ -11,8 +11,8 @@ from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QWidget
 
 from napari_cryodeco.explore.palette import CATEGORIES, OTHER, category
-from napari_cryodeco.gui.aggregate import UNKNOWN, Ink
-from napari_cryodeco.gui.colouring import Categorical, Continuous
+from napari_cryodeco.gui.aggregate import UNKNOWN, Floats, Ink
+from napari_cryodeco.gui.colouring import Categorical, Continuous, Directional
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,46 @@ def value_ramp(dark: bool) -> NDArray[np.uint8]:
     return table
 
 
-def ink_of(colouring: Continuous | Categorical, dark: bool) -> Ink:
+@lru_cache(maxsize=1)
+def angle_ramp() -> NDArray[np.uint8]:
+    """Colours of an angle: the ends meet, and lightness is even; `UNKNOWN` is grey."""
+    at = np.linspace(0, 360, UNKNOWN, endpoint=False)
+    table = direction_colours(at, np.full(UNKNOWN, 90.0))
+    return np.concatenate([table, np.array([rgb(OTHER)], np.uint8)])
+
+
+def direction_colours(azimuth: Floats, tilt: Floats) -> NDArray[np.uint8]:
+    """Colours ``(m, 3)`` of directions in degrees: the hue is the azimuth, light at tilt 0."""
+    turn = np.radians(azimuth)[:, None] + np.radians([0.0, -120.0, 120.0])
+    light = 0.55 + 0.35 * np.cos(np.radians(tilt))[:, None]
+    hue = 0.38 * np.cos(turn) * np.sin(np.radians(tilt))[:, None]
+    return np.asarray(np.clip(light + hue, 0, 1) * 255, np.uint8)
+
+
+TILT_STEPS, AZIMUTH_STEPS = 10, 25  # of the 255 colours of directions
+
+
+def _direction_ink(colouring: Directional) -> Ink:
+    down, round_ = np.divmod(np.arange(UNKNOWN), AZIMUTH_STEPS)
+    tilt = (np.minimum(down, TILT_STEPS - 1) + 0.5) * (180 / TILT_STEPS)
+    table = direction_colours((round_ + 0.5) * (360 / AZIMUTH_STEPS), tilt)
+    known = np.isfinite(colouring.azimuth) & np.isfinite(colouring.tilt)
+    azimuth, tilts = (np.where(known, a, 0) for a in (colouring.azimuth, colouring.tilt))
+    across = ((azimuth % 360) * (AZIMUTH_STEPS / 360)).astype(np.intp) % AZIMUTH_STEPS
+    steps = np.clip((tilts * (TILT_STEPS / 180)).astype(np.intp), 0, TILT_STEPS - 1)
+    index = np.where(known, steps * AZIMUTH_STEPS + across, UNKNOWN).astype(np.uint8)
+    return Ink(index, np.concatenate([table, np.array([rgb(OTHER)], np.uint8)]), ordered=False)
+
+
+def ramp_of(colouring: Continuous, dark: bool) -> NDArray[np.uint8]:
+    """Colours ``(256, 3)`` from low to high, then that of what is unknown."""
+    return angle_ramp() if colouring.cyclic else value_ramp(dark)
+
+
+def ink_of(colouring: Continuous | Categorical | Directional, dark: bool) -> Ink:
     """Turn values of n particles into colours."""
+    if isinstance(colouring, Directional):
+        return _direction_ink(colouring)
     if isinstance(colouring, Categorical):
         table = np.array([rgb(category(i)) for i in range(256)], np.uint8)
         table[UNKNOWN] = rgb(OTHER)
@@ -107,4 +145,5 @@ def ink_of(colouring: Continuous | Categorical, dark: bool) -> Ink:
     scale = (UNKNOWN - 1) / (colouring.high - colouring.low)
     steps = np.clip((colouring.values - colouring.low) * scale, 0, UNKNOWN - 1)
     index = np.where(np.isfinite(steps), steps, UNKNOWN)
-    return Ink(index.astype(np.uint8), value_ramp(dark), ordered=True)
+    ramp = ramp_of(colouring, dark)
+    return Ink(index.astype(np.uint8), ramp, ordered=not colouring.cyclic)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -20,13 +20,16 @@ from superqt import QSearchableComboBox
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
 METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
 
+ADD = "Add a column…"
+
 
 class ViewBar(QWidget):
     """Two rows of choices; it says what the user wants and knows nothing of runs."""
 
     view_chosen = Signal(str)  # pca or umap
     axes_chosen = Signal(int, int)  # from 0
-    colour_chosen = Signal(str)
+    colour_chosen = Signal(str)  # key, as `show_colours` was given it
+    column_asked = Signal()  # a column of the user's own
     cluster_asked = Signal(int, str)  # k (of HDBSCAN: smallest cluster, 0: its default), method
     suggestion_asked = Signal()
 
@@ -40,8 +43,9 @@ class ViewBar(QWidget):
         self.colour = QSearchableComboBox()
         self._squeeze(self.colour)
         self.colour.setToolTip(
-            "Colour of a particle: density, cluster, latent dimensions, or any column of your "
-            "particle file in that file's units. Type to search"
+            "<qt>Colour of a particle: density, cluster, latent dimensions, viewing direction, "
+            "defocus, or any column of your particle file. Units stand in brackets; type to "
+            "search. <i>Add a column…</i> takes a .npy or .csv file of your own.</qt>"
         )
         self.k = QSpinBox()
         self.k.setRange(1, 50)
@@ -74,7 +78,7 @@ class ViewBar(QWidget):
             box.activated.connect(
                 lambda _: self.axes_chosen.emit(self.x.currentIndex(), self.y.currentIndex())
             )
-        self.colour.activated.connect(lambda _: self.colour_chosen.emit(self.colour.currentText()))
+        self.colour.activated.connect(lambda _: self._choose_colour())
         self.cluster.clicked.connect(
             lambda: self.cluster_asked.emit(self._number(), self.method.currentData())
         )
@@ -135,8 +139,16 @@ class ViewBar(QWidget):
             box.setCurrentIndex(min(axis, len(names) - 1))
             box.setEnabled(len(names) > 1)
 
-    def show_colours(self, names: Sequence[str], chosen: str) -> None:
-        """Show the colours there are and which is on."""
+    def _choose_colour(self) -> None:
+        if self.colour.currentData() is None:
+            self.column_asked.emit()
+        else:
+            self.colour_chosen.emit(self.colour.currentData())
+
+    def show_colours(self, colours: Mapping[str, str], chosen: str) -> None:
+        """Show the colours there are, words by key, and which is on."""
         self.colour.clear()
-        self.colour.addItems(list(names))
-        self.colour.setCurrentIndex(max(self.colour.findText(chosen), 0))
+        for key, words in colours.items():
+            self.colour.addItem(words, key)
+        self.colour.addItem(ADD, None)
+        self.colour.setCurrentIndex(max(self.colour.findData(chosen), 0))

@@ -87,6 +87,14 @@ class Ball:
         limit = torch.tensor(math.floor(radius * radius + 1e-9), device=self.points.device)
         return int(torch.searchsorted(self._squared, limit, right=True))
 
+    def soft_edge(self, radius: float, count: int) -> Tensor:
+        """Low-pass ``(count,)`` of the first points: a raised cosine, for a hard edge would ring.
+
+        It falls over two shells about `radius`.
+        """
+        beyond = self.radii[:count] - radius
+        return 0.5 - 0.5 * torch.sin(math.pi / 2 * beyond.clamp(-1, 1))
+
     def extend(self, h: Tensor) -> Tensor:
         """Coefficients ``(..., p)`` of a prefix ``(..., m)``: zero where nothing is known."""
         return torch.nn.functional.pad(h, (0, len(self) - h.shape[-1]))
