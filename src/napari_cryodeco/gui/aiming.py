@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_cryodeco.explore import points
+from napari_cryodeco.explore.route import Route
 from napari_cryodeco.gui.latent_view import Floats
 from napari_cryodeco.gui.map_filter import MapFilter
 from napari_cryodeco.gui.selecting import Selecting
@@ -49,6 +50,7 @@ class Aiming(Selecting):
 
     cursor_changed = Signal(object, bool)  # Cursor | None; False while the mouse still moves
     target_changed = Signal()
+    route_changed = Signal()  # which trajectory is asked for
     path_changed = Signal()  # the trajectory drawn over the view
     path_position_changed = Signal(float)  # frame on that trajectory, from 0
 
@@ -58,6 +60,7 @@ class Aiming(Selecting):
         self.target = Target.POINT
         self.target_cluster = 0
         self.map_filter = MapFilter()
+        self.route: Route | None = None
         self.path: Floats | None = None
         self.path_position = 0.0
         # connected before anybody else, so that others find the cursor where it belongs
@@ -133,6 +136,12 @@ class Aiming(Selecting):
         return None
 
     # ---- trajectory
+
+    def set_route(self, route: Route | None) -> None:
+        """Ask for another trajectory, or none."""
+        if route != self.route:
+            self.route = route
+            self.route_changed.emit()
 
     def set_path(self, path: Floats | None) -> None:
         """Draw a trajectory through latent points ``(t, d)`` over the view, or none."""

@@ -44,6 +44,8 @@ class ExplorerView(QObject):
         super().__init__(parent)
         self._session, self._scatter, self._bar, self._analysis = session, scatter, bar, analysis
         self._colour = "density"
+        self._awaited = ""  # colour of an earlier session, until the columns are read
+        self._drawn: object = None  # run and plane that are in view
         bar.view_chosen.connect(self._choose_view)
         bar.axes_chosen.connect(
             lambda x, y: self._try(lambda: session.set_view(session.view, (x, y)))
@@ -69,7 +71,7 @@ class ExplorerView(QObject):
             (session.views_changed, self._show_points),
             (session.colour_changed, self._show_colouring),
             (session.clustering_changed, self._show_colours),
-            (session.columns_changed, self._show_colours),
+            (session.columns_changed, self._show_columns),
             (session.cursor_changed, self._show_cursor),
             (session.target_changed, self._show_cursor),
             (session.path_changed, self._show_path),
@@ -94,7 +96,7 @@ class ExplorerView(QObject):
 
     def _clustered(self, clustering: Clustering) -> None:
         if clustering.epoch == self._session.epoch:
-            self._colour = "cluster"
+            self._colour, self._awaited = "cluster", ""
             self._session.set_clustering(clustering)
 
     def _suggested(self, curve: ClusterCurve) -> None:
@@ -105,7 +107,28 @@ class ExplorerView(QObject):
             return ["density"]
         return [*own_colourings(self._session.loaded()), *self._session.columns]
 
+    @property
+    def colour(self) -> str:
+        """Name of what the particles are coloured by, or will be once it is read."""
+        return self._awaited or self._colour
+
+    def resume_colour(self, name: str) -> None:
+        """Colour as in an earlier session, now or as soon as there is a column of this name."""
+        there = name in self._colours()
+        self._awaited = "" if there else name
+        if there:
+            self._colour_by(name)
+
+    def _show_columns(self) -> None:
+        self._show_colours()
+        if self._awaited in self._colours():
+            self.resume_colour(self._awaited)
+
     def _choose_colour(self, name: str) -> None:
+        self._awaited = ""
+        self._colour_by(name)
+
+    def _colour_by(self, name: str) -> None:
         own = own_colourings(self._session.loaded())
         if name in own:
             self._colour = name
@@ -119,7 +142,7 @@ class ExplorerView(QObject):
     def _show_run(self) -> None:
         self._show_points()
         self._show_colours()
-        self._choose_colour(self._colour if self._colour in self._colours() else "density")
+        self._colour_by(self._colour if self._colour in self._colours() else "density")
 
     def _show_view(self) -> None:
         session = self._session
@@ -132,7 +155,11 @@ class ExplorerView(QObject):
         self._show_view()
         names = session.axis_names()
         shown = tuple(names[a] if a < len(names) else "" for a in session.axes)
-        self._scatter.set_points(*session.coordinates(), (shown[0], shown[1]))
+        here = (session.loaded().run.path, session.view, session.axes)
+        zoomed = here == self._drawn and not self._scatter.fitted
+        self._drawn = here
+        names_shown = (shown[0], shown[1])
+        self._scatter.set_points(*session.coordinates(), names_shown, fit=not zoomed)
         self._show_cursor()
         self._show_path()
 

@@ -101,6 +101,11 @@ class ScatterCanvas(QWidget):
         """The part of the plane in view."""
         return self._extent
 
+    @property
+    def fitted(self) -> bool:
+        """Whether all points are in view, as after `fit`."""
+        return self._extent == self._home
+
     def set_extent(self, extent: Extent) -> None:
         """Show another part of the plane; too deep a zoom is not followed."""
         least = min(extent.width / self._home.width, extent.height / self._home.height)
