@@ -52,7 +52,7 @@ def test_the_graph_follows_a_horseshoe_that_straight_lines_leave(kind: str) -> N
     np.testing.assert_array_equal(path.points[[0, -1]], tips)
     steps = np.linalg.norm(np.diff(path.points, axis=0), axis=1)
     assert steps.sum() == pytest.approx(1.5 * np.pi, rel=0.1)  # the arc itself, not a detour
-    assert steps.max() < 1.1 * steps.mean()
+    assert steps.max() < 1.5 * steps.mean()
     straight = trace(route("line", tips, frames=60), z)
     component = trajectory.pc_traverse(z, 1, 5, 95, 60)
     for other in (straight, component):
@@ -87,7 +87,7 @@ def test_the_graph_is_that_of_shortest_paths() -> None:
 def test_islands_are_not_joined_in_silence() -> None:
     random = np.random.default_rng(3)
     z = random.normal(size=(400, 3)) + np.repeat([[0, 0, 0], [50, 0, 0]], 200, axis=0)
-    with pytest.raises(ValueError, match="point 1 and point 2: no chain .* separate islands"):
+    with pytest.raises(ValueError, match=r"point 1 and point 2: no chain .* separate islands"):
         trace(route("graph", z[[0, 399]]), z)
     assert len(trace(route("line", z[[0, 399]], frames=7), z)) == 7
 

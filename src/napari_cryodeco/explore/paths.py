@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_cryodeco.explore.neighbours import COUNT, nearest
+from napari_cryodeco.explore.projection import checked
 from napari_cryodeco.explore.route import Route
 from napari_cryodeco.explore.trajectory import Trajectory, pc_traverse, through
 
@@ -120,6 +122,7 @@ def trace(
     """
     if route.kind == "pc":
         return pc_traverse(latents, route.component, route.low, route.high, route.frames)
+    latents = checked(latents)
     wrong = route.dimensions() - {latents.shape[1]}
     if wrong:
         raise ValueError(
@@ -143,7 +146,7 @@ def _over(graph: Graph, route: Route, anchors: np.ndarray) -> np.ndarray:
     """Corners of the ways from each anchor to the next, and back again if the route is closed."""
     stops = [*range(len(anchors)), *([0] if route.closed else [])]
     pieces = [anchors[:1]]
-    for a, b in zip(stops, stops[1:], strict=False):
+    for a, b in pairwise(stops):
         try:
             way = graph.way(anchors[a], anchors[b], route.kind == "dense")
         except ValueError as error:

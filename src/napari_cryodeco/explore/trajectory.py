@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,6 +202,16 @@ def save(trajectory: Trajectory, path: Path, recipe: Mapping[str, Any] | None = 
         "captions": list(trajectory.captions),
     }
     write_json(path, record if recipe is None else record | {"recipe": dict(recipe)})
+
+
+def keep(trajectory: Trajectory, folder: Path, recipe: Mapping[str, Any]) -> Path:
+    """Save a trajectory in `folder` under a file name that is free, made of its own."""
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in trajectory.name).split()
+    stem = "-".join(words).lower() or "path"
+    names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+    path = next(p for name in names if not (p := folder / f"{name}.json").exists())
+    save(trajectory, path, recipe)
+    return path
 
 
 def load_route(path: Path) -> Route:

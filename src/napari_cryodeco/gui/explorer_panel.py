@@ -15,6 +15,7 @@ from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.column_histogram import ColumnHistogram
 from napari_cryodeco.gui.explorer_map import ExplorerMap
+from napari_cryodeco.gui.explorer_path import ExplorerPath
 from napari_cryodeco.gui.explorer_selection import ExplorerSelection
 from napari_cryodeco.gui.explorer_view import ExplorerView
 from napari_cryodeco.gui.history_list import HistoryList
@@ -22,6 +23,7 @@ from napari_cryodeco.gui.keeping import SessionKeeper
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.named_selections import NamedSelections
+from napari_cryodeco.gui.routing import routing_of
 from napari_cryodeco.gui.run_bar import RunBar
 from napari_cryodeco.gui.run_loader import RunLoader
 from napari_cryodeco.gui.scatter import Mode, ScatterWidget
@@ -73,6 +75,7 @@ class ExplorerPanel(QWidget):
             self.analysis,
             self,
         )
+        self.path = ExplorerPath(session, scatter, routing_of(viewer), self)
         self.map = ExplorerMap(session, map_view_of(viewer), self.map_bar, self)
         self.decoding = self.map.decoding
         self.keeper = SessionKeeper(
@@ -126,7 +129,8 @@ class ExplorerPanel(QWidget):
         self.loader.failed.connect(self._explain_empty)
         for failed in (self.loader.failed, self.map.failed):
             failed.connect(self.tell)
-        for told in (self.view.told, self.selection.told, self.named.told, self.keeper.told):
+        binders = (self.view, self.selection, self.named, self.path, self.keeper)
+        for told in (binder.told for binder in binders):
             told.connect(self.tell)
         bind(self, (self.session.opened, self._show_run))
 
@@ -137,6 +141,7 @@ class ExplorerPanel(QWidget):
             "B": lambda: self.selection.set_mode(Mode.BOX),
             "G": lambda: self.selection.set_mode(Mode.POLYGON),
             "C": lambda: self.selection.set_mode(Mode.PICK),
+            "T": lambda: self.selection.set_mode(Mode.PATH),
             "H": lambda: self.selection.set_mode(Mode.PAN),
             "F": self.scatter.fit,
             "Ctrl+Z": lambda: self.selection.step("undo"),

@@ -177,7 +177,8 @@ class ExplorerView(QObject):
 
     def _show_path(self) -> None:
         path = self._session.path
-        self._scatter.set_path(None if path is None else self._session.project(path))
+        places = None if path is None else self._session.project(path)
+        self._scatter.set_path(places, self._session.path_support)
         self._scatter.set_path_position(self._session.path_position)
 
     def _try(self, act: Callable[[], object]) -> None:

@@ -49,14 +49,15 @@ class Session(Aiming):
         if self.cursor is not None:  # the same particle has another z now
             x, y = self.coordinates()
             row = self.cursor.row
-            self.cursor = self._cursor_at(float(x[row]), float(y[row]))
+            self.cursor = self.lifted(float(x[row]), float(y[row]))
             self.cursor_changed.emit(self.cursor, True)
 
     def _forget(self) -> None:
         snapshot = self.loaded()
         self.history = History(len(snapshot.latents))
         self.named, self.overlays, self.hovered = snapshot.named, frozenset(), None
-        self.cursor, self.route, self.path, self.path_position = None, None, None, 0.0
+        self.cursor, self.route, self.path = None, None, None
+        self.path_support, self.path_position = None, 0.0
         self.map_filter = MapFilter()
         self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
         self.colouring, self.columns = Density(), {}
