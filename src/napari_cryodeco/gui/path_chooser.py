@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryodeco.explore.route import Anchor, Route
+from napari_cryodeco.explore.route import Anchor, Kind, Route
 
 JOINS = {
     "line": ("Straight lines", "Straight from point to point, whether or not particles are there"),
@@ -214,8 +214,10 @@ class PathChooser(QWidget):
 
     def route(self) -> Route:
         """The path that is meant."""
-        page, tab = self.component_page, TABS[self.tabs.currentIndex()]
-        kind = self.anchor_page.join.currentData() if tab == "points" else tab
+        page, tab = self.component_page, self.tabs.currentWidget()
+        kind: Kind = "pc" if tab is page else "curve"
+        if tab is self.anchor_page:
+            kind = self.anchor_page.join.currentData()
         return Route(
             kind,
             self.frames.value(),

@@ -52,7 +52,7 @@ def draw_path(
 ) -> None:
     """A line through places ``(t, 2)`` and a marker at frame `position`, counted from 0.
 
-    Legs to or from a frame that is not `supported` ``(t,)`` are red and dashed.
+    Legs to or from a frame that is not `supported` ``(t,)`` are red and dotted.
     """
     if not len(path):
         return
@@ -62,9 +62,11 @@ def draw_path(
         painter.setPen(pen)
         painter.drawPolyline(QPolygonF(places))
     if supported is not None and len(supported) == len(path):
-        painter.setPen(QPen(EXTRAPOLATED, 3.5, Qt.PenStyle.DotLine))
-        for leg in np.flatnonzero(~(supported[1:] & supported[:-1])):
-            painter.drawLine(places[leg], places[leg + 1])
+        bare = np.flatnonzero(~(supported[1:] & supported[:-1]))
+        for pen in (QPen(QColor("black"), 4.5), QPen(EXTRAPOLATED, 3.5, Qt.PenStyle.DotLine)):
+            painter.setPen(pen)
+            for leg in bare:
+                painter.drawLine(places[leg], places[leg + 1])
     frames = np.arange(len(path))
     x, y = (float(np.interp(position, frames, column)) for column in path.T)
     painter.setPen(QPen(QColor("white"), 2))
