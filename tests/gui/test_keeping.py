@@ -62,7 +62,8 @@ def test_everything_is_as_it_was_left(opened, run_path, reopen, qtbot):
     opened.view_bar.axes_chosen.emit(2, 0)
     opened.view_bar.colour_chosen.emit("rlnDefocusU")
     session.select(np.arange(60) % 3 == 0)
-    session.select(np.arange(60) < 30, "intersect", Step("all"))
+    below = Step("range", axes=("row",), bounds=(-np.inf, 29.0))  # open at one side
+    session.select(np.arange(60) < 30, "intersect", below)
     session.set_overlays({"ends"})
     session.move_cursor_to(7)
     session.set_target(Target.MEDOID)

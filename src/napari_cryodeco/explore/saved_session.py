@@ -40,7 +40,8 @@ class SavedSession(BaseModel):
     `b_factor` in Å².
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    # a range of a recipe may be open at one side, which plain JSON has no number for
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
 
     program: Literal["napari-cryodeco session"] = "napari-cryodeco session"
     version: Literal[1] = 1
