@@ -20,6 +20,7 @@ from napari_cryodeco.commands.exploring import cluster, decode, movie, project, 
 from napari_cryodeco.commands.judging import align, judge, score
 from napari_cryodeco.commands.mapping import codebook
 from napari_cryodeco.commands.new import new
+from napari_cryodeco.commands.pathing import path
 from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
 from napari_cryodeco.commands.samples import demo, simulate
@@ -47,7 +48,7 @@ app = App(
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
     *(adopt, backproject, codebook, check, align, score, species, pretrain, prior),
-    *(columns, stability, judge, bundle),
+    *(columns, stability, judge, bundle, path),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -264,9 +264,10 @@ def movie(
     ping_pong: bool = False,
     low_pass: float | None = None,
     b_factor: float = 0.0,
+    path: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Film the motion along one principal component of z.
+    """Film the motion along one principal component of z, or along a saved path.
 
     Parameters
     ----------
@@ -290,27 +291,34 @@ def movie(
         Resolution in Å to filter the maps to.
     b_factor
         Å²; amplitudes are multiplied by exp(−B s²/4): negative sharpens, as in RELION.
+    path
+        JSON file of a path (`cryodeco path`, or Save path in the window), in place of a component;
+        its own frames are filmed.
     overwrite
         Replace a file or folder of this name.
     """
     refuse_existing(output, overwrite)
     opened = open_run(run)
-    from napari_cryodeco.explore.movie import MovieOptions, write_pc_movie
+    from napari_cryodeco.explore import trajectory
+    from napari_cryodeco.explore.movie import MovieOptions, write_movie
 
+    epoch = opened.epoch()
+    if path is None:
+        walk = trajectory.pc_traverse(epoch.latents(), pc, from_, to, frames)
+    else:
+        walk = trajectory.load(path)
+        width = epoch.latents().shape[1]
+        if walk.points.shape[1] != width:
+            raise ValueError(
+                f"{path} has points of {walk.points.shape[1]} numbers, but z of {opened.path} has "
+                f"{width}: it is of another run."
+            )
+    options = MovieOptions(
+        loop="ping-pong" if ping_pong else "once", low_pass=low_pass, b_factor=b_factor
+    )
     with Bar("movie") as bar:
-        written = write_pc_movie(
-            opened,
-            output,
-            component=pc,
-            low=from_,
-            high=to,
-            frames=frames,
-            fps=fps,
-            options=MovieOptions(
-                loop="ping-pong" if ping_pong else "once", low_pass=low_pass, b_factor=b_factor
-            ),
-            progress=bar.count,
-            overwrite=overwrite,
+        written = write_movie(
+            epoch, output, walk, fps, options, progress=bar.count, overwrite=overwrite
         )
     say(f"{output}: {written.frames} frames")
     if written.unsupported:

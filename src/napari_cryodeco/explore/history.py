@@ -167,6 +167,14 @@ class History:
         while self.place < place:
             self.redo()
 
+    def resume(self, mask: np.ndarray, recipe: Recipe) -> None:
+        """Begin with a selection that was made before, with nothing to undo."""
+        mask = self._checked(mask)
+        self._done.clear()
+        self._undone.clear()
+        self._mask = mask.copy()
+        self._now = Moment(recipe, int(np.count_nonzero(mask)))
+
     def _checked(self, mask: np.ndarray) -> np.ndarray:
         mask = np.asarray(mask)
         if mask.shape != self._mask.shape or mask.dtype != bool:

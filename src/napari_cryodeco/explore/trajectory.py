@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_cryodeco.explore.projection import checked, principal_axes
+from napari_cryodeco.explore.route import Route
 from napari_cryodeco.runs.json_file import read_json, write_json
+
+if TYPE_CHECKING:
+    from sklearn.neighbors import NearestNeighbors
 
 _SUPPORT_SAMPLE = 2000  # particles whose own neighbourhood says what "near" means
 
@@ -112,10 +118,14 @@ def pc_traverse(
     return Trajectory(f"PC{component}, {low:g} to {high:g} %", points.astype(np.float32), captions)
 
 
-def through(anchors: np.ndarray, frames: int, name: str = "path") -> Trajectory:
+def through(
+    anchors: np.ndarray, frames: int, name: str = "path", closed: bool = False
+) -> Trajectory:
     """Straight lines from anchor to anchor ``(m, d)``, equally spaced along the whole length.
 
-    Ends exactly in the first and the last anchor; those between are passed within half a step.
+    Ends exactly in the first and the last anchor; those between are passed within half a step. A
+    `closed` one goes back to the first anchor and ends one step before it, so that it runs round
+    and round without a halt.
 
     Raises
     ------
@@ -127,43 +137,99 @@ def through(anchors: np.ndarray, frames: int, name: str = "path") -> Trajectory:
         raise ValueError("A path needs at least two anchors; add another point.")
     if frames < 2:
         raise ValueError(f"{frames} frames: a path needs at least 2.")
+    if closed:
+        corners = np.concatenate([corners, corners[:1]])
     legs = np.linalg.norm(np.diff(corners, axis=0), axis=1)
     length = np.concatenate([[0.0], np.cumsum(legs)])
     if length[-1] == 0:
         raise ValueError("All anchors are the same point; add another one.")
-    at = np.linspace(0, length[-1], frames)
+    at = np.linspace(0, length[-1], frames, endpoint=not closed)
     points = np.stack([np.interp(at, length, column) for column in corners.T], axis=1)
-    points[-1] = corners[-1]
+    if not closed:
+        points[-1] = corners[-1]
     captions = tuple(f"{name} {share:.0%}" for share in at / length[-1])
     return Trajectory(name, points.astype(np.float32), captions)
 
 
+@dataclass(frozen=True, eq=False)
+class Crowd:
+    """Particles ``(n, d)`` ready to say how near they are to any point.
+
+    Parameters
+    ----------
+    search
+        scikit-learn's neighbour search over them.
+    reach, needed
+        As of a `Support`.
+    """
+
+    search: NearestNeighbors
+    reach: float
+    needed: int
+
+    @classmethod
+    def of(cls, latents: np.ndarray, seed: int = 0) -> Crowd:
+        """Learn from a sample of the particles what near means among them."""
+        from sklearn.neighbors import NearestNeighbors  # seconds to import
+
+        z = checked(latents)
+        needed = min(10, len(z) - 1)
+        search = NearestNeighbors(n_neighbors=needed).fit(z)
+        sample = np.random.default_rng(seed).permutation(len(z))[:_SUPPORT_SAMPLE]
+        own, _ = search.kneighbors(z[sample], needed + 1)  # the first is the particle itself
+        return cls(search, float(np.quantile(own[:, -1], 0.95)), needed)
+
+    def support(self, points: np.ndarray) -> Support:
+        """Compare the neighbours of points ``(t, d)`` with those of the particles."""
+        distance, _ = self.search.kneighbors(points, 1)
+        # A hair above: with equal distances all round, a particle's own place must count.
+        reach = self.reach * (1 + 1e-6)
+        found = self.search.radius_neighbors(points, reach, return_distance=False)
+        counts = np.array([len(rows) for rows in found])
+        return Support(distance[:, 0], counts, self.reach, self.needed)
+
+
 def support(points: np.ndarray, latents: np.ndarray, seed: int = 0) -> Support:
     """Compare the neighbours of points ``(t, d)`` with those of particles ``(n, d)``."""
-    from sklearn.neighbors import NearestNeighbors  # seconds to import
-
-    z = checked(latents)
-    needed = min(10, len(z) - 1)
-    search = NearestNeighbors(n_neighbors=needed).fit(z)
-    sample = np.random.default_rng(seed).permutation(len(z))[:_SUPPORT_SAMPLE]
-    own, _ = search.kneighbors(z[sample], needed + 1)  # the first is the particle itself
-    reach = float(np.quantile(own[:, -1], 0.95))
-    distance, _ = search.kneighbors(points, 1)
-    # A hair above: with equal distances all round, a particle's own place must count as supported.
-    found = search.radius_neighbors(points, reach * (1 + 1e-6), return_distance=False)
-    return Support(distance[:, 0], np.array([len(rows) for rows in found]), reach, needed)
+    return Crowd.of(latents, seed).support(points)
 
 
-def save(trajectory: Trajectory, path: Path) -> None:
-    """Write a trajectory as JSON."""
-    write_json(
-        path,
-        {
-            "name": trajectory.name,
-            "points": trajectory.points.tolist(),
-            "captions": list(trajectory.captions),
-        },
-    )
+def save(trajectory: Trajectory, path: Path, recipe: Mapping[str, Any] | None = None) -> None:
+    """Write a trajectory as JSON, with the `recipe` it was made by: a route, its epoch."""
+    record = {
+        "name": trajectory.name,
+        "points": trajectory.points.tolist(),
+        "captions": list(trajectory.captions),
+    }
+    write_json(path, record if recipe is None else record | {"recipe": dict(recipe)})
+
+
+def keep(trajectory: Trajectory, folder: Path, recipe: Mapping[str, Any]) -> Path:
+    """Save a trajectory in `folder` under a file name that is free, made of its own."""
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in trajectory.name).split()
+    stem = "-".join(words).lower() or "path"
+    names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+    path = next(p for name in names if not (p := folder / f"{name}.json").exists())
+    save(trajectory, path, recipe)
+    return path
+
+
+def load_route(path: Path) -> Route:
+    """The route that a saved trajectory was made by; of one written by hand, through its points.
+
+    Raises
+    ------
+    ValueError
+        When the file holds no trajectory.
+    """
+    found = load(path)
+    recipe = read_json(path).get("recipe")
+    if recipe is not None:
+        try:
+            return Route.from_record(recipe["route"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: its recipe is damaged; remove it from the file.") from error
+    return Route("curve", len(found), curve=tuple(map(tuple, found.points.tolist())))
 
 
 def load(path: Path) -> Trajectory:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_cryodeco.explore import points
+from napari_cryodeco.explore.route import Route
 from napari_cryodeco.gui.latent_view import Floats
 from napari_cryodeco.gui.map_filter import MapFilter
 from napari_cryodeco.gui.selecting import Selecting
@@ -49,6 +51,7 @@ class Aiming(Selecting):
 
     cursor_changed = Signal(object, bool)  # Cursor | None; False while the mouse still moves
     target_changed = Signal()
+    route_changed = Signal()  # which trajectory is asked for
     path_changed = Signal()  # the trajectory drawn over the view
     path_position_changed = Signal(float)  # frame on that trajectory, from 0
 
@@ -58,7 +61,9 @@ class Aiming(Selecting):
         self.target = Target.POINT
         self.target_cluster = 0
         self.map_filter = MapFilter()
+        self.route: Route | None = None
         self.path: Floats | None = None
+        self.path_support: NDArray[np.bool_] | None = None  # (t,), once it is known
         self.path_position = 0.0
         # connected before anybody else, so that others find the cursor where it belongs
         self.views_changed.connect(self._keep_on_particle)
@@ -85,12 +90,13 @@ class Aiming(Selecting):
 
     def move_cursor(self, x: float, y: float, final: bool = True) -> None:
         """Put the cursor to a place in the view; `final` is False while the mouse still moves."""
-        self.cursor = self._cursor_at(x, y)
+        self.cursor = self.lifted(x, y)
         if self.target not in (Target.POINT, Target.PARTICLE):
             self.set_target(Target.POINT)
         self.cursor_changed.emit(self.cursor, final)
 
-    def _cursor_at(self, x: float, y: float) -> Cursor:
+    def lifted(self, x: float, y: float) -> Cursor:
+        """The particles at a place of the view."""
         latents = self.loaded().latents
         neighbours = int(np.clip(len(latents) // 20, 1, MOST_NEIGHBOURS))
         z, row = points.local_mean(latents, *self.coordinates(), (x, y), neighbours)
@@ -134,9 +140,20 @@ class Aiming(Selecting):
 
     # ---- trajectory
 
+    def set_route(self, route: Route | None) -> None:
+        """Ask for another trajectory, or none."""
+        if route != self.route:
+            self.route = route
+            self.route_changed.emit()
+
     def set_path(self, path: Floats | None) -> None:
         """Draw a trajectory through latent points ``(t, d)`` over the view, or none."""
-        self.path, self.path_position = path, 0.0
+        self.path, self.path_support, self.path_position = path, None, 0.0
+        self.path_changed.emit()
+
+    def set_path_support(self, supported: NDArray[np.bool_]) -> None:
+        """Say which frames ``(t,)`` of the trajectory lie among particles."""
+        self.path_support = supported
         self.path_changed.emit()
 
     def set_path_position(self, frame: float) -> None:

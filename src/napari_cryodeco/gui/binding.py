@@ -9,8 +9,8 @@ from psygnal import SignalInstance
 from qtpy.QtCore import QObject
 
 
-def bind(owner: QObject, *pairs: tuple[SignalInstance, Callable[..., Any]]) -> None:
-    """Connect signals of a session to methods of an object of Qt until it is destroyed.
+def bind(owner: QObject, *pairs: tuple[Any, Callable[..., Any]]) -> None:
+    """Connect signals of a session, or of napari, to methods of a Qt object until it is destroyed.
 
     A session lives as long as its viewer; a panel may be closed before.
     """
@@ -19,6 +19,9 @@ def bind(owner: QObject, *pairs: tuple[SignalInstance, Callable[..., Any]]) -> N
 
     def unbind() -> None:
         for signal, slot in pairs:
-            signal.disconnect(slot, missing_ok=True)
+            if isinstance(signal, SignalInstance):
+                signal.disconnect(slot, missing_ok=True)
+            else:
+                signal.disconnect(slot)
 
     owner.destroyed.connect(unbind)

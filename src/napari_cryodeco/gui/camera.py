@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 
 
+def camera_of(viewer: Any) -> Any:
+    """The camera of a viewer; napari ≥ 0.9 has it on the scene."""
+    return getattr(viewer, "scene", viewer).camera
+
+
 def camera_rotation(viewer: Any) -> np.ndarray:
     """Rotation ``(3, 3)`` whose rows are the picture's right, up and towards the viewer, in xyz.
 
     napari's directions are zyx. Right is what makes the three right-handed, whatever handedness the
     window shows: a movie never mirrors the molecule.
     """
-    camera = getattr(viewer, "scene", viewer).camera  # napari ≥ 0.9 has it on the scene
+    camera = camera_of(viewer)
     forward = np.array(camera.view_direction, dtype=float)[::-1]
     up = np.array(camera.up_direction, dtype=float)[::-1]
     forward /= np.linalg.norm(forward)

@@ -67,11 +67,13 @@ class Frame:
     volume: Volume
 
 
-def make_clip(path: Trajectory, latents: np.ndarray) -> Clip:
-    """An empty clip with the support that particles give each of its frames."""
+def make_clip(path: Trajectory, latents: np.ndarray, supported: np.ndarray | None = None) -> Clip:
+    """An empty clip; which of its frames particles support is found out where it is not given."""
     from napari_cryodeco.explore.trajectory import support  # brings sklearn
 
-    return Clip(path, support(path.points, latents).supported)
+    if supported is None:
+        supported = support(path.points, latents).supported
+    return Clip(path, supported)
 
 
 def decode_clip(

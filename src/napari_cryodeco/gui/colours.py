@@ -40,6 +40,7 @@ class Colours(QObject):
         super().__init__(parent)
         self._session = session
         self.chosen = PLAIN
+        self._awaited = ""  # colour of an earlier session, until its column is listed
         self._gaps = ""  # what to say once the colours of an added column are there
         self._reading, self._adding = Latest(self), Latest(self)
         self._reading.returned.connect(self._take)
@@ -68,8 +69,24 @@ class Colours(QObject):
         names = [c.name for c in listed if c.origin == "user" or c.name not in own]
         return {name if name != PLAIN else "local density": name for name in names}
 
+    @property
+    def wanted(self) -> str:
+        """Key of what is chosen, or will be once there is such a column."""
+        return self._awaited or self.chosen
+
     def choose(self, key: str) -> None:
         """Colour by it: at once, or once its column is read."""
+        self._awaited = ""
+        self._colour_by(key)
+
+    def resume(self, key: str) -> None:
+        """Colour as in an earlier session: now, or once there is a column of this name."""
+        if key in self.listed():
+            self.choose(key)
+        else:
+            self._awaited = key
+
+    def _colour_by(self, key: str) -> None:
         session = self._session
         own = own_colourings(session.loaded())
         names = self._keys()
@@ -87,7 +104,7 @@ class Colours(QObject):
     def clustered(self) -> None:
         """Take note that the session is coloured by clusters."""
         self._reading.forget()
-        self.chosen = "cluster"
+        self.chosen, self._awaited = "cluster", ""
 
     def add(self, path: Path) -> None:
         """Keep the columns of a user's file with the run, and colour by the first of them."""
@@ -112,11 +129,13 @@ class Colours(QObject):
 
     def renew(self) -> None:
         """Colour another run or epoch as the last one, where it has that colour."""
-        self.choose(self.chosen if self.chosen in self.listed() else PLAIN)
+        self._colour_by(self.chosen if self.chosen in self.listed() else PLAIN)
 
     def _anew(self) -> None:
         """Other columns may have other values under the same name."""
-        if self._session.snapshot is not None and self.chosen in {*self._keys(), DIRECTION}:
+        if self._awaited in self.listed():
+            self.resume(self._awaited)
+        elif self._session.snapshot is not None and self.chosen in {*self._keys(), DIRECTION}:
             self.renew()
         else:
             self.changed.emit()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QLabel, QTabWidget, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -15,12 +15,15 @@ from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.column_histogram import ColumnHistogram
 from napari_cryodeco.gui.explorer_map import ExplorerMap
+from napari_cryodeco.gui.explorer_path import ExplorerPath
 from napari_cryodeco.gui.explorer_selection import ExplorerSelection
 from napari_cryodeco.gui.explorer_view import ExplorerView
 from napari_cryodeco.gui.history_list import HistoryList
+from napari_cryodeco.gui.keeping import SessionKeeper
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.named_selections import NamedSelections
+from napari_cryodeco.gui.routing import routing_of
 from napari_cryodeco.gui.run_bar import RunBar
 from napari_cryodeco.gui.run_loader import RunLoader
 from napari_cryodeco.gui.scatter import Mode, ScatterWidget
@@ -72,8 +75,12 @@ class ExplorerPanel(QWidget):
             self.analysis,
             self,
         )
+        self.path = ExplorerPath(session, scatter, routing_of(viewer), self)
         self.map = ExplorerMap(session, map_view_of(viewer), self.map_bar, self)
         self.decoding = self.map.decoding
+        self.keeper = SessionKeeper(
+            session, viewer, self.map.layer, self.view, scatter, self.loader, self
+        )
         self._lay_out()
         self._connect()
         self._add_shortcuts()
@@ -115,13 +122,15 @@ class ExplorerPanel(QWidget):
         self.run_bar.epoch_chosen.connect(self.loader.choose_epoch)
         self.loader.loaded.connect(self._loaded)
         self.loader.columns_listed.connect(self.session.set_columns)  # a thread asks: no lambda
+        self.loader.counted.connect(self._show_epochs)
         self.loader.told.connect(self.run_bar.show_status)
         self.loader.waiting.connect(self._show_waiting)
         self.loader.rested.connect(self.decoding.reopen)  # the GPU is free again
         self.loader.failed.connect(self._explain_empty)
         for failed in (self.loader.failed, self.map.failed):
             failed.connect(self.tell)
-        for told in (self.view.told, self.selection.told, self.named.told):
+        binders = (self.view, self.selection, self.named, self.path, self.keeper)
+        for told in (binder.told for binder in binders):
             told.connect(self.tell)
         bind(self, (self.session.opened, self._show_run))
 
@@ -132,6 +141,7 @@ class ExplorerPanel(QWidget):
             "B": lambda: self.selection.set_mode(Mode.BOX),
             "G": lambda: self.selection.set_mode(Mode.POLYGON),
             "C": lambda: self.selection.set_mode(Mode.PICK),
+            "T": lambda: self.selection.set_mode(Mode.PATH),
             "H": lambda: self.selection.set_mode(Mode.PAN),
             "F": self.scatter.fit,
             "Ctrl+Z": lambda: self.selection.step("undo"),
@@ -152,7 +162,13 @@ class ExplorerPanel(QWidget):
     def open_run(self, path: Path) -> None:
         """Show the newest epoch of a run; if it has none yet, as soon as it has."""
         self.tell("")
-        self.loader.open(Path(path))
+        path = Path(path)
+        self.loader.open(path, self.keeper.begin(path))
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Keep how it is left: the window may be closing."""
+        self.keeper.flush()
+        super().hideEvent(event)
 
     def _ask_run(self) -> None:
         start = str(self.session.run.path.parent) if self.session.run else ""
@@ -172,8 +188,11 @@ class ExplorerPanel(QWidget):
             self.open_run(path)
 
     def _loaded(self, snapshot: Snapshot) -> None:
+        before = self.session.run
         self.map.use(snapshot)
         self.session.adopt(snapshot)
+        if before is None or before.path != snapshot.run.path:
+            self.keeper.resume()
         if self.session.wanted() is None:
             self._point_at_middle()
         else:
@@ -201,9 +220,13 @@ class ExplorerPanel(QWidget):
             widget.setEnabled(there)
         if snapshot is None:
             return
-        self.run_bar.show_run(
-            snapshot.run.path, snapshot.run.epochs(), snapshot.epoch, len(snapshot.latents)
-        )
+        self.run_bar.show_run(snapshot.run.path, len(snapshot.latents))
+        self._show_epochs(snapshot.run.epochs())
+
+    def _show_epochs(self, numbers: list[int]) -> None:
+        shown = self.session.epoch
+        if shown in numbers:
+            self.run_bar.show_epochs(numbers, shown, self.loader.chosen is None)
 
     # ---- messages
 

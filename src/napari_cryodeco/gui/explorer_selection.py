@@ -95,7 +95,7 @@ class ExplorerSelection(QObject):
     def _set_operation(self, operation: str) -> None:
         self._scatter.operation = self._histogram.operation = operation
         self._session.set_operation(operation)
-        if self._scatter.mode in (Mode.POINT, Mode.PAN):
+        if self._scatter.mode in (Mode.POINT, Mode.PATH, Mode.PAN):
             self.set_mode(Mode.LASSO)
 
     def _lassoed(self, mask: np.ndarray, operation: str, polygon: np.ndarray) -> None:

@@ -47,6 +47,7 @@ class ExplorerView(QObject):
         super().__init__(parent)
         self._session, self._scatter, self._bar, self._analysis = session, scatter, bar, analysis
         self.colours = Colours(session, self)
+        self._drawn: object = None  # run and plane that are in view
         bar.view_chosen.connect(self._choose_view)
         bar.axes_chosen.connect(
             lambda x, y: self._try(lambda: session.set_view(session.view, (x, y)))
@@ -113,6 +114,15 @@ class ExplorerView(QObject):
         if chosen:
             self._try(lambda: self.colours.add(Path(chosen)))
 
+    @property
+    def colour(self) -> str:
+        """Key of what the particles are coloured by, or will be once it is read."""
+        return self.colours.wanted
+
+    def resume_colour(self, key: str) -> None:
+        """Colour as in an earlier session, now or as soon as there is a column of this name."""
+        self.colours.resume(key)
+
     # ---- what is shown
 
     def _show_run(self) -> None:
@@ -130,7 +140,11 @@ class ExplorerView(QObject):
         self._show_view()
         names = session.axis_names()
         shown = tuple(names[a] if a < len(names) else "" for a in session.axes)
-        self._scatter.set_points(*session.coordinates(), (shown[0], shown[1]))
+        here = (session.loaded().run.path, session.view, session.axes)
+        zoomed = here == self._drawn and not self._scatter.fitted
+        self._drawn = here
+        names_shown = (shown[0], shown[1])
+        self._scatter.set_points(*session.coordinates(), names_shown, fit=not zoomed)
         self._show_cursor()
         self._show_path()
 
@@ -148,7 +162,8 @@ class ExplorerView(QObject):
 
     def _show_path(self) -> None:
         path = self._session.path
-        self._scatter.set_path(None if path is None else self._session.project(path))
+        places = None if path is None else self._session.project(path)
+        self._scatter.set_path(places, self._session.path_support)
         self._scatter.set_path_position(self._session.path_position)
 
     def _try(self, act: Callable[[], object]) -> None:

@@ -80,6 +80,15 @@ def _sized(larger: bool) -> Callable[[QPainter, QColor], None]:
     return draw
 
 
+def _path(painter: QPainter, colour: QColor) -> None:
+    curve = QPainterPath(QPointF(4, 15))
+    curve.cubicTo(QPointF(5, 3), QPointF(12, 18), QPointF(16, 5))
+    painter.drawPath(curve)
+    painter.setBrush(colour)
+    for end in (QPointF(4, 15), QPointF(16, 5)):
+        painter.drawEllipse(end, 2.0, 2.0)
+
+
 def _pan(painter: QPainter, colour: QColor) -> None:
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         tip = QPointF(10 + 8 * dx, 10 + 8 * dy)
@@ -178,6 +187,7 @@ DRAWINGS: dict[str, Callable[[QPainter, QColor], None]] = {
     "box": _box,
     "polygon": _polygon,
     "pick": _pick,
+    "path": _path,
     "pan": _pan,
     "fit": _fit,
     "undo": _turn,

@@ -12,6 +12,7 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from napari_cryodeco.gui.camera import camera_of
 from napari_cryodeco.gui.surface import COARSE_FACES, isosurface
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class MapView:
     """
 
     level_changed = Signal(float)  # σ
+    framed = Signal()  # the camera was set for the first map
 
     def __init__(
         self,
@@ -159,7 +161,7 @@ class MapView:
         viewer.dims.ndisplay = 3
         layer = self._new_mesh() if self._mesh else self._new_volume()
         viewer.add_layer(layer)
-        camera = getattr(viewer, "scene", viewer).camera  # napari ≥ 0.9 has it on the scene
+        camera = camera_of(viewer)
         camera.orientation = RIGHT_HANDED
         if first:
             viewer.reset_view()  # fits the layer; the box's width in Å is what stays, so fit that
@@ -168,6 +170,7 @@ class MapView:
             camera.zoom *= float((high - low).max()) / (FILLED * length)
             camera.center = (0.0, 0.0, 0.0)
             camera.angles = (10.0, -25.0, 65.0)
+            self.framed.emit()
         return layer
 
     def _new_volume(self) -> Image:

@@ -19,14 +19,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryodeco.explore.route import Anchor
 from napari_cryodeco.gui.background import Task
+from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
 from napari_cryodeco.gui.decoding import open_field
 from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.movie_export import MovieExport
-from napari_cryodeco.gui.path_chooser import Anchor, PathChooser
+from napari_cryodeco.gui.path_chooser import PathChooser
+from napari_cryodeco.gui.path_files import PathFiles
 from napari_cryodeco.gui.player import Player
+from napari_cryodeco.gui.routing import Traced, routing_of
 from napari_cryodeco.gui.session import session_of
 
 if TYPE_CHECKING:
@@ -50,7 +54,9 @@ class MoviePanel(QWidget):
         self._clip: Clip | None = None
         self._run_path: Path | None = None
         self._task = Task(self)
+        self._routing = routing_of(viewer)
         self.chooser = PathChooser()
+        self.files = PathFiles()
         self.detail = QComboBox()
         self.decode = QPushButton("Decode frames")
         self.cancel = QPushButton("Cancel")
@@ -84,6 +90,7 @@ class MoviePanel(QWidget):
         column = QVBoxLayout(page)
         column.setContentsMargins(8, 8, 8, 8)
         column.addWidget(self.chooser)
+        column.addWidget(self.files)
         column.addLayout(buttons)
         column.addWidget(self.bar)
         column.addWidget(self.message)
@@ -97,8 +104,19 @@ class MoviePanel(QWidget):
         whole.addWidget(Scrolled(page))
 
     def _connect(self) -> None:
-        self._session.opened.connect(self._run_opened)
+        bind(
+            self,
+            (self._session.opened, self._run_opened),
+            (self._session.route_changed, self._show_route),
+        )
+        self._routing.drawn.connect(self._path_drawn)
+        self._routing.traced.connect(self._path_traced)
+        self._routing.failed.connect(self._no_path)
+        self._routing.told.connect(self._tell_routing)
         self.chooser.changed.connect(self._path_changed)
+        self.files.chosen.connect(self._open_path)
+        self.files.save_asked.connect(self._save_path)
+        self.player.ribbon.frame_chosen.connect(self._go_to)
         self.chooser.anchor_page.cursor_asked.connect(self._add_cursor)
         self.chooser.anchor_page.clusters_asked.connect(self._add_clusters)
         self.decode.clicked.connect(self._decode)
@@ -121,35 +139,100 @@ class MoviePanel(QWidget):
             self._clip = None
             self.player.clear()
             self.export.show_clip(None)
-            self.chooser.forget_anchors()
+            self.chooser.forget()
             self.chooser.set_components(self._session.loaded().latents.shape[1])
-        self._path_changed()
+            self.files.show_folder(run.paths.trajectories)
+        self._show_route()
+
+    def _show_route(self) -> None:
+        if self._session.snapshot is None:
+            self.decode.setEnabled(False)
+            self.files.save.setEnabled(False)
+            self.message.setText(NO_RUN)
+        elif self._session.route is None:
+            self._path_changed()
+        else:
+            self.chooser.show_route(self._session.route)
+            if self._routing.latest is not None:
+                self._path_traced(self._routing.latest)
 
     def _path_changed(self) -> None:
-        """Draw the path over the scatter plot; say why where there is none."""
-        path = self._path()
-        self.decode.setEnabled(path is not None and not self._task.busy)
-        if path is None:
-            return
-        self._session.set_path(path.points)
-        self.message.setText(f"{path.name}: {len(path)} frames.")
-
-    def _path(self) -> Trajectory | None:
+        """Ask for another path; it is drawn over the scatter plot when it is there."""
         if self._session.snapshot is None:
             self.message.setText(NO_RUN)
-            return None
+            return
+        route = self.chooser.route()
+        if route == self._session.route:
+            self._routing.ask()
+        else:
+            self._session.set_route(route)
+
+    def _path_drawn(self, path: Trajectory) -> None:
+        self.decode.setEnabled(not self._task.busy)
+        self.files.save.setEnabled(True)
+        self.message.setText(f"{path.name}: {len(path)} frames.")
+
+    def _path_traced(self, traced: Traced) -> None:
+        self._path_drawn(traced.path)
+        if self._clip is None or self._clip.path is not traced.path:
+            self.player.ribbon.show_support(traced.support)
+        alone = int((~traced.support.supported).sum())
+        if alone:
+            self.message.setText(
+                f"{traced.path.name}: {len(traced.path)} frames, {alone} of them where no "
+                "particles are (red)."
+            )
+
+    def _no_path(self, sentence: str) -> None:
+        self.decode.setEnabled(False)
+        self.files.save.setEnabled(False)
+        self.message.setText(sentence)
+
+    def _tell_routing(self, words: str) -> None:
+        if words:
+            self.decode.setEnabled(False)
+            self.message.setText(words)
+
+    def _open_path(self, file: Path) -> None:
+        from napari_cryodeco.explore.trajectory import load_route  # brings torch
+
         try:
-            return self.chooser.trajectory(self._session.snapshot.latents)
-        except ValueError as error:
-            self.message.setText(str(error))
-            return None
+            route = load_route(file)
+            wrong = route.dimensions() - {self._session.loaded().latents.shape[1]}
+            if wrong:
+                raise ValueError(f"{file.name} has points of {min(wrong)} numbers: of another run.")
+        except (OSError, ValueError) as error:
+            self._say(str(error))
+            return
+        self._session.set_route(route)
+
+    def _save_path(self) -> None:
+        from napari_cryodeco.explore.trajectory import keep  # brings torch
+
+        path, session = self._routing.path, self._session
+        if path is None or session.route is None:
+            return
+        folder = session.loaded().run.paths.trajectories
+        recipe = {"route": session.route.record(), "epoch": session.epoch}
+        try:
+            file = keep(path, folder, recipe)
+        except OSError as error:
+            self._say(str(error))
+            return
+        self.files.show_folder(folder, file)
+        self.message.setText(f"{file} written.")
+
+    def _go_to(self, frame: int) -> None:
+        """Show where a frame lies, decoded or not."""
+        self._session.set_path_position(float(frame))
+        self.player.ribbon.set_frame(frame)
 
     def _add_cursor(self) -> None:
         wanted = self._session.wanted()
         if wanted is None:
             self._say("Click into the scatter plot of the Explorer first; that point is added.")
             return
-        self.chooser.anchor_page.add(Anchor(wanted.caption, wanted.z))
+        self.chooser.anchor_page.add(Anchor.at(wanted.caption, wanted.z))
 
     def _add_clusters(self) -> None:
         clustering = self._session.clustering
@@ -157,16 +240,17 @@ class MoviePanel(QWidget):
             self._say("There are no clusters yet: make them in the Explorer first.")
             return
         for number, centre in enumerate(clustering.centres):
-            self.chooser.anchor_page.add(Anchor(f"cluster {number + 1}", centre))
+            self.chooser.anchor_page.add(Anchor.at(f"cluster {number + 1}", centre))
 
     # ---- decoding
 
     def _decode(self) -> None:
-        path = self._path()
+        path, traced = self._routing.path, self._routing.latest
         if path is None or self._task.busy:
             return
         snapshot = self._session.loaded()
-        clip = make_clip(path, snapshot.latents)
+        supported = None if traced is None else traced.support.supported
+        clip = make_clip(path, snapshot.latents, supported)
         self._clip = clip
         self.player.load(path.captions, clip.supported)
         self.export.show_clip(None)
@@ -205,7 +289,7 @@ class MoviePanel(QWidget):
     def _ended(self) -> None:
         self.bar.hide()
         self.cancel.hide()
-        self.decode.setEnabled(self._session.snapshot is not None)
+        self.decode.setEnabled(self._routing.path is not None)
 
     def _decoded(self, clip: Clip) -> None:
         alone = int((~clip.supported).sum())

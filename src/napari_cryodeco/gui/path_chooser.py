@@ -1,17 +1,19 @@
-"""Choose a path through z: along a principal component, or through picked points."""
+"""Choose a path through z: along a principal component, through points, or along a drawn curve."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
+    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -21,16 +23,20 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-if TYPE_CHECKING:
-    from napari_cryodeco.explore.trajectory import Trajectory
+from napari_cryodeco.explore.route import Anchor, Kind, Route
 
-
-@dataclass(frozen=True, eq=False)
-class Anchor:
-    """A picked latent point ``(d,)`` and what it is."""
-
-    name: str
-    z: np.ndarray
+JOINS = {
+    "line": ("Straight lines", "Straight from point to point, whether or not particles are there"),
+    "graph": (
+        "Along the particles",
+        "The shortest way from particle to neighbouring particle: follows bent motions",
+    ),
+    "dense": (
+        "Along dense regions",
+        "As along the particles, but a step costs its length over the density there",
+    ),
+}
+TABS = ("pc", "points", "curve")
 
 
 class ComponentPage(QWidget):
@@ -71,31 +77,72 @@ class AnchorPage(QWidget):
         self.add_cursor = QPushButton("Add cursor")
         self.add_clusters = QPushButton("Add clusters")
         self.remove = QPushButton("Remove")
-        self.add_cursor.setToolTip("Add the point under the cursor of the Explorer")
-        self.add_clusters.setToolTip("Add the centres of all clusters")
-        self.remove.setToolTip("Remove the chosen point, or all where none is chosen")
-        buttons = QHBoxLayout()
-        for button in (self.add_cursor, self.add_clusters, self.remove):
-            buttons.addWidget(button)
-        column = QVBoxLayout(self)
-        column.addWidget(self.list, 1)
-        column.addLayout(buttons)
+        self.up, self.down = QPushButton("↑"), QPushButton("↓")
+        self.join = QComboBox()
+        self.join.setToolTip("How the points are joined")
+        for place, (kind, (text, tip)) in enumerate(JOINS.items()):
+            self.join.addItem(text, kind)
+            self.join.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
+        for button, tip in (
+            (self.add_cursor, "Add what the Explorer's map shows: the point under its cursor"),
+            (self.add_clusters, "Add the centres of all clusters"),
+            (self.remove, "Remove the chosen point, or all where none is chosen"),
+            (self.up, "Move the chosen point to an earlier place"),
+            (self.down, "Move the chosen point to a later place"),
+        ):
+            button.setToolTip(tip)
+        self._lay_out()
         self.add_cursor.clicked.connect(self.cursor_asked)
         self.add_clusters.clicked.connect(self.clusters_asked)
         self.remove.clicked.connect(self._remove)
+        self.up.clicked.connect(lambda: self._move(-1))
+        self.down.clicked.connect(lambda: self._move(1))
+        self.join.activated.connect(lambda _: self.changed.emit())
         self.list.model().rowsMoved.connect(self.changed)
 
-    def anchors(self) -> list[Anchor]:
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        for button in (self.add_cursor, self.add_clusters, self.remove):
+            buttons.addWidget(button)
+        order = QHBoxLayout()
+        order.addWidget(QLabel("Join"))
+        order.addWidget(self.join, 1)
+        for button in (self.up, self.down):
+            button.setFixedWidth(34)
+            order.addWidget(button)
+        column = QVBoxLayout(self)
+        column.addWidget(self.list, 1)
+        column.addLayout(order)
+        column.addLayout(buttons)
+
+    def anchors(self) -> tuple[Anchor, ...]:
         """The points in their order."""
         role = Qt.ItemDataRole.UserRole
-        return [self.list.item(row).data(role) for row in range(self.list.count())]
+        return tuple(self.list.item(row).data(role) for row in range(self.list.count()))
 
     def add(self, anchor: Anchor) -> None:
         """Append a point."""
+        self._append(anchor)
+        self.changed.emit()
+
+    def _append(self, anchor: Anchor) -> None:
         item = QListWidgetItem(anchor.name)
         item.setData(Qt.ItemDataRole.UserRole, anchor)
         self.list.addItem(item)
-        self.changed.emit()
+
+    def show_anchors(self, anchors: Sequence[Anchor]) -> None:
+        """Show these points without telling anyone."""
+        if tuple(anchors) != self.anchors():
+            self.list.clear()
+            for anchor in anchors:
+                self._append(anchor)
+
+    def _move(self, by: int) -> None:
+        row = self.list.currentRow()
+        if row >= 0 and 0 <= row + by < self.list.count():
+            self.list.insertItem(row + by, self.list.takeItem(row))
+            self.list.setCurrentRow(row + by)
+            self.changed.emit()
 
     def _remove(self) -> None:
         chosen = self.list.currentRow()
@@ -107,7 +154,7 @@ class AnchorPage(QWidget):
 
 
 class PathChooser(QWidget):
-    """The two kinds of path, and the number of frames.
+    """The kinds of path, and the number of frames.
 
     Attributes
     ----------
@@ -121,47 +168,86 @@ class PathChooser(QWidget):
         super().__init__()
         self.component_page = ComponentPage()
         self.anchor_page = AnchorPage()
+        self.curve_page = QLabel()
+        self.curve_page.setWordWrap(True)
+        self._curve: tuple[tuple[float, ...], ...] = ()
         self.tabs = QTabWidget()
         self.tabs.addTab(self.component_page, "Principal component")
-        self.tabs.addTab(self.anchor_page, "Picked points")
+        self.tabs.addTab(self.anchor_page, "Points")
+        self.tabs.addTab(self.curve_page, "Drawn")
         self.frames = QSpinBox()
         self.frames.setRange(2, 500)
         self.frames.setValue(20)
-        self.frames.setToolTip("Frames along the path, equally spaced")
+        self.frames.setToolTip("Frames along the path, equally spaced in z")
+        self.closed = QCheckBox("closed loop")
+        self.closed.setToolTip("Back to the first point, so that the movie runs round and round")
+        numbers = QHBoxLayout()
+        numbers.addWidget(self.frames)
+        numbers.addWidget(self.closed)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.tabs)
         row = QFormLayout()
-        row.addRow("Frames", self.frames)
+        row.addRow("Frames", numbers)
         column.addLayout(row)
         page = self.component_page
         for box in (page.component, page.low, page.high, self.frames):
             box.valueChanged.connect(self.changed)
         self.anchor_page.changed.connect(self.changed)
         self.tabs.currentChanged.connect(self.changed)
+        self.closed.toggled.connect(self.changed)
+        self.changed.connect(self._show_enabled)
+        self._show_enabled()
 
     def set_components(self, count: int) -> None:
         """Offer this many principal components."""
         self.component_page.component.setRange(1, max(1, count))
 
-    def forget_anchors(self) -> None:
-        """Drop all picked points: they belong to another run."""
-        self.anchor_page.list.clear()
+    def _show_enabled(self) -> None:
+        self.closed.setEnabled(self.tabs.currentWidget() is not self.component_page)
+        self.curve_page.setText(
+            "The curve drawn in the Explorer's plot, lifted into all dimensions of z by the mean "
+            "of the particles near it."
+            if self._curve
+            else "Choose the path tool (T) in the Explorer, and draw a curve over its particles."
+        )
 
-    def trajectory(self, latents: np.ndarray) -> Trajectory:
-        """The path through the latents ``(n, d)``.
+    def route(self) -> Route:
+        """The path that is meant."""
+        page, tab = self.component_page, self.tabs.currentWidget()
+        kind: Kind = "pc" if tab is page else "curve"
+        if tab is self.anchor_page:
+            kind = self.anchor_page.join.currentData()
+        return Route(
+            kind,
+            self.frames.value(),
+            self.closed.isChecked(),
+            page.component.value(),
+            page.low.value(),
+            page.high.value(),
+            self.anchor_page.anchors(),
+            self._curve,
+        )
 
-        Raises
-        ------
-        ValueError
-            One sentence, when the path has no extent.
-        """
-        from napari_cryodeco.explore.trajectory import pc_traverse, through  # brings torch
+    def show_route(self, route: Route) -> None:
+        """Show a path without telling anyone."""
+        if route == self.route():
+            return
+        before = self.blockSignals(True)
+        page, tab = self.component_page, route.kind if route.kind in TABS else "points"
+        page.component.setValue(route.component)
+        page.low.setValue(route.low)
+        page.high.setValue(route.high)
+        self.frames.setValue(route.frames)
+        self.closed.setChecked(route.closed)
+        if tab == "points":
+            self.anchor_page.join.setCurrentIndex(self.anchor_page.join.findData(route.kind))
+        self.anchor_page.show_anchors(route.anchors)
+        self._curve = route.curve
+        self.tabs.setCurrentIndex(TABS.index(tab))
+        self.blockSignals(before)
+        self._show_enabled()
 
-        if self.tabs.currentWidget() is self.component_page:
-            page = self.component_page
-            ends = (page.low.value(), page.high.value())
-            return pc_traverse(latents, page.component.value(), *ends, self.frames.value())
-        anchors = [anchor.z for anchor in self.anchor_page.anchors()]
-        points = np.stack(anchors) if anchors else np.empty((0, latents.shape[1]))
-        return through(points, self.frames.value(), "picked points")
+    def forget(self) -> None:
+        """Drop all points: they belong to another run."""
+        self.show_route(replace(self.route(), anchors=(), curve=(), kind="pc"))

@@ -1,16 +1,14 @@
-"""Scrub and play a clip: slider, buttons, and a strip that shows which frames particles support."""
+"""Scrub and play a clip: slider, buttons, and the ribbon of support."""
 
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QRectF, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QColor, QPainter, QPaintEvent
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QSlider,
     QSpinBox,
     QVBoxLayout,
@@ -18,42 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryodeco.gui.playback import Playhead, Repeat
-
-SUPPORTED, EXTRAPOLATED, WAITING = QColor("#009E73"), QColor("#D55E00"), QColor(128, 128, 128, 70)
-
-
-class SupportStrip(QWidget):
-    """One cell a frame: green among particles, red where none are near, grey while not decoded."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._supported = np.zeros(0, dtype=bool)
-        self._ready = np.zeros(0, dtype=bool)
-        self.setFixedHeight(8)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip(
-            "<qt>Green: particles lie near this frame.<br>Red: extrapolated, no particle looks "
-            "like this.<br>Grey: not decoded yet.</qt>"
-        )
-
-    def sizeHint(self) -> QSize:
-        """As wide as the slider."""
-        return QSize(200, 8)
-
-    def show_frames(self, supported: np.ndarray, ready: np.ndarray) -> None:
-        """Show ``(t,)`` bool: frames among particles, and frames that are decoded."""
-        self._supported, self._ready = supported, ready
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the cells."""
-        painter = QPainter(self)
-        count = len(self._ready)
-        wide = self.width() / max(count, 1)
-        for frame in range(count):
-            colour = SUPPORTED if self._supported[frame] else EXTRAPOLATED
-            cell = QRectF(frame * wide, 0, max(wide - 1, 1), self.height())
-            painter.fillRect(cell, colour if self._ready[frame] else WAITING)
+from napari_cryodeco.gui.support_ribbon import SupportRibbon
 
 
 class Player(QWidget):
@@ -76,7 +39,7 @@ class Player(QWidget):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._advance)
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.strip = SupportStrip()
+        self.ribbon = SupportRibbon()
         self.play = QPushButton("▶ Play")
         self.play.setCheckable(True)
         self.repeat = QComboBox()
@@ -88,6 +51,7 @@ class Player(QWidget):
         self.caption = QLabel("no frames yet")
         self._lay_out()
         self.slider.valueChanged.connect(self._scrubbed)
+        self.ribbon.frame_chosen.connect(self.slider.setValue)
         self.play.toggled.connect(self._toggled)
         self.fps.valueChanged.connect(lambda fps: self._timer.setInterval(round(1000 / fps)))
         self.clear()
@@ -116,13 +80,13 @@ class Player(QWidget):
         self.slider.setRange(0, max(0, len(supported) - 1))
         self.slider.setValue(0)
         self.slider.blockSignals(False)
-        self.strip.show_frames(self._supported, self._ready)
+        self.ribbon.show_frames(self._supported, self._ready)
         self._refresh()
 
     def set_ready(self, frame: int) -> None:
         """A frame has been decoded."""
         self._ready[frame] = True
-        self.strip.show_frames(self._supported, self._ready)
+        self.ribbon.show_frames(self._supported, self._ready)
         self._refresh()
 
     def _lay_out(self) -> None:
@@ -142,7 +106,7 @@ class Player(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.strip)
+        column.addWidget(self.ribbon)
         column.addWidget(self.slider)
         column.addWidget(self.caption)
         column.addLayout(buttons)
@@ -195,6 +159,7 @@ class Player(QWidget):
             self.caption.setText("no frames yet")
             return
         frame = max(self.frame, 0)
+        self.ribbon.set_frame(frame)
         words = [f"frame {frame + 1} of {count}"]
         if self._captions:
             words.append(self._captions[frame])

@@ -28,6 +28,7 @@ class RunLoader(QObject):
 
     loaded = Signal(object)  # Snapshot
     columns_listed = Signal(object)  # ReadColumns of the epoch loaded
+    counted = Signal(object)  # list of the finished epochs, when there are more
     waiting = Signal(object)  # Path of a run without an epoch
     told = Signal(str)  # what the run does now
     rested = Signal()  # its training has just ended
@@ -49,8 +50,13 @@ class RunLoader(QObject):
         self._watcher.updated.connect(self._see)
         self._watcher.failed.connect(self.failed)
 
-    def open(self, path: Path) -> None:
-        """Load the newest epoch of a run, and newer ones as they come."""
+    @property
+    def chosen(self) -> int | None:
+        """Number of the epoch that is kept to; None: the newest is followed."""
+        return self._chosen
+
+    def open(self, path: Path, epoch: int | None = None) -> None:
+        """Load an epoch of a run; None: the newest, and newer ones as they come."""
         if not RunPaths(path).config.is_file():
             self.failed.emit(
                 f"{path} is no run folder (it has no run.yaml): choose a folder that Reconstruct "
@@ -58,8 +64,11 @@ class RunLoader(QObject):
                 "programs."
             )
             return
-        self._path, self._chosen = path, None
+        there = epoch in RunPaths(path).epoch_numbers()
+        self._path, self._chosen = path, epoch if there else None
         self.waiting.emit(path)
+        if there:
+            self._load(path, epoch)
         self._watcher.watch(path)
 
     def close(self) -> None:
@@ -81,8 +90,10 @@ class RunLoader(QObject):
         if self._trains and update.status.ended:
             self.rested.emit()
         self._trains = update.status.state == "running"
-        if update.epochs and self._chosen is None and self._path is not None:
-            self._load(self._path, max(update.epochs))
+        if update.epochs and self._path is not None:
+            self.counted.emit(RunPaths(self._path).epoch_numbers())
+            if self._chosen is None:
+                self._load(self._path, max(update.epochs))
 
     def _load(self, path: Path, number: int | None) -> None:
         self._next = (path, number)

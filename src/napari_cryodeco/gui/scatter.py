@@ -20,6 +20,7 @@ from napari_cryodeco.gui.aggregate import Extent
 from napari_cryodeco.gui.operations import operation_of
 from napari_cryodeco.gui.outline import Outline, Shape
 from napari_cryodeco.gui.scatter_canvas import ScatterCanvas
+from napari_cryodeco.gui.stroke import Stroke
 from napari_cryodeco.gui.style import Theme
 
 CLICK_REACH = 4.0  # pixels the mouse may move in a click
@@ -47,6 +48,7 @@ class Mode(StrEnum):
     BOX = "box"
     POLYGON = "polygon"
     PICK = "pick"
+    PATH = "path"
     PAN = "pan"
 
 
@@ -57,9 +59,10 @@ class ScatterWidget(ScatterCanvas):
     """Points ``(n,)`` in the plane.
 
     Left button: by mode a cursor (click or drag), an outline (lasso, box, corners of a polygon), a
-    pick, or panning. Middle or right button, or the left one with Space held: pan. Wheel: zoom
-    about the mouse. F: fit. Escape: give the outline up; Enter or a double click ends a polygon,
-    Backspace takes a corner back. Shift, Alt (or Ctrl, where the desktop keeps Alt for itself) and
+    pick, a path (clicks are its points, a drag draws it), or panning. Middle or right button, or
+    the left one with Space held: pan. Wheel: zoom about the mouse. F: fit. Escape: give the outline
+    up; Enter or a double click ends a polygon, Backspace takes a corner or a point of the path
+    back. Shift, Alt (or Ctrl, where the desktop keeps Alt for itself) and
     both together: add, subtract, intersect.
     """
 
@@ -72,6 +75,7 @@ class ScatterWidget(ScatterCanvas):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.stroke = Stroke(self)
         self.outline = Outline(self._picture, self)
         self.outline.finished.connect(self.lassoed)
         self.outline.counting.connect(self.counting)
@@ -97,6 +101,7 @@ class ScatterWidget(ScatterCanvas):
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self._mode = mode
+        self.stroke.give_up()
         if self.outline:
             self.outline.give_up()
 
@@ -133,6 +138,9 @@ class ScatterWidget(ScatterCanvas):
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
         elif kind in _SHAPES:
             self._begin_outline(event)
+        elif kind == Mode.PATH:
+            self._reach = 0.0
+            self.stroke.begin(self.frame().to_data(place))
         else:
             self._point(place, final=False)
 
@@ -154,6 +162,10 @@ class ScatterWidget(ScatterCanvas):
             if self.outline:
                 self.outline.move(self.frame().to_data(place))
                 self._reach = max(self._reach, (place - start).manhattanLength())
+        elif kind == Mode.PATH:
+            self.stroke.move(self.frame().to_data(place))
+            self._reach = max(self._reach, (place - start).manhattanLength())
+            self.update()
         else:
             self._point(place, final=False)
 
@@ -165,6 +177,9 @@ class ScatterWidget(ScatterCanvas):
         self.unsetCursor()
         if kind == Mode.POINT:
             self._point(event.position(), final=True)
+        elif kind == Mode.PATH:
+            self.stroke.finish(self._reach >= CLICK_REACH)
+            self.update()
         elif kind in _SHAPES and self.outline:
             if self._reach < CLICK_REACH:
                 self.outline.give_up()
@@ -192,6 +207,9 @@ class ScatterWidget(ScatterCanvas):
         centre = self._extent.centre
         if self.outline and key in _OUTLINE_KEYS:
             getattr(self.outline, _OUTLINE_KEYS[key])()
+        elif self.mode is Mode.PATH and key in (Key.Key_Escape, Key.Key_Backspace):
+            (self.stroke.give_up if self.stroke.places else self.stroke.undone.emit)()
+            self.update()
         elif key == Key.Key_Space:
             self._space = True
             self.setCursor(Qt.CursorShape.OpenHandCursor)
@@ -235,6 +253,8 @@ class ScatterWidget(ScatterCanvas):
     # ---- outlines and picks
 
     def _paint_tool(self, painter: QPainter, theme: Theme) -> None:
+        if self.stroke.places:
+            scatter_overlays.draw_stroke(painter, self.frame(), self.stroke.places, theme)
         scatter_overlays.draw_outline(painter, self.frame(), self.outline.corners, theme)
 
     def _begin_outline(self, event: QMouseEvent) -> None:

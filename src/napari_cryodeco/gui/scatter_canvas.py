@@ -36,7 +36,9 @@ class ScatterCanvas(QWidget):
         self._idle = False
         self._hovered: int | None = None
         self._path: Floats | None = None
+        self._path_support: NDArray[np.bool_] | None = None
         self._path_position = 0.0
+        self._anchors: Floats | None = None
         self.empty_text = "Nothing to show yet."
         self.setMinimumSize(220, 150)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -91,9 +93,14 @@ class ScatterCanvas(QWidget):
         self._cursor, self._idle = place, idle
         self.update()
 
-    def set_path(self, places: Floats | None) -> None:
-        """Draw a trajectory through places ``(t, 2)``, or none."""
-        self._path, self._path_position = places, 0.0
+    def set_path(self, places: Floats | None, supported: NDArray[np.bool_] | None = None) -> None:
+        """Draw a trajectory through places ``(t, 2)``, or none; red where not `supported`."""
+        self._path, self._path_support, self._path_position = places, supported, 0.0
+        self.update()
+
+    def set_anchors(self, places: Floats | None) -> None:
+        """Draw numbered points ``(m, 2)`` that a trajectory goes through, or none."""
+        self._anchors = places
         self.update()
 
     def set_path_position(self, frame: float) -> None:
@@ -105,6 +112,11 @@ class ScatterCanvas(QWidget):
     def extent(self) -> Extent:
         """The part of the plane in view."""
         return self._extent
+
+    @property
+    def fitted(self) -> bool:
+        """Whether all points are in view, as after `fit`."""
+        return self._extent == self._home
 
     def set_extent(self, extent: Extent) -> None:
         """Show another part of the plane; too deep a zoom is not followed."""
@@ -164,7 +176,10 @@ class ScatterCanvas(QWidget):
         self._paint_axes(painter, frame, theme)
         painter.setClipRect(frame.rect)
         if self._path is not None:
-            scatter_overlays.draw_path(painter, frame, self._path, self._path_position, theme)
+            places, bare = self._path, self._path_support
+            scatter_overlays.draw_path(painter, frame, places, bare, self._path_position, theme)
+        if self._anchors is not None:
+            scatter_overlays.draw_anchors(painter, frame, self._anchors, theme)
         if self._hovered is not None:
             x, y = (float(c[self._hovered]) for c in (self._picture.x, self._picture.y))
             scatter_overlays.draw_hovered(painter, frame, (x, y), theme)

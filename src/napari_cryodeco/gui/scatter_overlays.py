@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from qtpy.QtCore import QPointF, Qt
+from numpy.typing import NDArray
+from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 
 from napari_cryodeco.gui.aggregate import Floats
 from napari_cryodeco.gui.plot_axes import Frame
 from napari_cryodeco.gui.style import Theme
+from napari_cryodeco.gui.support_ribbon import EXTRAPOLATED
 
 _SHADE = QColor(0, 0, 0, 140)  # under bright lines, so that they show on any colour
 
@@ -40,20 +42,58 @@ def draw_hovered(painter: QPainter, frame: Frame, place: tuple[float, float], th
         painter.drawEllipse(frame.to_screen(*place), 5.0, 5.0)
 
 
-def draw_path(painter: QPainter, frame: Frame, path: Floats, position: float, theme: Theme) -> None:
-    """A line through places ``(t, 2)`` and a marker at frame `position`, counted from 0."""
+def draw_path(
+    painter: QPainter,
+    frame: Frame,
+    path: Floats,
+    supported: NDArray[np.bool_] | None,
+    position: float,
+    theme: Theme,
+) -> None:
+    """A line through places ``(t, 2)`` and a marker at frame `position`, counted from 0.
+
+    Legs to or from a frame that is not `supported` ``(t,)`` are red and dotted.
+    """
     if not len(path):
         return
-    line = QPolygonF([frame.to_screen(float(x), float(y)) for x, y in path])
+    places = [frame.to_screen(float(x), float(y)) for x, y in path]
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for pen in (QPen(_SHADE, 4.5), QPen(theme.path, 2.5)):
         painter.setPen(pen)
-        painter.drawPolyline(line)
+        painter.drawPolyline(QPolygonF(places))
+    if supported is not None and len(supported) == len(path):
+        bare = np.flatnonzero(~(supported[1:] & supported[:-1]))
+        for pen in (QPen(QColor("black"), 4.5), QPen(EXTRAPOLATED, 3.5, Qt.PenStyle.DotLine)):
+            painter.setPen(pen)
+            for leg in bare:
+                painter.drawLine(places[leg], places[leg + 1])
     frames = np.arange(len(path))
     x, y = (float(np.interp(position, frames, column)) for column in path.T)
     painter.setPen(QPen(QColor("white"), 2))
     painter.setBrush(theme.path)
     painter.drawEllipse(frame.to_screen(x, y), 6.0, 6.0)
+
+
+def draw_anchors(painter: QPainter, frame: Frame, places: Floats, theme: Theme) -> None:
+    """Numbered discs at places ``(m, 2)``, from 1 in the order of the path."""
+    for number, (x, y) in enumerate(places, 1):
+        at = frame.to_screen(float(x), float(y))
+        disc = QRectF(at.x() - 8, at.y() - 8, 16, 16)
+        painter.setPen(QPen(theme.path, 2))
+        painter.setBrush(QColor("white"))
+        painter.drawEllipse(disc)
+        painter.setPen(QPen(QColor("black")))
+        painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, str(number))
+
+
+def draw_stroke(
+    painter: QPainter, frame: Frame, places: Sequence[tuple[float, float]], theme: Theme
+) -> None:
+    """The curve drawn so far, in data units."""
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for pen in (QPen(_SHADE, 4), QPen(theme.path, 2, Qt.PenStyle.DashLine)):
+        painter.setPen(pen)
+        painter.drawPolyline(QPolygonF([frame.to_screen(x, y) for x, y in places]))
 
 
 def draw_outline(

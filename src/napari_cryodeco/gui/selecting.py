@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from napari_cryodeco.explore.history import History
 from napari_cryodeco.explore.palette import category
-from napari_cryodeco.explore.recipe import Step
+from napari_cryodeco.explore.recipe import Recipe, Step
 from napari_cryodeco.gui.latent_view import LatentView
 
 if TYPE_CHECKING:
@@ -116,6 +116,11 @@ class Selecting(LatentView):
         """Do the last undone selection step again."""
         if self._chosen().redo():
             self._selection_made()
+
+    def resume_selection(self, mask: NDArray[np.bool_], recipe: Recipe) -> None:
+        """Take a selection ``(n,)`` bool of an earlier session; what is decoded stays."""
+        self._chosen().resume(mask, recipe)
+        self.selection_changed.emit()
 
     def set_named(self, named: tuple[Selection, ...]) -> None:
         """Take the list of named selections after one was kept, renamed or deleted."""

@@ -26,6 +26,8 @@ _MODES = {
     "first corner ends it; Backspace takes a corner back, Escape gives it up",
     Mode.PICK: "Pick (C): click a particle to select its whole cluster, or all of its class where "
     "the colours are classes",
+    Mode.PATH: "Path (T): click points to join, or drag to draw a curve; Backspace takes the last "
+    "point back. The Movie panel joins them along the particles, decodes and saves the path",
     Mode.PAN: "Pan (H): drag to move the view. Middle or right button, or Space, pans at any time; "
     "the wheel zooms",
 }

@@ -15,6 +15,7 @@ from napari_cryodeco.explore.history import History
 from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.gui.aiming import Aiming, Cursor, Target, Wanted
 from napari_cryodeco.gui.colouring import Density
+from napari_cryodeco.gui.map_filter import MapFilter
 from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
 
 __all__ = ["Cursor", "Session", "Target", "Wanted", "session_of"]
@@ -49,19 +50,22 @@ class Session(Aiming):
         if self.cursor is not None:  # the same particle has another z now
             x, y = self.coordinates()
             row = self.cursor.row
-            self.cursor = self._cursor_at(float(x[row]), float(y[row]))
+            self.cursor = self.lifted(float(x[row]), float(y[row]))
             self.cursor_changed.emit(self.cursor, True)
 
     def _forget(self) -> None:
         snapshot = self.loaded()
         self.history = History(len(snapshot.latents))
         self.named, self.overlays, self.hovered = snapshot.named, frozenset(), None
-        self.cursor, self.path, self.path_position = None, None, 0.0
+        self.cursor, self.route, self.path = None, None, None
+        self.path_support, self.path_position = None, 0.0
+        self.map_filter = MapFilter()
         self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
         self.colouring, self.columns = Density(), ReadColumns()
         self.named_changed.emit()
         self.overlays_changed.emit()
         self.hover_changed.emit(None)
+        self.route_changed.emit()
         self.path_changed.emit()
         self.cursor_changed.emit(None, True)
 

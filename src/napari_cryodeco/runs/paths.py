@@ -93,6 +93,11 @@ class RunPaths:
         return self.root / "epochs"
 
     @property
+    def session(self) -> Path:
+        """How the explorer was left."""
+        return self.root / "session.json"
+
+    @property
     def views(self) -> Path:
         """Projections and clusterings."""
         return self.root / "views"
