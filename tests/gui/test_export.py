@@ -7,16 +7,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import starfile
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_cryodeco.explore.landscape import cluster
-from napari_cryodeco.gui.export_choice import STAR, Which, chosen_rows, preview, suggest_target
+from napari_cryodeco.gui.export_choice import Which, chosen_rows, suggest_target
 from napari_cryodeco.gui.export_panel import NO_RUN, ExportPanel
 from napari_cryodeco.gui.session import session_of
 
 
 class Window:
-    """Stands for a viewer: the panel asks it for nothing but its session."""
+    """Stands for a viewer without a map: the panel asks it for its session and layers."""
+
+    def __init__(self):
+        self.layers = []
 
 
 @pytest.fixture
@@ -45,10 +48,19 @@ def choose(panel, which):
     panel.which.setCurrentText(which.value)
 
 
-def export(qtbot, panel, button):
-    with qtbot.waitSignal(panel._task.ended, timeout=20_000):
-        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not panel.bar.isVisible())
+def export(qtbot, panel):
+    with qtbot.waitSignal(panel._task.ended, timeout=60_000):
+        qtbot.mouseClick(panel.write, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.work.bar.isVisible() and not panel._task.busy)
+
+
+def said(panel):
+    return panel.work.message.text()
+
+
+def listed(panel):
+    tree = panel.plan.files
+    return [tree.topLevelItem(i).text(0) for i in range(tree.topLevelItemCount())]
 
 
 def image_names(path):
@@ -94,12 +106,6 @@ def without_clusters(session):
     return SimpleNamespace(loaded=session.loaded, selected=session.selected, clustering=None)
 
 
-def test_the_preview_counts_and_names_files(tmp_path):
-    sentence = preview(12_345, 402_118, tmp_path / "p.star", STAR, tmp_path / "s.star")
-    assert "12,345 of 402,118 particles (3.1 %)" in sentence
-    assert "optics" in sentence and str(tmp_path / "s.star") in sentence
-
-
 def test_a_suggested_name_is_free(tmp_path):
     first = suggest_target(tmp_path, "selected", ".star")
     first.write_text("")
@@ -113,16 +119,16 @@ def test_a_suggested_name_is_free(tmp_path):
 def test_without_a_run_it_says_what_to_do(qtbot):
     panel = ExportPanel(Window())
     qtbot.addWidget(panel)
-    assert panel.sentence.text() == NO_RUN
-    assert not panel.write_particles.isEnabled() and not panel.write_run.isEnabled()
+    assert panel.plan.sentence.text() == NO_RUN
+    assert not panel.write.isEnabled() and not panel.judge.judge.isEnabled()
 
 
 def test_the_selection_is_written_read_back_and_counted(qtbot, panel, session, particle_set):
     session.select_rows(np.array([2, 7, 11, 30]))
-    assert "4 of 60 particles" in panel.sentence.text()
-    export(qtbot, panel, panel.write_particles)
+    assert "4 of 60 particles" in panel.plan.sentence.text()
+    export(qtbot, panel)
     target = panel.target.value()
-    assert "4 particles written and read back" in panel.result.text()
+    assert "4 particles written and read back" in said(panel)
     written = [p for p in target.parent.glob("subset*.star") if p.is_file()]
     source = image_names(particle_set.star_with_poses)
     places = [name.split("@")[0] for name in image_names(written[0])]
@@ -133,37 +139,60 @@ def test_row_numbers_are_what_was_selected(qtbot, panel, session, tmp_path):
     session.select_rows(np.array([0, 59]))
     panel.kind.setCurrentText("row numbers")
     panel.target.show_value(tmp_path / "rows.txt")
-    export(qtbot, panel, panel.write_particles)
+    export(qtbot, panel)
     assert np.loadtxt(tmp_path / "rows.txt", dtype=int).tolist() == [0, 59]
 
 
-def test_a_file_that_is_there_is_not_overwritten(qtbot, panel, session, tmp_path):
+def test_a_file_that_is_there_is_replaced_only_by_a_tick(qtbot, panel, session, tmp_path):
+    session.select_rows(np.array([1]))
+    panel.target.show_value(tmp_path / "other.star")
+    assert panel.write.isEnabled() and not panel.replace.isVisible()
+    (tmp_path / "subset.star").write_text("mine\n")
+    panel.target.show_value(tmp_path / "subset.star")
+    assert "exists already" in panel.plan.obstacle.text()
+    assert not panel.write.isEnabled() and panel.replace.isVisible()
+    tick(qtbot, panel.replace)
+    assert panel.write.isEnabled() and not panel.plan.obstacle.isVisible()
+    panel.target.show_value(tmp_path / "other.star")
+    panel.target.show_value(tmp_path / "subset.star")
+    assert not panel.replace.isChecked()  # the tick was of another name
+    assert (tmp_path / "subset.star").read_text() == "mine\n"
+    tick(qtbot, panel.replace)
+    export(qtbot, panel)
+    assert len(image_names(tmp_path / "subset.star")) == 1
+    assert not panel.replace.isChecked()
+
+
+def tick(qtbot, box):
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(qtbot, panel, session, tmp_path):
     session.select_rows(np.array([1]))
     (tmp_path / "subset.star").write_text("mine\n")
-    export(qtbot, panel, panel.write_particles)
-    assert "exists already" in panel.result.text()
+    export(qtbot, panel)
+    assert "exists already" in said(panel)
     assert (tmp_path / "subset.star").read_text() == "mine\n"
 
 
-def test_a_wrong_suffix_is_said(qtbot, panel, session, tmp_path):
+def test_a_wrong_suffix_is_said(panel, session, tmp_path):
     session.select_rows(np.array([1]))
     panel.target.show_value(tmp_path / "subset.doc")
-    export(qtbot, panel, panel.write_particles)
-    assert ".star, .cs or .txt" in panel.result.text()
-    assert not list(tmp_path.glob("*"))
+    assert "ends in .star" in panel.plan.sentence.text()
+    assert not panel.write.isEnabled()
 
 
 def test_cs_from_a_star_file_is_refused_before_writing(panel, session):
     session.select_rows(np.array([1]))
     panel.kind.setCurrentText("cryoSPARC .cs")
-    assert "choose STAR" in panel.sentence.text()
-    assert not panel.write_particles.isEnabled()
+    assert "choose STAR" in panel.plan.sentence.text()
+    assert not panel.write.isEnabled()
 
 
 def test_the_sentence_follows_the_selection(panel, session):
     session.select_rows(np.arange(10))
-    assert "10 of 60" in panel.sentence.text()
+    assert "10 of 60" in panel.plan.sentence.text()
     session.undo()
-    assert "select some" in panel.sentence.text()
+    assert "select some" in panel.plan.sentence.text()
     choose(panel, Which.ALL)
-    assert "60 of 60 particles (100.0 %)" in panel.sentence.text()
+    assert "60 of 60 particles (100.0 %)" in panel.plan.sentence.text()

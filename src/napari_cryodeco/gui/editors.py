@@ -288,6 +288,11 @@ class Fold(QWidget):
         """What the user clicks."""
         return self._button
 
+    def set_title(self, title: str) -> None:
+        """Give another title."""
+        self._title = title
+        self.open(self._button.isChecked())
+
     def open(self, is_open: bool) -> None:
         """Show or hide the content."""
         self._button.setChecked(is_open)

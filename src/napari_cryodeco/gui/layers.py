@@ -109,6 +109,13 @@ class MapView:
         """Height of the isosurface, σ."""
         return self._level if self._level is not None else 3.0
 
+    @property
+    def colour(self) -> str:
+        """The middle of the layer's colours, ``#RRGGBB``."""
+        colours = self._colours if (layer := self.layer) is None else layer.colormap
+        red, green, blue = (round(255 * float(v)) for v in colours.map(0.5).ravel()[:3])
+        return f"#{red:02X}{green:02X}{blue:02X}"
+
     def set_level(self, level: float) -> None:
         """Move the isosurface to `level` σ."""
         self._level = float(np.clip(level, *LEVELS))
