@@ -10,8 +10,12 @@ import starfile
 from qtpy.QtCore import QPoint, Qt
 
 from napari_cryodeco.explore.landscape import cluster
+from napari_cryodeco.explore.selection import Selection
+from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
 from napari_cryodeco.gui.export_choice import Which, chosen_rows, suggest_target
 from napari_cryodeco.gui.export_panel import NO_RUN, ExportPanel
+from napari_cryodeco.gui.export_plan import What
+from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import session_of
 
 
@@ -196,3 +200,131 @@ def test_the_sentence_follows_the_selection(panel, session):
     assert "select some" in panel.plan.sentence.text()
     choose(panel, Which.ALL)
     assert "60 of 60 particles (100.0 %)" in panel.plan.sentence.text()
+
+
+# ---- several groups, bundles, another file
+
+
+def test_each_cluster_is_a_file_of_its_own(qtbot, panel, session, tmp_path):
+    session.set_clustering(cluster(session.loaded().latents, 2))
+    choose(panel, Which.EACH_CLUSTER)
+    panel.target.show_value(tmp_path / "each")
+    assert listed(panel) == ["cluster_1.star", "cluster_2.star"]
+    assert "2 files, in the folder" in panel.plan.sentence.text()
+    export(qtbot, panel)
+    names = [image_names(tmp_path / "each" / name) for name in listed(panel)]
+    assert len(set(names[0]) | set(names[1])) == 60 and not set(names[0]) & set(names[1])
+    assert "60 particles written and read back" in said(panel)
+
+
+def test_named_selections_that_overlap_or_leave_some_out_are_told(panel, session):
+    choose(panel, Which.EACH_NAMED)
+    assert "No selection is named yet" in panel.plan.sentence.text()
+    session.set_named((Selection("a/b", np.arange(10)), Selection("c", np.arange(5, 20))))
+    assert listed(panel) == ["a_b.star", "c.star"]
+    warnings = panel.plan.warnings.text()
+    assert "5 times a particle is in a second group" in warnings
+    assert "40 particles are in no group" in warnings
+
+
+def everything(folder):
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("half_maps", [False, True])
+def test_the_dry_run_of_a_bundle_names_every_file(qtbot, panel, session, tmp_path, half_maps):
+    session.set_clustering(cluster(session.loaded().latents, 2))
+    panel.what.setCurrentText(What.BUNDLE.value)
+    choose(panel, Which.EACH_CLUSTER)
+    panel.half_maps.setChecked(half_maps)
+    panel.target.show_value(tmp_path / "bundle")
+    planned = set(listed(panel))
+    assert not (tmp_path / "bundle").exists()
+    export(qtbot, panel)
+    assert everything(tmp_path / "bundle") == planned
+    assert f"{len(planned)} files written" in said(panel)
+
+
+@pytest.mark.parametrize("what", [What.MAPS, What.RUN])
+def test_maps_and_whole_runs_need_no_particles_chosen(qtbot, panel, session, tmp_path, what):
+    session.set_clustering(cluster(session.loaded().latents, 2, epoch=1))
+    panel.what.setCurrentText(what.value)
+    assert not panel.which.isVisible() and not panel.kind.isVisible()
+    panel.target.show_value(tmp_path / "out")
+    export(qtbot, panel)
+    maps = [name for name in everything(tmp_path / "out") if name.endswith(".mrc")]
+    assert len(maps) == 2
+
+
+def original_of(particle_set, folder, rows):
+    """Another file of some of the particles, in another order, beside links to their stacks."""
+    source = particle_set.star_with_poses
+    for stack in source.parent.glob("*.mrcs"):
+        (folder / stack.name).symlink_to(stack)
+    tables = starfile.read(source, always_dict=True)
+    tables["particles"] = tables["particles"].iloc[rows[::-1]]
+    path = folder / "original.star"
+    starfile.write(tables, path)
+    return path
+
+
+def look_up(qtbot, panel):
+    with qtbot.waitSignal(panel.original._task.ended, timeout=60_000):
+        qtbot.mouseClick(panel.original.match, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.original._task.busy and panel.original.match.isEnabled())
+
+
+def test_counts_of_the_original_come_before_anything_is_written(
+    qtbot, panel, session, tmp_path, particle_set
+):
+    original = original_of(particle_set, tmp_path, np.arange(40))
+    session.select_rows(np.arange(10))
+    panel.original.file.show_value(original)
+    assert "Press Match first" in panel.plan.obstacle.text() and not panel.write.isEnabled()
+    look_up(qtbot, panel)
+    assert "10 matched, 0 unmatched, 0 ambiguous of 10" in panel.original.counts.text()
+    assert panel.write.isEnabled() and not panel.original.partial.isVisible()
+    session.select_rows(np.arange(35, 45))  # no second look-up
+    assert "5 matched, 5 unmatched" in panel.original.counts.text()
+    assert not panel.write.isEnabled() and "leave these out" in panel.plan.obstacle.text()
+    assert "5 particles have no certain row" in panel.plan.warnings.text()
+    tick(qtbot, panel.original.partial)
+    assert panel.write.isEnabled()
+    export(qtbot, panel)
+    kept = set(image_names(tmp_path / "subset.star"))
+    assert len(kept) == 5 and "5 unmatched" in said(panel)
+    session.select_rows(np.arange(50, 60))
+    assert "None of these particles" in panel.plan.obstacle.text()
+    panel.original.file.show_value(tmp_path / "nothing.star")
+    look_up(qtbot, panel)
+    assert "nothing.star" in panel.original.work.message.text()
+    assert "\n" not in panel.original.work.message.text()
+
+
+def test_a_bundle_opens_in_chimerax_as_the_window_looks(make_napari_viewer, qtbot, planted_run):
+    viewer = make_napari_viewer(show=True)
+    session = session_of(viewer)
+    session.open(planted_run.path)
+    panel = ExportPanel(viewer)
+    qtbot.addWidget(panel)
+    decoder = VolumeDecoder(planted_run.epoch().field_path, "cpu")
+    shown = map_view_of(viewer)
+    shown.show(decoder.decode(VolumeRequest(session.loaded().latents[0])))
+    shown.set_level(4.5)
+    viewer.scene.camera.angles = (0.0, 90.0, 0.0)
+    options = panel._options(None)
+    assert options.level == 4.5 and options.surface == shown.colour
+    view = options.camera
+    np.testing.assert_allclose(view.rotation @ view.rotation.T, np.eye(3), atol=1e-5)
+    # what was one canvas wide in the window is as wide as ChimeraX' field of view
+    height, width = viewer.window._qt_viewer.canvas.size
+    assert view.extent == pytest.approx(min(height, width) / viewer.scene.camera.zoom)
+    viewer.scene.camera.zoom *= 2
+    assert panel._options(None).camera.extent == pytest.approx(view.extent / 2)
+
+
+def test_every_control_of_the_panel_explains_itself(panel):
+    controls = (panel.what, panel.which, panel.labels, panel.kind, panel.copy_images)
+    controls += (panel.half_maps, panel.target, panel.replace, panel.write, panel.plan.files)
+    controls += (panel.original.file, panel.original.match, panel.original.partial)
+    assert all(widget.toolTip() for widget in controls)

@@ -42,6 +42,12 @@ class MapDifference:
         return float(min(0.0, values.min())), float(max(0.0, values.max()))
 
     @property
+    def level(self) -> float:
+        """A level in σ of the maps that shows it: three times its own spread, half of its most."""
+        most = max(abs(value) for value in self.extremes)
+        return min(3 * float(self.in_sigma.std()), most / 2) or 1.0
+
+    @property
     def correlation(self) -> float:
         """Pearson's, of the two maps."""
         pair = [volume.in_sigma().ravel() for volume in (self.first, self.second)]

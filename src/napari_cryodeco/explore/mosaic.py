@@ -19,11 +19,12 @@ from napari_cryodeco.explore.volumes import Volume, common_sigma
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A picture ``(h, w, 3)`` uint8 of a group's map, with its caption written on it."""
+    """A picture ``(h, w, 3)`` uint8 of a group's map, its caption, and Å per pixel."""
 
     group: Group
     caption: str
     picture: np.ndarray
+    pixel_size: float
 
 
 def tiles(
@@ -54,8 +55,7 @@ def tiles(
         red, green, blue = ImageColor.getrgb(group.colour)[:3]
         picture = surface(volume, level, view, replace(Style(), colour=(red, green, blue)), sigma)
         share = f"{100 * len(group.rows) / max(1, total):.1f} %"
-        caption = f"{group.name}: {share}"
-        yield Tile(group, caption, annotate(picture, caption, view.pixel_size(volume)))
+        yield Tile(group, f"{group.name}: {share}", picture, view.pixel_size(volume))
 
 
 def arranged(pictures: Sequence[np.ndarray], across: int | None = None) -> np.ndarray:
@@ -71,7 +71,7 @@ def arranged(pictures: Sequence[np.ndarray], across: int | None = None) -> np.nd
 
 
 def write_png(shown: Sequence[Tile], path: Path, overwrite: bool = False) -> None:
-    """Write the tiles as one PNG.
+    """Write the tiles with captions and scale bars as one PNG.
 
     Raises
     ------
@@ -79,5 +79,6 @@ def write_png(shown: Sequence[Tile], path: Path, overwrite: bool = False) -> Non
         When `path` is there and may not be replaced.
     """
     refuse_existing(path, overwrite)
+    pictures = [annotate(tile.picture, tile.caption, tile.pixel_size) for tile in shown]
     with replacing(path) as part:
-        Image.fromarray(arranged([tile.picture for tile in shown])).save(part, "PNG")
+        Image.fromarray(arranged(pictures)).save(part, "PNG")

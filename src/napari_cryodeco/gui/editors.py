@@ -300,6 +300,15 @@ class Fold(QWidget):
         self._content.setVisible(is_open)
 
 
+def in_line(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets beside each other; the first takes the room."""
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    row.setStretch(0, 1)
+    return row
+
+
 def make_editor(field: FieldInfo) -> Editor:
     """The editor for one field of a pydantic model.
 

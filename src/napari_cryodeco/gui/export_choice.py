@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from napari_cryodeco.gui.session import Session
 
 
+NO_CLUSTERS = "There are no clusters yet: make them in the Explorer first."
+
+
 class Which(StrEnum):
     """The particles to export."""
 
@@ -78,7 +81,7 @@ def chosen_rows(session: Session, which: Which, labels: str = "") -> np.ndarray:
 def _rows_of_clusters(session: Session, labels: str) -> np.ndarray:
     clustering = session.clustering
     if clustering is None:
-        raise ValueError("There are no clusters yet: make them in the Explorer first.")
+        raise ValueError(NO_CLUSTERS)
     texts = labels.replace(";", ",").split(",")
     try:
         numbers = sorted({int(text) for text in texts if text.strip()})
@@ -123,7 +126,7 @@ def clusters_as_groups(session: Session) -> tuple[Group, ...]:
 
     clustering = session.clustering
     if clustering is None:
-        raise ValueError("There are no clusters yet: make them in the Explorer first.")
+        raise ValueError(NO_CLUSTERS)
     numbers = [n for n, count in enumerate(clustering.counts.tolist(), 1) if count]
     return tuple(Group(f"cluster {n}", clustering.members([n]), category(n - 1)) for n in numbers)
 

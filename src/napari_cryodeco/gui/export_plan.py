@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cryodeco.gui.export_choice import CRYOSPARC, NUMBERS, STAR, Format
+from napari_cryodeco.gui.export_choice import CRYOSPARC, NO_CLUSTERS, NUMBERS, STAR, Format
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.bundle import BundleOptions
@@ -264,7 +264,7 @@ def _together(groups: tuple[Group, ...]) -> np.ndarray:
 
 def _clusters(snapshot: Snapshot) -> Clustering:
     if snapshot.clustering is None:
-        raise ValueError("There are no clusters yet: make them in the Explorer first.")
+        raise ValueError(NO_CLUSTERS)
     return snapshot.clustering
 
 

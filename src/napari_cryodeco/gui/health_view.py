@@ -18,6 +18,10 @@ _SIGNS: dict[Level, tuple[str, str, str]] = {
     "careful": ("#E69F00", "#000000", "!"),
     "no-go": ("#D55E00", "#FFFFFF", "✕"),
 }
+_FACTS = (
+    "Particles, share of the directions of Fourier space measured (%), defocus in µm, micrographs, "
+    "ceilings of resolution in Å."
+)
 _SHOWN = 6  # findings in sight
 
 
@@ -38,10 +42,6 @@ class HealthView(QWidget):
         self.verdict.setToolTip(
             "<qt>The verdict is that of the worst reason. Go: nothing was found against it; that is"
             " no proof. More: docs/judging.md.</qt>"
-        )
-        self.facts.setToolTip(
-            "<qt>Particles, share of the directions of Fourier space measured (%), defocus in µm, "
-            "micrographs, ceilings of resolution in Å</qt>"
         )
         for label in (self.verdict, self.facts, self.reasons, self.alarm):
             label.setWordWrap(True)
@@ -75,8 +75,11 @@ class HealthView(QWidget):
             f'<span style="background-color:{paper}; color:{ink};"><b>&nbsp;{sign} '
             f"{level.upper()}&nbsp;</b></span> &nbsp;{escape(card.source)}, epoch {card.epoch}"
         )
-        spoken = len(card.reasons)
-        self.facts.setText("\n".join(card.sentences[1 : -max(spoken, 1)]))
+        from napari_cryodeco.explore.health import ASSUMED  # torch, which the work has loaded
+
+        facts = card.sentences[1 : -max(len(card.reasons), 1)]
+        self.facts.setText("\n".join(facts).replace(f" {ASSUMED}", ""))
+        self.facts.setToolTip(f"<qt>{_FACTS} By the count: {escape(ASSUMED)}.</qt>")
         said = [
             f'<span style="color:{_SIGNS[r.level][0]};"><b>{_SIGNS[r.level][2]} {r.level}:</b>'
             f"</span> {escape(r.sentence)}"

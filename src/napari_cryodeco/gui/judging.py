@@ -14,6 +14,7 @@ from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.explore.replay import chosen_by
 from napari_cryodeco.gui.analysis import cluster_space
 from napari_cryodeco.gui.colouring import Colouring, by_column, by_value
+from napari_cryodeco.gui.export_choice import NO_CLUSTERS
 from napari_cryodeco.gui.snapshot import columns_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def colouring_by(snapshot: Snapshot, finding: Finding, report: Report) -> Colour
         return by_value(*_angle_from(finding.cap, snapshot.run, snapshot.epoch))
     name = finding.column.name
     values = Columns(snapshot.run, snapshot.epoch).read([name])[name]
-    return by_column(name if finding.column.origin == "file" else finding.column.label, values)
+    return by_column(name, values)  # recipes refer to the name
 
 
 def _angle_from(cap: Cap, run: Run, epoch: int) -> tuple[str, np.ndarray]:
@@ -75,7 +76,7 @@ def try_clusters_again(snapshot: Snapshot, report: Report) -> Stability:
     from napari_cryodeco.explore import stability
 
     if snapshot.clustering is None:
-        raise ValueError("There are no clusters yet: make them in the Explorer first.")
+        raise ValueError(NO_CLUSTERS)
     space = cluster_space(snapshot, lambda done, of: report(0, TRIALS))
     made = stability.stability(snapshot.clustering, space, TRIALS, progress=report)
     stability.save(made, snapshot.run.paths.views, snapshot.epoch)
@@ -94,7 +95,7 @@ def keep_core(session: Session, sureness: Sureness, threshold: float) -> str:
     """
     snapshot, before = session.loaded(), len(session.selected)
     if snapshot.clustering is None:
-        raise ValueError("There are no clusters yet: make them in the Explorer first.")
+        raise ValueError(NO_CLUSTERS)
     step = Step("range", axes=(str(sureness),), bounds=(threshold, np.inf))
     columns = columns_of(snapshot)
     if sureness is Sureness.CONFIDENCE and sureness not in columns.number_names():
