@@ -227,6 +227,7 @@ class ExportPanel(QWidget):
             order = self._order()
             plan = make_plan(order, self._session.loaded())
         except ValueError as error:
+            self.original.show_counts(None)
             self.plan.show_obstacle(str(error))
             self.write.setEnabled(False)
             return

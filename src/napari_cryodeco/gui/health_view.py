@@ -63,7 +63,7 @@ class HealthView(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        for widget in (self.verdict, self.reasons, self.facts, self.alarm, self.findings):
+        for widget in (self.verdict, self.reasons, self.alarm, self.findings, self.facts):
             column.addWidget(widget)
         self.hide()
 

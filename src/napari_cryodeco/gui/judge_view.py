@@ -105,13 +105,13 @@ class JudgeView(QWidget):
         core = QHBoxLayout()
         core.addWidget(self.sureness, 1)
         core.addWidget(self.threshold)
-        core.addWidget(self.keep)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 0, 0, 4)
         column.setSpacing(4)
         for widget in (self.sentence, self.judge, self.work, self.view, self.again, self.trials):
             column.addWidget(widget)
         column.addLayout(core)
+        column.addWidget(self.keep)
         column.addWidget(self.told)
 
     def _connect(self) -> None:

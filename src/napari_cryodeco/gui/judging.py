@@ -68,7 +68,7 @@ def _angle_from(cap: Cap, run: Run, epoch: int) -> tuple[str, np.ndarray]:
     angles = np.rad2deg(np.arccos(np.clip(views @ cap.direction, -1, 1)))
     x, y, z = cap.direction
     tilt, azimuth = np.rad2deg(np.arccos(np.clip(z, -1, 1))), np.rad2deg(np.arctan2(y, x))
-    return f"angle from the view at tilt {tilt:.0f}°, azimuth {azimuth:.0f}° (°)", angles
+    return f"angle from tilt {tilt:.0f}°, azimuth {azimuth:.0f}° (°)", angles
 
 
 def try_clusters_again(snapshot: Snapshot, report: Report) -> Stability:

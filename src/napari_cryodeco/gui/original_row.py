@@ -67,6 +67,7 @@ class OriginalRow(QWidget):
         self.partial.toggled.connect(self.changed)
         self._task.returned.connect(self._take)
         self._task.ended.connect(self._ended)
+        self.show_counts(None)
         self._file_changed()
 
     @property
@@ -76,11 +77,11 @@ class OriginalRow(QWidget):
             return None
         return self._found[1]
 
-    def show_counts(self, rows: np.ndarray) -> None:
+    def show_counts(self, rows: np.ndarray | None) -> None:
         """Say how many of these rows were found, and offer to leave the others out."""
         mapped = self.mapped
         incomplete = False
-        if mapped is None:
+        if mapped is None or rows is None:
             self.counts.hide()
         else:
             some = mapped.only(rows)
