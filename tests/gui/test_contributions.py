@@ -51,6 +51,7 @@ def test_the_manifest_offers_what_the_readme_promises(manifest):
         "Movie",
         "Export",
         "Evidence",
+        "Compare",
         "Align",
         "Other programs",
     ]

@@ -257,14 +257,16 @@ def test_maps_and_whole_runs_need_no_particles_chosen(qtbot, panel, session, tmp
 
 
 def original_of(particle_set, folder, rows):
-    """Another file of some of the particles, in another order, beside links to their stacks."""
+    """Another file of some of the particles, in another order."""
     source = particle_set.star_with_poses
-    for stack in source.parent.glob("*.mrcs"):
-        (folder / stack.name).symlink_to(stack)
     tables = starfile.read(source, always_dict=True)
-    tables["particles"] = tables["particles"].iloc[rows[::-1]]
+    table = tables["particles"].iloc[rows[::-1]].copy()
+    names = [name.split("@") for name in table["rlnImageName"]]
+    folders = (source.parent, source.parent.parent)
+    stacks = {s: next(f / s for f in folders if (f / s).is_file()) for s in {n[1] for n in names}}
+    table["rlnImageName"] = [f"{place}@{stacks[stack]}" for place, stack in names]
     path = folder / "original.star"
-    starfile.write(tables, path)
+    starfile.write({**tables, "particles": table}, path)
     return path
 
 
