@@ -52,6 +52,7 @@ def test_the_manifest_offers_what_the_readme_promises(manifest):
         "Export",
         "Evidence",
         "Views",
+        "Compare",
         "Align",
         "Other programs",
     ]

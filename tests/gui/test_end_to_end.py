@@ -142,9 +142,9 @@ def test_from_particles_to_a_subset_a_map_and_a_movie(qtbot, viewer, quick, part
     export = open_panel(qtbot, viewer, "Export")
     target = tmp_path / "subset.star"
     export.target.show_value(target)
-    assert f"{len(chosen)} of {len(x)} particles" in export.sentence.text()
-    click(qtbot, export.write_particles)
-    qtbot.waitUntil(lambda: "read back" in export.result.text(), timeout=30_000)
+    assert f"{len(chosen)} of {len(x)} particles" in export.plan.sentence.text()
+    click(qtbot, export.write)
+    qtbot.waitUntil(lambda: "read back" in export.work.message.text(), timeout=30_000)
     written = starfile.read(target, always_dict=True)["particles"]
     source = starfile.read(particle_set.star_with_poses, always_dict=True)["particles"]
     columns = [name for name in source.columns if name != "rlnImageName"]

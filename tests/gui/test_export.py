@@ -7,16 +7,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import starfile
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_cryodeco.explore.landscape import cluster
-from napari_cryodeco.gui.export_choice import STAR, Which, chosen_rows, preview, suggest_target
+from napari_cryodeco.explore.selection import Selection
+from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
+from napari_cryodeco.gui.export_choice import Which, chosen_rows, suggest_target
 from napari_cryodeco.gui.export_panel import NO_RUN, ExportPanel
+from napari_cryodeco.gui.export_plan import What
+from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import session_of
 
 
 class Window:
-    """Stands for a viewer: the panel asks it for nothing but its session."""
+    """Stands for a viewer without a map: the panel asks it for its session and layers."""
+
+    def __init__(self):
+        self.layers = []
 
 
 @pytest.fixture
@@ -45,10 +52,19 @@ def choose(panel, which):
     panel.which.setCurrentText(which.value)
 
 
-def export(qtbot, panel, button):
-    with qtbot.waitSignal(panel._task.ended, timeout=20_000):
-        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not panel.bar.isVisible())
+def export(qtbot, panel):
+    with qtbot.waitSignal(panel._task.ended, timeout=60_000):
+        qtbot.mouseClick(panel.write, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.work.bar.isVisible() and not panel._task.busy)
+
+
+def said(panel):
+    return panel.work.message.text()
+
+
+def listed(panel):
+    tree = panel.plan.files
+    return [tree.topLevelItem(i).text(0) for i in range(tree.topLevelItemCount())]
 
 
 def image_names(path):
@@ -94,12 +110,6 @@ def without_clusters(session):
     return SimpleNamespace(loaded=session.loaded, selected=session.selected, clustering=None)
 
 
-def test_the_preview_counts_and_names_files(tmp_path):
-    sentence = preview(12_345, 402_118, tmp_path / "p.star", STAR, tmp_path / "s.star")
-    assert "12,345 of 402,118 particles (3.1 %)" in sentence
-    assert "optics" in sentence and str(tmp_path / "s.star") in sentence
-
-
 def test_a_suggested_name_is_free(tmp_path):
     first = suggest_target(tmp_path, "selected", ".star")
     first.write_text("")
@@ -113,16 +123,16 @@ def test_a_suggested_name_is_free(tmp_path):
 def test_without_a_run_it_says_what_to_do(qtbot):
     panel = ExportPanel(Window())
     qtbot.addWidget(panel)
-    assert panel.sentence.text() == NO_RUN
-    assert not panel.write_particles.isEnabled() and not panel.write_run.isEnabled()
+    assert panel.plan.sentence.text() == NO_RUN
+    assert not panel.write.isEnabled() and not panel.judge.judge.isEnabled()
 
 
 def test_the_selection_is_written_read_back_and_counted(qtbot, panel, session, particle_set):
     session.select_rows(np.array([2, 7, 11, 30]))
-    assert "4 of 60 particles" in panel.sentence.text()
-    export(qtbot, panel, panel.write_particles)
+    assert "4 of 60 particles" in panel.plan.sentence.text()
+    export(qtbot, panel)
     target = panel.target.value()
-    assert "4 particles written and read back" in panel.result.text()
+    assert "4 particles written and read back" in said(panel)
     written = [p for p in target.parent.glob("subset*.star") if p.is_file()]
     source = image_names(particle_set.star_with_poses)
     places = [name.split("@")[0] for name in image_names(written[0])]
@@ -133,37 +143,190 @@ def test_row_numbers_are_what_was_selected(qtbot, panel, session, tmp_path):
     session.select_rows(np.array([0, 59]))
     panel.kind.setCurrentText("row numbers")
     panel.target.show_value(tmp_path / "rows.txt")
-    export(qtbot, panel, panel.write_particles)
+    export(qtbot, panel)
     assert np.loadtxt(tmp_path / "rows.txt", dtype=int).tolist() == [0, 59]
 
 
-def test_a_file_that_is_there_is_not_overwritten(qtbot, panel, session, tmp_path):
+def test_a_file_that_is_there_is_replaced_only_by_a_tick(qtbot, panel, session, tmp_path):
+    session.select_rows(np.array([1]))
+    panel.target.show_value(tmp_path / "other.star")
+    assert panel.write.isEnabled() and not panel.replace.isVisible()
+    (tmp_path / "subset.star").write_text("mine\n")
+    panel.target.show_value(tmp_path / "subset.star")
+    assert "exists already" in panel.plan.obstacle.text()
+    assert not panel.write.isEnabled() and panel.replace.isVisible()
+    tick(qtbot, panel.replace)
+    assert panel.write.isEnabled() and not panel.plan.obstacle.isVisible()
+    panel.target.show_value(tmp_path / "other.star")
+    panel.target.show_value(tmp_path / "subset.star")
+    assert not panel.replace.isChecked()  # the tick was of another name
+    assert (tmp_path / "subset.star").read_text() == "mine\n"
+    tick(qtbot, panel.replace)
+    export(qtbot, panel)
+    assert len(image_names(tmp_path / "subset.star")) == 1
+    assert not panel.replace.isChecked()
+
+
+def tick(qtbot, box):
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(qtbot, panel, session, tmp_path):
     session.select_rows(np.array([1]))
     (tmp_path / "subset.star").write_text("mine\n")
-    export(qtbot, panel, panel.write_particles)
-    assert "exists already" in panel.result.text()
+    export(qtbot, panel)
+    assert "exists already" in said(panel)
     assert (tmp_path / "subset.star").read_text() == "mine\n"
 
 
-def test_a_wrong_suffix_is_said(qtbot, panel, session, tmp_path):
+def test_a_wrong_suffix_is_said(panel, session, tmp_path):
     session.select_rows(np.array([1]))
     panel.target.show_value(tmp_path / "subset.doc")
-    export(qtbot, panel, panel.write_particles)
-    assert ".star, .cs or .txt" in panel.result.text()
-    assert not list(tmp_path.glob("*"))
+    assert "ends in .star" in panel.plan.sentence.text()
+    assert not panel.write.isEnabled()
 
 
 def test_cs_from_a_star_file_is_refused_before_writing(panel, session):
     session.select_rows(np.array([1]))
     panel.kind.setCurrentText("cryoSPARC .cs")
-    assert "choose STAR" in panel.sentence.text()
-    assert not panel.write_particles.isEnabled()
+    assert "choose STAR" in panel.plan.sentence.text()
+    assert not panel.write.isEnabled()
 
 
 def test_the_sentence_follows_the_selection(panel, session):
     session.select_rows(np.arange(10))
-    assert "10 of 60" in panel.sentence.text()
+    assert "10 of 60" in panel.plan.sentence.text()
     session.undo()
-    assert "select some" in panel.sentence.text()
+    assert "select some" in panel.plan.sentence.text()
     choose(panel, Which.ALL)
-    assert "60 of 60 particles (100.0 %)" in panel.sentence.text()
+    assert "60 of 60 particles (100.0 %)" in panel.plan.sentence.text()
+
+
+# ---- several groups, bundles, another file
+
+
+def test_each_cluster_is_a_file_of_its_own(qtbot, panel, session, tmp_path):
+    session.set_clustering(cluster(session.loaded().latents, 2))
+    choose(panel, Which.EACH_CLUSTER)
+    panel.target.show_value(tmp_path / "each")
+    assert listed(panel) == ["cluster_1.star", "cluster_2.star"]
+    assert "2 files, in the folder" in panel.plan.sentence.text()
+    export(qtbot, panel)
+    names = [image_names(tmp_path / "each" / name) for name in listed(panel)]
+    assert len(set(names[0]) | set(names[1])) == 60 and not set(names[0]) & set(names[1])
+    assert "60 particles written and read back" in said(panel)
+
+
+def test_named_selections_that_overlap_or_leave_some_out_are_told(panel, session):
+    choose(panel, Which.EACH_NAMED)
+    assert "No selection is named yet" in panel.plan.sentence.text()
+    session.set_named((Selection("a/b", np.arange(10)), Selection("c", np.arange(5, 20))))
+    assert listed(panel) == ["a_b.star", "c.star"]
+    warnings = panel.plan.warnings.text()
+    assert "5 times a particle is in a second group" in warnings
+    assert "40 particles are in no group" in warnings
+
+
+def everything(folder):
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("half_maps", [False, True])
+def test_the_dry_run_of_a_bundle_names_every_file(qtbot, panel, session, tmp_path, half_maps):
+    session.set_clustering(cluster(session.loaded().latents, 2))
+    panel.what.setCurrentText(What.BUNDLE.value)
+    choose(panel, Which.EACH_CLUSTER)
+    panel.half_maps.setChecked(half_maps)
+    panel.target.show_value(tmp_path / "bundle")
+    planned = set(listed(panel))
+    assert not (tmp_path / "bundle").exists()
+    export(qtbot, panel)
+    assert everything(tmp_path / "bundle") == planned
+    assert f"{len(planned)} files written" in said(panel)
+
+
+@pytest.mark.parametrize("what", [What.MAPS, What.RUN])
+def test_maps_and_whole_runs_need_no_particles_chosen(qtbot, panel, session, tmp_path, what):
+    session.set_clustering(cluster(session.loaded().latents, 2, epoch=1))
+    panel.what.setCurrentText(what.value)
+    assert not panel.which.isVisible() and not panel.kind.isVisible()
+    panel.target.show_value(tmp_path / "out")
+    export(qtbot, panel)
+    maps = [name for name in everything(tmp_path / "out") if name.endswith(".mrc")]
+    assert len(maps) == 2
+
+
+def original_of(particle_set, folder, rows):
+    """Another file of some of the particles, in another order."""
+    source = particle_set.star_with_poses
+    tables = starfile.read(source, always_dict=True)
+    table = tables["particles"].iloc[rows[::-1]].copy()
+    names = [name.split("@") for name in table["rlnImageName"]]
+    folders = (source.parent, source.parent.parent)
+    stacks = {s: next(f / s for f in folders if (f / s).is_file()) for s in {n[1] for n in names}}
+    table["rlnImageName"] = [f"{place}@{stacks[stack]}" for place, stack in names]
+    path = folder / "original.star"
+    starfile.write({**tables, "particles": table}, path)
+    return path
+
+
+def look_up(qtbot, panel):
+    with qtbot.waitSignal(panel.original._task.ended, timeout=60_000):
+        qtbot.mouseClick(panel.original.match, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.original._task.busy and panel.original.match.isEnabled())
+
+
+def test_counts_of_the_original_come_before_anything_is_written(
+    qtbot, panel, session, tmp_path, particle_set
+):
+    original = original_of(particle_set, tmp_path, np.arange(40))
+    session.select_rows(np.arange(10))
+    panel.original.file.show_value(original)
+    assert "Press Match first" in panel.plan.obstacle.text() and not panel.write.isEnabled()
+    look_up(qtbot, panel)
+    assert "10 matched, 0 unmatched, 0 ambiguous of 10" in panel.original.counts.text()
+    assert panel.write.isEnabled() and not panel.original.partial.isVisible()
+    session.select_rows(np.arange(35, 45))  # no second look-up
+    assert "5 matched, 5 unmatched" in panel.original.counts.text()
+    assert not panel.write.isEnabled() and "leave these out" in panel.plan.obstacle.text()
+    assert "5 particles have no certain row" in panel.plan.warnings.text()
+    tick(qtbot, panel.original.partial)
+    assert panel.write.isEnabled()
+    export(qtbot, panel)
+    kept = set(image_names(tmp_path / "subset.star"))
+    assert len(kept) == 5 and "5 unmatched" in said(panel)
+    session.select_rows(np.arange(50, 60))
+    assert "None of these particles" in panel.plan.obstacle.text()
+    panel.original.file.show_value(tmp_path / "nothing.star")
+    look_up(qtbot, panel)
+    assert "nothing.star" in panel.original.work.message.text()
+    assert "\n" not in panel.original.work.message.text()
+
+
+def test_a_bundle_opens_in_chimerax_as_the_window_looks(make_napari_viewer, qtbot, planted_run):
+    viewer = make_napari_viewer(show=True)
+    session = session_of(viewer)
+    session.open(planted_run.path)
+    panel = ExportPanel(viewer)
+    qtbot.addWidget(panel)
+    decoder = VolumeDecoder(planted_run.epoch().field_path, "cpu")
+    shown = map_view_of(viewer)
+    shown.show(decoder.decode(VolumeRequest(session.loaded().latents[0])))
+    shown.set_level(4.5)
+    viewer.scene.camera.angles = (0.0, 90.0, 0.0)
+    options = panel._options(None)
+    assert options.level == 4.5 and options.surface == shown.colour
+    view = options.camera
+    np.testing.assert_allclose(view.rotation @ view.rotation.T, np.eye(3), atol=1e-5)
+    # what was one canvas wide in the window is as wide as ChimeraX' field of view
+    height, width = viewer.window._qt_viewer.canvas.size
+    assert view.extent == pytest.approx(min(height, width) / viewer.scene.camera.zoom)
+    viewer.scene.camera.zoom *= 2
+    assert panel._options(None).camera.extent == pytest.approx(view.extent / 2)
+
+
+def test_every_control_of_the_panel_explains_itself(panel):
+    controls = (panel.what, panel.which, panel.labels, panel.kind, panel.copy_images)
+    controls += (panel.half_maps, panel.target, panel.replace, panel.write, panel.plan.files)
+    controls += (panel.original.file, panel.original.match, panel.original.partial)
+    assert all(widget.toolTip() for widget in controls)

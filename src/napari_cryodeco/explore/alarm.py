@@ -39,11 +39,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Finding:
-    """How a selection differs from the rest in one column, and in words."""
+    """How a selection differs from the rest in one column, and in words.
+
+    `cap`: of viewing directions, those in which it differs most.
+    """
 
     column: Column
     difference: Difference
     sentence: str
+    cap: Cap | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def _compare(
     """A finding, None where a column says nothing; and what equal columns have in common."""
     if values.ndim == 2:
         difference, cap = of_directions(values, chosen, seed)
-        return Finding(column, difference, _of_views(difference, cap)), column.name
+        return Finding(column, difference, _of_views(difference, cap), cap), column.name
     if values.dtype != object:
         known = np.isfinite(values.astype(np.float64))
         if min(int((known & chosen).sum()), int((known & ~chosen).sum())) < FEWEST:

@@ -7,7 +7,6 @@ done and with which versions, and a checksum of each file.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ from napari_cryodeco.atomic import refuse_existing, replacing_folder, write_text
 from napari_cryodeco.data.star_export import pose_columns
 from napari_cryodeco.explore import chimerax, figure, landscape, subset
 from napari_cryodeco.explore.backprojection import FEWEST, back_project
+from napari_cryodeco.explore.batch import file_names
 from napari_cryodeco.explore.columns import Columns
 from napari_cryodeco.explore.figure import Group
 from napari_cryodeco.explore.health import judge_selection
-from napari_cryodeco.explore.mapback import map_back, write_mapped
+from napari_cryodeco.explore.mapback import MapBack, map_back, write_mapped
 from napari_cryodeco.explore.methods import methods
 from napari_cryodeco.explore.projection import Projection
 from napari_cryodeco.explore.render import View, suggest_level
@@ -50,6 +50,8 @@ class BundleOptions:
         Of the surfaces in ChimeraX, in σ above the mean; None: one that suits the maps.
     camera
         Where ChimeraX looks from; None: at all of it.
+    surface
+        Colour ``#RRGGBB`` of the surface of a bundle of one group; None: that of the group.
     low_pass, b_factor
         Of the decoded maps, Å and Å².
     onto, datadir, partial, within
@@ -63,6 +65,7 @@ class BundleOptions:
     axes: tuple[int, int] = (0, 1)
     level: float | None = None
     camera: View | None = None
+    surface: str | None = None
     low_pass: float | None = None
     b_factor: float = 0.0
     onto: Path | None = None
@@ -112,8 +115,8 @@ def write_bundle(
     refuse_existing(out, overwrite)
     run.check_source()
     groups = _checked(run, groups)
-    names = _file_names(groups)
-    work = _Work(run, run.epoch(epoch), options, [])
+    names = file_names(groups)
+    work = _Work(run, run.epoch(epoch), options, _mapped(run, options), [])
     tell = progress or (lambda done, of: None)
     steps = 2 + len(groups) * (2 + options.half_maps)
     done = 0
@@ -155,14 +158,11 @@ def _checked(run: Run, groups: Sequence[Group]) -> list[Group]:
     return found
 
 
-def _file_names(groups: Sequence[Group]) -> list[str]:
-    """Names that any disk takes, each once."""
-    names: list[str] = []
-    for group in groups:
-        plain = re.sub(r"[^A-Za-z0-9]+", "_", group.name).strip("_").lower()[:40] or "group"
-        taken = sum(name == plain or name.startswith(f"{plain}-") for name in names)
-        names.append(f"{plain}-{taken + 1}" if taken else plain)
-    return names
+def _mapped(run: Run, options: BundleOptions) -> MapBack | None:
+    """Where all particles lie in the other file, sought once for all groups."""
+    if options.onto is None:
+        return None
+    return map_back(run, np.arange(len(run.particles)), options.onto, options.within)
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,7 @@ class _Work:
     run: Run
     epoch: Epoch
     options: BundleOptions
+    mapped: MapBack | None
     warnings: list[str]
 
     def decode(self, group: Group, path: Path) -> Volume:
@@ -189,9 +190,9 @@ class _Work:
         """
         stem.parent.mkdir(exist_ok=True)
         options, run, count = self.options, self.run, 0
-        if options.onto is not None:
-            mapped = map_back(run, group.rows, options.onto, options.within)
-            for suffix in _suffixes(options.onto):
+        if self.mapped is not None:
+            mapped = self.mapped.only(group.rows)
+            for suffix in suffixes(mapped.original):
                 written = write_mapped(
                     mapped, stem.with_suffix(suffix), options.datadir, None, options.partial
                 )
@@ -199,7 +200,7 @@ class _Work:
                 count = written.count
             return count
         columns = pose_columns(self.epoch.poses()[torch.from_numpy(group.rows)])
-        for suffix in _suffixes(run.particles.source):
+        for suffix in suffixes(run.particles.source):
             values = columns if suffix == ".star" else None
             written = subset.write(group.rows, run.particles, stem.with_suffix(suffix), values)
             self.warnings.extend(written.warnings)
@@ -240,7 +241,7 @@ class _Work:
                 f"maps/{name}.mrc",
                 group.name,
                 chimerax.level_in_map(volume, level, sigma),
-                group.colour,
+                self.options.surface or group.colour if len(groups) == 1 else group.colour,
             )
             for group, name, volume in zip(groups, names, volumes, strict=True)
         ]
@@ -307,7 +308,8 @@ _CONTENTS = (
 )
 
 
-def _suffixes(source: Path) -> tuple[str, ...]:
+def suffixes(source: Path) -> tuple[str, ...]:
+    """Kinds of files that particles of a source are bundled as."""
     return (".star", ".cs") if source.suffix.lower() == ".cs" else (".star",)
 
 

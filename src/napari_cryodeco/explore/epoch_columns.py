@@ -88,6 +88,7 @@ class EpochColumns:
             return self.table[name]
         cures = {
             "UMAP": "compute the UMAP first (View, or `cryodeco project`)",
+            "cluster confidence": "press Stability (Export, Is it real?), or `cryodeco stability`",
             "cluster": "cluster first (`cryodeco cluster`)",
         }
         cure = next((c for start, c in cures.items() if name.startswith(start)), None)
@@ -113,10 +114,19 @@ class EpochColumns:
 
         return landscape.kept_neighbours(self.views, self.latents, self.epoch, count, self.progress)
 
+    def _confidence(self) -> np.ndarray | None:
+        """How surely each particle comes back to its cluster over seeds, once that was tried."""
+        from napari_cryodeco.explore import stability  # torch
+
+        found = None if self.clustering is None else stability.latest(self.views, self.clustering)
+        return None if found is None else found.confidence
+
     def _numbers(self) -> dict[str, Callable[[], np.ndarray]]:
         makers: dict[str, Callable[[], np.ndarray]] = {}
         if (found := self.clustering) is not None:
             makers["cluster posterior"] = lambda: found.posteriors.max(1)
+            if (steady := self._confidence()) is not None:
+                makers["cluster confidence"] = lambda: steady
         if (classes := self.classes) is not None:
             makers["class posterior"] = lambda: classes.max(1)
         tables = {"PC": self.projections["pca"].coordinates}

@@ -79,10 +79,15 @@ def export_maps(
     out: Path | str,
     progress: Progress | None = None,
     overwrite: bool = False,
+    epoch: int | None = None,
 ) -> list[Path]:
-    """Write the maps at `centres` ``(k, d)`` as ``class_001.mrc``, … into the new folder `out`."""
+    """Write the maps at `centres` ``(k, d)`` as ``class_001.mrc``, … into the new folder `out`.
+
+    `centres` are of that epoch; None: of the newest.
+    """
     out = Path(out)
-    decoder = VolumeDecoder(run.epoch().field_path, "auto")
+    refuse_existing(out, overwrite)
+    decoder = VolumeDecoder(run.epoch(epoch).field_path, "auto")
     with replacing_folder(out, overwrite) as part:
         tell = progress or (lambda done, of: None)
         names = _fill_maps(_decoded(decoder, centres), part, lambda i: tell(i, len(centres)))

@@ -66,6 +66,22 @@ class MapBack:
         """Whether every particle was found."""
         return self.matched == len(self.rows)
 
+    def only(self, rows: np.ndarray) -> MapBack:
+        """What was found of some of the rows ``(m,)``; whose keys matched is not counted again.
+
+        Raises
+        ------
+        ValueError
+            For a row that was not looked for.
+        """
+        rows = np.unique(np.asarray(rows, np.int64))
+        place = np.searchsorted(self.rows, rows)
+        known = place < len(self.rows)
+        known[known] = self.rows[place[known]] == rows[known]
+        if not known.all():
+            raise ValueError(f"Row {int(rows[~known][0])} was not looked for in {self.original}.")
+        return MapBack(self.original, rows, self.found[place], self.ambiguous[place], ())
+
     @property
     def sentence(self) -> str:
         """The counts, for people."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.render import View
 
 
 def camera_of(viewer: Any) -> Any:
@@ -25,3 +28,19 @@ def camera_rotation(viewer: Any) -> np.ndarray:
     right = np.cross(forward, up)
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(right, forward), -forward])
+
+
+def camera_view(viewer: Any) -> View:
+    """Where the window's camera stands; what it sees fills the shorter side of the canvas."""
+    from napari_cryodeco.explore.render import View  # torch, which an open run has loaded
+
+    camera = getattr(viewer, "scene", viewer).camera
+    centre = np.array(camera.center, dtype=float)[::-1]
+    return View(camera_rotation(viewer), centre, _extent(viewer, float(camera.zoom)))
+
+
+def _extent(viewer: Any, zoom: float) -> float | None:
+    """Å across the canvas; None where there is no canvas to ask (no public way to its size)."""
+    window = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
+    canvas = getattr(window, "canvas", None)
+    return min(canvas.size) / zoom if canvas is not None and zoom > 0 else None

@@ -63,6 +63,13 @@ def views_widget() -> QWidget:
     return _docked(ViewsPanel(_viewer()), "left")
 
 
+def compare_widget() -> QWidget:
+    """Make the Compare panel: the difference of two groups' maps, the maps of all clusters."""
+    from napari_cryodeco.gui.compare_panel import ComparePanel
+
+    return _docked(ComparePanel(_viewer()), "left")
+
+
 def align_widget() -> QWidget:
     """Make the Align panel: one map laid over another, either hand."""
     from napari_cryodeco.gui.align_panel import AlignPanel

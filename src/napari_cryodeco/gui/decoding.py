@@ -218,7 +218,7 @@ class DecodeThread(QObject):
         if decoder is None:
             return None
         if full:
-            request = VolumeRequest(asked.z, box=_display_box(decoder))
+            request = VolumeRequest(asked.z, box=display_box(decoder))
         else:
             request = decoder.preview(asked.z, PREVIEW_SECONDS)
         begun = time.perf_counter()
@@ -250,7 +250,7 @@ class DecodeThread(QObject):
                     getattr(self, signal).emit(answer)
 
 
-def _display_box(decoder: MapDecoder) -> int | None:
+def display_box(decoder: MapDecoder) -> int | None:
     """A small map is sampled twice as fine: a smoother surface of the same resolution."""
     box = getattr(getattr(decoder, "geometry", None), "box", None)
     return 2 * box if box is not None and box <= FINE_BELOW else None

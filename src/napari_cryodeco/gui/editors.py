@@ -288,11 +288,25 @@ class Fold(QWidget):
         """What the user clicks."""
         return self._button
 
+    def set_title(self, title: str) -> None:
+        """Give another title."""
+        self._title = title
+        self.open(self._button.isChecked())
+
     def open(self, is_open: bool) -> None:
         """Show or hide the content."""
         self._button.setChecked(is_open)
         self._button.setText(f"{'▾' if is_open else '▸'} {self._title}")
         self._content.setVisible(is_open)
+
+
+def in_line(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets beside each other; the first takes the room."""
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    row.setStretch(0, 1)
+    return row
 
 
 def make_editor(field: FieldInfo) -> Editor:

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cryodeco.explore.palette import category
+
 if TYPE_CHECKING:
+    from napari_cryodeco.explore.figure import Group
     from napari_cryodeco.gui.session import Session
+
+
+NO_CLUSTERS = "There are no clusters yet: make them in the Explorer first."
 
 
 class Which(StrEnum):
@@ -20,6 +26,13 @@ class Which(StrEnum):
     OTHERS = "all but the selected ones"
     CLUSTERS = "clusters, by number"
     ALL = "all particles"
+    EACH_CLUSTER = "each cluster for itself"
+    EACH_NAMED = "each named selection for itself"
+
+    @property
+    def several(self) -> bool:
+        """Whether groups are meant that stay apart."""
+        return self in (Which.EACH_CLUSTER, Which.EACH_NAMED)
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,9 @@ def chosen_rows(session: Session, which: Which, labels: str = "") -> np.ndarray:
         return _rows_of_clusters(session, labels)
     selected = session.selected
     if which is Which.OTHERS:
-        selected = np.setdiff1d(np.arange(n), selected)
+        chosen = np.ones(n, bool)
+        chosen[selected] = False
+        selected = np.flatnonzero(chosen)
     if len(selected) == 0:
         raise ValueError("No particle is meant: select some in the Explorer first.")
     return selected
@@ -66,7 +81,7 @@ def chosen_rows(session: Session, which: Which, labels: str = "") -> np.ndarray:
 def _rows_of_clusters(session: Session, labels: str) -> np.ndarray:
     clustering = session.clustering
     if clustering is None:
-        raise ValueError("There are no clusters yet: make them in the Explorer first.")
+        raise ValueError(NO_CLUSTERS)
     texts = labels.replace(";", ",").split(",")
     try:
         numbers = sorted({int(text) for text in texts if text.strip()})
@@ -75,6 +90,48 @@ def _rows_of_clusters(session: Session, labels: str) -> np.ndarray:
     if not numbers:
         raise ValueError(f"Clusters: write their numbers, from 1 to {len(clustering.centres)}.")
     return clustering.members(numbers)
+
+
+def chosen_groups(session: Session, which: Which, labels: str = "") -> tuple[Group, ...]:
+    """The particles meant, as groups with the names and colours that the window shows them in.
+
+    Raises
+    ------
+    ValueError
+        As `chosen_rows`, and when there is no cluster or named selection.
+    """
+    from napari_cryodeco.explore.figure import Group  # torch, which an open run has loaded
+
+    session.loaded()
+    if which is Which.EACH_NAMED:
+        if not session.named:
+            raise ValueError("No selection is named yet: save one in the Explorer first.")
+        return tuple(
+            Group(one.name, one.rows, one.colour or category(place))
+            for place, one in enumerate(session.named)
+            if len(one)
+        )
+    if which is Which.EACH_CLUSTER:
+        return clusters_as_groups(session)
+    rows = chosen_rows(session, which, labels)
+    if which is not Which.CLUSTERS:
+        return (Group(_SHORT[which], rows, category(0)),)
+    first = int(labels.replace(";", ",").replace(",", " ").split()[0])
+    return (Group(f"clusters {labels.strip()}", rows, category(first - 1)),)
+
+
+def clusters_as_groups(session: Session) -> tuple[Group, ...]:
+    """Each cluster that has particles, in its colour."""
+    from napari_cryodeco.explore.figure import Group
+
+    clustering = session.clustering
+    if clustering is None:
+        raise ValueError(NO_CLUSTERS)
+    numbers = [n for n, count in enumerate(clustering.counts.tolist(), 1) if count]
+    return tuple(Group(f"cluster {n}", clustering.members([n]), category(n - 1)) for n in numbers)
+
+
+_SHORT = {Which.SELECTION: "selected", Which.OTHERS: "others", Which.ALL: "all"}
 
 
 def suitable_format(source: Path) -> Format:
@@ -89,9 +146,3 @@ def suggest_target(folder: Path, name: str, suffix: str) -> Path:
         number += 1
         path = folder / f"{name}-{number}{suffix}"
     return path
-
-
-def preview(count: int, total: int, source: Path, kind: Format, target: Path) -> str:
-    """What will be written, in one sentence."""
-    share = f"{100 * count / max(total, 1):.1f} %"
-    return f"{count:,} of {total:,} particles ({share}) of {source.name}, {kind.kept}, to {target}."

@@ -1,297 +1,314 @@
-"""The Export panel: particles as rows of the user's own file, maps of clusters, the whole run."""
+"""The Export panel: choose particles, ask whether they are real, see the dry run, write."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
+import numpy as np
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.background import Task
+from napari_cryodeco.gui.binding import bind
+from napari_cryodeco.gui.camera import camera_view
 from napari_cryodeco.gui.docking import Scrolled
-from napari_cryodeco.gui.editors import PathEditor
+from napari_cryodeco.gui.editors import Fold, PathEditor
 from napari_cryodeco.gui.export_choice import (
-    CRYOSPARC,
     FORMATS,
     STAR,
+    Format,
     Which,
-    chosen_rows,
-    preview,
+    chosen_groups,
     suggest_target,
     suitable_format,
 )
+from napari_cryodeco.gui.export_plan import Order, What, carry_out, make_plan
+from napari_cryodeco.gui.judge_view import JudgeView
+from napari_cryodeco.gui.layers import map_view_of
+from napari_cryodeco.gui.original_row import OriginalRow
+from napari_cryodeco.gui.plan_view import PlanView
 from napari_cryodeco.gui.session import session_of
+from napari_cryodeco.gui.task_row import TaskRow
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari import Viewer
 
-    from napari_cryodeco.explore.selection import Written
-    from napari_cryodeco.runs.run import Run
+    from napari_cryodeco.explore.bundle import BundleOptions
+    from napari_cryodeco.explore.figure import Group
+    from napari_cryodeco.explore.health import HealthCard
 
 NO_RUN = "Open a run in the Explorer first; then its particles and maps can be exported here."
 
 
 class ExportPanel(QWidget):
-    """Writes on a worker thread; every file is read back and counted before it is reported."""
+    """Writes on a worker thread; every file of particles is read back and counted."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self._session = session_of(viewer)
+        self._viewer, self._session = viewer, session_of(viewer)
         self._task = Task(self)
         self._suggested: Path | None = None
-        self.which = QComboBox()
+        self.what, self.which, self.kind = QComboBox(), QComboBox(), QComboBox()
         self.labels = QLineEdit()
-        self.kind = QComboBox()
-        self.target = PathEditor(False, "file to write", "Particles (*.star *.cs *.txt)", save=True)
+        self.judge = JudgeView(self._session, self._one_group)
+        self.real = Fold("Is it real?", self.judge)
+        self.original = OriginalRow(self._session)
         self.copy_images = QCheckBox("and a float32 image copy")
-        self.sentence = QLabel(NO_RUN)
-        self.write_particles = QPushButton("Export particles")
-        self.maps_folder = PathEditor(True, "new folder for the maps", save=True)
-        self.write_maps = QPushButton("Export cluster maps")
-        self.run_folder = PathEditor(True, "new folder", save=True)
-        self.write_run = QPushButton("Export whole run")
-        self.bar = QProgressBar()
-        self.cancel = QPushButton("Cancel")
-        self.result = QLabel()
+        self.half_maps = QCheckBox("with half-maps and FSC")
+        self.target = PathEditor(False, "new file or folder", save=True)
+        self.replace = QCheckBox("replace it")
+        self.plan = PlanView()
+        self.write = QPushButton("Write")
+        self.work = TaskRow(self._task, "steps")
+        self._rows = QFormLayout()
         self._lay_out()
+        self._explain()
         self._connect()
         self._run_opened()
 
     # ---- set-up
 
     def _lay_out(self) -> None:
+        self.what.addItems([what.value for what in What])
         self.which.addItems([which.value for which in Which])
         self.kind.addItems([kind.name for kind in FORMATS])
+        for box in (self.what, self.which, self.kind):
+            # a long entry must not widen the whole dock
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(12)
         self.labels.setPlaceholderText("1,3")
-        self.bar.hide()
-        self.cancel.hide()
-        for label in (self.sentence, self.result):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        hints: tuple[tuple[QWidget, str], ...] = (
-            (self.which, "Which particles are written"),
-            (self.labels, "Numbers of the clusters, from 1, separated by commas"),
-            (self.kind, "STAR and .cs hold the rows of your own file; row numbers count from 0"),
-            (self.copy_images, "For RELION 3.1, which cannot read 16-bit floats (MRC mode 12)"),
-            (self.write_particles, "Write the file, read it back and count it"),
-            (self.write_maps, "One MRC map per cluster centre, with its voxel size"),
-            (self.write_run, "latents.npy, particles.star with poses and classes, and maps"),
-        )
-        for widget, hint in hints:
-            widget.setToolTip(f"<qt>{hint}</qt>")
+        rows = self._rows
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        rows.addRow("Write", self.what)
+        rows.addRow("Which", self.which)
+        rows.addRow("Clusters", self.labels)
+        rows.addRow(self.real)
+        rows.addRow("Format", self.kind)
+        rows.addRow("", self.copy_images)
+        rows.addRow("Rows of", self.original)
+        rows.addRow("", self.half_maps)
+        rows.addRow("To", self.target)
+        rows.addRow("", self.replace)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(8, 8, 8, 8)
-        column.addWidget(self._particles_box())
-        column.addWidget(_box("Maps of the clusters", self.maps_folder, self.write_maps))
-        column.addWidget(_box("The whole run", self.run_folder, self.write_run))
-        row = QHBoxLayout()
-        row.addWidget(self.bar, 1)
-        row.addWidget(self.cancel)
-        column.addLayout(row)
-        column.addWidget(self.result)
+        column.setSpacing(6)
+        column.addLayout(rows)
+        for widget in (self.plan, self.write, self.work):
+            column.addWidget(widget)
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(Scrolled(page))
 
-    def _particles_box(self) -> QGroupBox:
-        box = QGroupBox("Particles")
-        rows = QFormLayout(box)
-        rows.addRow("Which", self.which)
-        self._labels_name = QLabel("Clusters")
-        rows.addRow(self._labels_name, self.labels)
-        rows.addRow("Format", self.kind)
-        rows.addRow("File", self.target)
-        rows.addRow("", self.copy_images)
-        rows.addRow(self.sentence)
-        rows.addRow(self.write_particles)
-        return box
+    def _explain(self) -> None:
+        hints: dict[QWidget, str] = {
+            self.what: "Particles as rows of your own file; or a bundle: particles, decoded maps, "
+            "cards, figure, ChimeraX script, methods text; or maps; or all that there is",
+            self.which: "Which particles are written",
+            self.labels: "Numbers of the clusters, from 1, separated by commas",
+            self.real.button: "Judge what is chosen before it is written: a health card (go, "
+            "careful, no-go), an alarm for artefacts, stability of clusters, core particles",
+            self.kind: "STAR and .cs hold the rows of your own file; row numbers count from 0",
+            self.copy_images: "For RELION 3.1, which cannot read 16-bit floats (MRC mode 12)",
+            self.half_maps: "Put the particles of each group back into two half-maps (seconds to "
+            "minutes each), with their FSC",
+            self.target: "A new file or folder; what is there is not replaced unless you say so",
+            self.replace: "Replace what is there under this name. Your own particle file never is",
+            self.write: "Write what is listed above, read the particles back and count them",
+        }
+        for widget, hint in hints.items():
+            widget.setToolTip(f"<qt>{hint}</qt>")
 
     def _connect(self) -> None:
         session = self._session
-        session.opened.connect(self._run_opened)
-        session.selection_changed.connect(self._refresh)
-        session.clustering_changed.connect(self._refresh)
-        self.which.currentTextChanged.connect(self._suggest)
-        self.kind.currentTextChanged.connect(self._suggest)
+        bind(
+            self,
+            (session.opened, self._run_opened),
+            (session.selection_changed, self._refresh),
+            (session.named_changed, self._refresh),
+            (session.clustering_changed, self._refresh),
+        )
+        for box in (self.what, self.which, self.kind):
+            box.currentTextChanged.connect(self._suggest)
         self.labels.textChanged.connect(self._suggest)
-        self.target.changed.connect(self._refresh)
-        self.maps_folder.changed.connect(self._refresh)
-        self.run_folder.changed.connect(self._refresh)
-        self.write_particles.clicked.connect(self._export_particles)
-        self.write_maps.clicked.connect(self._export_maps)
-        self.write_run.clicked.connect(self._export_run)
-        self.cancel.clicked.connect(self._cancelled)
-        self._task.returned.connect(self._done)
-        self._task.failed.connect(self._failed)
-        self._task.progressed.connect(self._progressed)
+        self.target.changed.connect(self._target_changed)
+        for tick in (self.copy_images, self.half_maps, self.replace):
+            tick.toggled.connect(self._refresh)
+        self.original.changed.connect(self._refresh)
+        self.judge.judged.connect(self._show_verdict)
+        self.write.clicked.connect(self._write)
+        self._task.returned.connect(self.work.say)
         self._task.ended.connect(self._ended)
 
     # ---- the state of the widgets
+
+    @property
+    def _what(self) -> What:
+        return What(self.what.currentText())
 
     @property
     def _which(self) -> Which:
         return Which(self.which.currentText())
 
     @property
-    def _format(self) -> Any:
+    def _format(self) -> Format:
         return FORMATS[self.kind.currentIndex()]
 
     def _run_opened(self, *_: object) -> None:
         run = self._session.run
         if run is not None:
             self.kind.setCurrentIndex(FORMATS.index(suitable_format(run.particles.source)))
-            self.maps_folder.show_value(suggest_target(run.path / "export", "maps", ""))
-            self.run_folder.show_value(suggest_target(run.path / "export", "whole", ""))
         self._suggest()
 
     def _suggest(self, *_: object) -> None:
         """Offer a free name that says what it is, until the user has typed one."""
         run = self._session.run
         if run is not None and self.target.value() in (None, self._suggested):
-            numbers = "-".join(self.labels.text().replace(",", " ").split())
-            name = {
-                Which.SELECTION: "selected",
-                Which.OTHERS: "others",
-                Which.CLUSTERS: f"cluster-{numbers}",
-                Which.ALL: "all",
-            }[self._which]
-            self._suggested = suggest_target(run.path / "export", name, self._format.suffix)
+            single = self._what is What.PARTICLES and not self._which.several
+            suffix = self._format.suffix if single else ""
+            self._suggested = suggest_target(run.path / "export", self._name(), suffix)
             self.target.show_value(self._suggested)
         self._refresh()
 
+    def _name(self) -> str:
+        if self._what in (What.MAPS, What.RUN):
+            return "maps" if self._what is What.MAPS else "whole"
+        numbers = "-".join(self.labels.text().replace(",", " ").split())
+        name = {
+            Which.SELECTION: "selected",
+            Which.OTHERS: "others",
+            Which.CLUSTERS: f"cluster-{numbers}",
+            Which.ALL: "all",
+            Which.EACH_CLUSTER: "clusters",
+            Which.EACH_NAMED: "named",
+        }[self._which]
+        return f"bundle-{name}" if self._what is What.BUNDLE else name
+
+    def _target_changed(self, *_: object) -> None:
+        self.replace.setChecked(False)  # it was said of another name
+        self._refresh()
+
+    def _show_options(self) -> None:
+        """Only what the choice has a use for."""
+        chosen = self._what in (What.PARTICLES, What.BUNDLE)
+        files = self._what is What.PARTICLES
+        own = self.original.file.value() is None
+        target = self.target.value()
+        shown: dict[QWidget, bool] = {
+            self.which: chosen,
+            self.labels: chosen and self._which is Which.CLUSTERS,
+            self.real: chosen,
+            self.kind: files,
+            self.copy_images: files and self._format is STAR and own and not self._which.several,
+            self.original: chosen,
+            self.half_maps: self._what is What.BUNDLE,
+            self.replace: target is not None and target.exists(),
+        }
+        for widget, visible in shown.items():
+            self._rows.setRowVisible(widget, visible)
+
     def _refresh(self, *_: object) -> None:
-        by_number = self._which is Which.CLUSTERS
-        self.labels.setVisible(by_number)
-        self._labels_name.setVisible(by_number)
-        self.copy_images.setVisible(self._format is STAR)
-        run, free = self._session.run, not self._task.busy
-        places = (self.run_folder.value(), self.maps_folder.value())
-        self.write_run.setEnabled(run is not None and places[0] is not None and free)
-        clustered = self._session.clustering is not None
-        self.write_maps.setEnabled(clustered and places[1] is not None and free)
+        self._show_options()
+        self.judge.refresh()
+        free = not self._task.busy
         try:
-            self.sentence.setText(self._preview(run))
-            self.write_particles.setEnabled(free)
+            order = self._order()
+            plan = make_plan(order, self._session.loaded())
         except ValueError as error:
-            self.sentence.setText(str(error))
-            self.write_particles.setEnabled(False)
+            self.original.show_counts(None)
+            self.plan.show_obstacle(str(error))
+            self.write.setEnabled(False)
+            return
+        self.plan.show_plan(plan)
+        self.write.setEnabled(free and not plan.obstacle)
 
-    def _preview(self, run: Run | None) -> str:
-        if run is None:
+    def _show_verdict(self, card: HealthCard | None) -> None:
+        verdict = "" if card is None else f"  {card.verdict.upper()}"
+        self.real.set_title(f"Is it real?{verdict}")
+
+    # ---- the order
+
+    def _groups(self) -> tuple[Group, ...]:
+        return chosen_groups(self._session, self._which, self.labels.text())
+
+    def _one_group(self) -> Group:
+        """What the health card is of."""
+        if self._session.run is None:
             raise ValueError(NO_RUN)
-        source, target = run.particles.source, self.target.value()
-        if self._format is CRYOSPARC and source.suffix.lower() != ".cs":
-            raise ValueError(f"{source.name} has no .cs fields: choose STAR.")
-        rows = self._rows()
-        if target is None:
-            raise ValueError("Choose a file to write.")
-        return preview(len(rows), len(run.particles), source, self._format, target)
+        groups = self._groups()
+        if len(groups) > 1:
+            raise ValueError("Judge takes one group at a time; a bundle holds a card of each.")
+        return groups[0]
 
-    def _rows(self) -> np.ndarray:
-        return chosen_rows(self._session, self._which, self.labels.text())
+    def _order(self) -> Order:
+        if self._session.run is None:
+            raise ValueError(NO_RUN)
+        what, target, kind = self._what, self.target.value(), self._format
+        chosen = what in (What.PARTICLES, What.BUNDLE)
+        groups = self._groups() if chosen else ()
+        if groups:
+            self.original.show_counts(np.concatenate([group.rows for group in groups]))
+        if target is None:
+            raise ValueError("Choose a name to write to.")
+        onto = self.original.file.value() if chosen else None
+        bundle = what is What.BUNDLE
+        return Order(
+            what,
+            target,
+            groups,
+            apart=what is What.PARTICLES and self._which.several,
+            kind=kind,
+            with_images=self.copy_images.isChecked() and self._rows.isRowVisible(self.copy_images),
+            onto=onto,
+            mapped=self.original.mapped if onto is not None else None,
+            partial=self.original.partial.isChecked(),
+            replace=self.replace.isChecked(),
+            options=self._options(onto) if bundle else None,
+        )
+
+    def _options(self, onto: Path | None) -> BundleOptions:
+        """A bundle looks as the window does: view, axes, camera, level, colour and filter."""
+        from napari_cryodeco.explore.bundle import BundleOptions  # torch
+
+        session, shown = self._session, map_view_of(self._viewer)
+        there = shown.layer is not None
+        return BundleOptions(
+            half_maps=self.half_maps.isChecked(),
+            view=session.view,
+            axes=session.axes,
+            level=shown.level if there else None,
+            camera=camera_view(self._viewer) if there else None,
+            surface=shown.colour if there else None,
+            low_pass=session.map_filter.low_pass,
+            b_factor=session.map_filter.b_factor,
+            onto=onto,
+            partial=self.original.partial.isChecked(),
+        )
 
     # ---- writing
 
-    def _export_particles(self) -> None:
-        run, target = self._session.loaded().run, self.target.value()
-        if target is None:
+    def _write(self) -> None:
+        try:
+            order = self._order()
+        except ValueError as error:
+            self.work.say(str(error))
             return
-        with_images = self.copy_images.isChecked() and self._format is STAR
-        self._start(partial(_write_particles, run, self._rows(), target, with_images))
-
-    def _export_maps(self) -> None:
-        folder = self.maps_folder.value()
-        if folder is not None:
-            self._start(partial(_write_maps, self._session.loaded(), folder))
-
-    def _export_run(self) -> None:
-        folder = self.run_folder.value()
-        if folder is not None:
-            self._start(partial(_write_run, self._session.loaded().run, folder))
-
-    def _start(self, work: Any) -> None:
-        self.result.setText("")
-        self.bar.setRange(0, 0)
-        self.bar.show()
-        self.cancel.show()
-        self._task.start(work)
+        self.work.say("Writing…")
+        self.work.start(partial(carry_out, order, self._session.loaded()))
         self._refresh()
 
-    def _progressed(self, done: int, of: int) -> None:
-        self.bar.setRange(0, of)
-        self.bar.setValue(done)
-
-    def _done(self, sentence: str) -> None:
-        self.result.setText(sentence)
-
-    def _failed(self, sentence: str) -> None:
-        self.result.setText(sentence)
-        show_error(sentence)
-
-    def _cancelled(self) -> None:
-        self._task.cancel()
-        self.result.setText("Cancelled; nothing was written under the final name.")
-
     def _ended(self) -> None:
-        self.bar.hide()
-        self.cancel.hide()
+        self.replace.setChecked(False)
         self._suggest()
-
-
-def _box(title: str, *widgets: QWidget) -> QGroupBox:
-    box = QGroupBox(title)
-    column = QVBoxLayout(box)
-    for widget in widgets:
-        column.addWidget(widget)
-    return box
-
-
-def _write_particles(
-    run: Run, rows: np.ndarray, target: Path, with_images: bool, report: Report
-) -> str:
-    from napari_cryodeco.explore.selection import write, write_with_images
-
-    run.check_source()
-    if with_images:
-        written = write_with_images(rows, run.particles, target, progress=report)
-    else:
-        written = write(rows, run.particles, target)
-    return describe(written)
-
-
-def describe(written: Written) -> str:
-    """What was written, as read back, and what the user should know about it."""
-    lines = [f"{written.path}: {written.count:,} particles written and read back."]
-    return "\n".join([*lines, *written.warnings])
-
-
-def _write_maps(snapshot: Any, folder: Path, report: Report) -> str:
-    from napari_cryodeco.explore.exporting import export_maps
-
-    made = export_maps(snapshot.run, snapshot.clustering.centres, folder, progress=report)
-    return f"{folder}: {len(made)} maps written."
-
-
-def _write_run(run: Run, folder: Path, report: Report) -> str:
-    from napari_cryodeco.explore.exporting import export_run
-
-    export_run(run, folder, progress=report)
-    return f"{folder}: latents.npy, particles.star and maps of the whole run written."

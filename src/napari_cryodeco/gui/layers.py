@@ -27,7 +27,7 @@ LEVELS = (0.5, 12.0)  # σ; vispy's iso shader is ten times slower below 0.2
 RIGHT_HANDED = ("away", "down", "right")
 # Seen so, the triangles turn the other way and napari lights them from behind. Vertices mirrored in
 # z, and mirrored back by the layer's transform, are where they were and lit from the front.
-_MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
+MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 FILLED = 0.8  # share of the box that fits the canvas at first; molecules leave a margin
 _SOFTWARE = ("llvmpipe", "softpipe", "swiftshader", "software")
 _GREY_BLUE = Colormap([[0.30, 0.40, 0.52], [0.62, 0.74, 0.86], [0.93, 0.96, 0.99]], name="cryodeco")
@@ -110,6 +110,13 @@ class MapView:
     def level(self) -> float:
         """Height of the isosurface, σ."""
         return self._level if self._level is not None else 3.0
+
+    @property
+    def colour(self) -> str:
+        """The middle of the layer's colours, ``#RRGGBB``."""
+        colours = self._colours if (layer := self.layer) is None else layer.colormap
+        red, green, blue = (round(255 * float(v)) for v in colours.map(0.5).ravel()[:3])
+        return f"#{red:02X}{green:02X}{blue:02X}"
 
     def set_level(self, level: float) -> None:
         """Move the isosurface to `level` σ."""
@@ -197,8 +204,8 @@ class MapView:
             contrast_limits=(0.0, 0.8),
             shading="smooth",  # flat would be dark: vispy takes the wrong side of a turned view
             scale=(voxel,) * 3,
-            translate=corner_of(data, voxel) * _MIRROR,
-            affine=np.diag([*_MIRROR, 1.0]),
+            translate=corner_of(data, voxel) * MIRROR,
+            affine=np.diag([*MIRROR, 1.0]),
             units=("angstrom",) * 3,
         )
 
@@ -210,7 +217,7 @@ class MapView:
     def _show_mesh(self, layer: Surface) -> None:
         data, voxel = self._map()
         layer.data = _triangles(data, self.level, None if self._full else COARSE_FACES)
-        layer.scale, layer.translate = (voxel,) * 3, corner_of(data, voxel) * _MIRROR
+        layer.scale, layer.translate = (voxel,) * 3, corner_of(data, voxel) * MIRROR
 
     def _map(self) -> tuple[NDArray[np.float32], float]:
         if self._shown is None:
@@ -226,12 +233,12 @@ def corner_of(data: NDArray[Any], voxel: float) -> NDArray[np.floating[Any]]:
 def _triangles(
     data: NDArray[np.float32], level: float, most_faces: int | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """What a Surface layer wants: vertices, faces, values; z mirrored (see `_MIRROR`)."""
+    """What a Surface layer wants: vertices, faces, values; z mirrored (see `MIRROR`)."""
     vertices, faces = isosurface(data, level, most_faces)
     half = np.array(data.shape) // 2
     # Brighter outside: hollows and clefts show without shadows.
     radius = np.linalg.norm((vertices - half) / half, axis=1).astype(np.float32)
-    return vertices * _MIRROR, faces, radius
+    return vertices * MIRROR, faces, radius
 
 
 _views: dict[tuple[int, str], MapView] = {}
