@@ -54,6 +54,17 @@ def test_an_angle_comes_round_and_a_number_has_its_unit(listed, qtbot):
     assert isinstance(listed.session.colouring, colouring.Density)
 
 
+def test_what_another_panel_colours_by_is_what_the_box_says(listed, qtbot):
+    session, box = listed.session, listed.view_bar.colour
+    n = len(session.loaded().latents)
+    session.set_colouring(colouring.by_value("angle from tilt 12° (°)", np.arange(n)))
+    assert box.currentText() == "angle from tilt 12° (°)"
+    session.set_colouring(colouring.by_value("defocus", np.arange(n)))
+    assert box.currentData() == "defocus"
+    assert "angle from tilt 12° (°)" not in keys(listed)
+    assert choose(listed, qtbot, "azimuth").cyclic and box.currentData() == "azimuth"
+
+
 def test_viewing_directions_have_a_hue(listed, qtbot):
     found = choose(listed, qtbot, DIRECTION)
     third = listed.session.run.epoch().poses().rotations[:, 2].numpy()

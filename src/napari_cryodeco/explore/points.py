@@ -33,6 +33,26 @@ def nearest_rows(x: Floats, y: Floats, at: tuple[float, float], count: int) -> N
     return rows[np.argsort(distance[rows], kind="stable")].astype(np.int64)
 
 
+def densest(x: Floats, y: Floats, cells: int = 64) -> int:
+    """Row of a particle where most particles are, by their number in cells of the view, smoothed.
+
+    Parameters
+    ----------
+    x, y
+        Coordinates of all particles in the view ``(n,)``; some of them finite.
+    cells
+        Along either axis.
+    """
+    from scipy.ndimage import gaussian_filter  # scipy takes long to import
+
+    known = np.isfinite(x) & np.isfinite(y)
+    counts, across, up = np.histogram2d(x[known], y[known], cells)
+    crowd = gaussian_filter(counts, cells / 32, mode="constant")
+    column, row = np.unravel_index(int(crowd.argmax()), crowd.shape)
+    at = across[column : column + 2].mean(), up[row : row + 2].mean()
+    return int(nearest_rows(x, y, (float(at[0]), float(at[1])), 1)[0])
+
+
 def local_mean(
     latents: Floats, x: Floats, y: Floats, at: tuple[float, float], neighbours: int
 ) -> tuple[Floats, int]:

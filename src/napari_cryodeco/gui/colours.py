@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.gui.binding import bind
-from napari_cryodeco.gui.colouring import Colouring, Directional, by_angle, by_column
+from napari_cryodeco.gui.colouring import Colouring, Density, Directional, by_angle, by_column
 from napari_cryodeco.gui.latest import Latest
 from napari_cryodeco.gui.session import Session
 from napari_cryodeco.gui.snapshot import columns_of, own_colourings
@@ -41,13 +41,15 @@ class Colours(QObject):
         self._session = session
         self.chosen = PLAIN
         self._awaited = ""  # colour of an earlier session, until its column is listed
+        self._own: Colouring | None = None  # what was made here last
+        self._other = ""  # what another panel coloured by, where no column is of that name
         self._gaps = ""  # what to say once the colours of an added column are there
         self._reading, self._adding = Latest(self), Latest(self)
         self._reading.returned.connect(self._take)
         self._adding.returned.connect(self._added)
         for latest in (self._reading, self._adding):
             latest.failed.connect(self.told)
-        bind(self, (session.columns_changed, self._anew))
+        bind(self, (session.columns_changed, self._anew), (session.colour_changed, self._seen))
 
     def listed(self) -> dict[str, str]:
         """What is shown of each colour, by the key to choose it with."""
@@ -58,7 +60,8 @@ class Colours(QObject):
         if {"azimuth", "tilt"} <= set(session.columns):
             found[DIRECTION] = f"{DIRECTION} (hue)"
         found |= {name: name for name in own_colourings(session.snapshot)}
-        return found | {key: _words(session.columns, name) for key, name in self._keys().items()}
+        found |= {key: _words(session.columns, name) for key, name in self._keys().items()}
+        return found | ({self._other: self._other} if self._other else {})
 
     def _keys(self) -> dict[str, str]:
         """Names of the columns by their keys; what the run's own colours show is left out."""
@@ -93,12 +96,29 @@ class Colours(QObject):
         if key in own:
             self._reading.forget()
             self.chosen = key
-            session.set_colouring(own[key]())
+            self._set(own[key]())
         elif key in names or (key == DIRECTION and DIRECTION in self.listed()):
-            self.chosen = key
+            self.chosen, self._other = key, ""
             name = names.get(key, DIRECTION)
             self.told.emit(f"Reading {name}…")
             self._reading.ask(partial(_made, session.columns, name))
+        self.changed.emit()
+
+    def _set(self, colouring: Colouring) -> None:
+        self._own, self._other = colouring, ""
+        self._session.set_colouring(colouring)
+
+    def _seen(self) -> None:
+        """Another panel has coloured the particles: say by what."""
+        colouring = self._session.colouring
+        if colouring is self._own or isinstance(colouring, Density):
+            return
+        self._reading.forget()
+        named = {name: key for key, name in self._keys().items()}
+        key = named.get(colouring.label, colouring.label)
+        self._own, self.chosen, self._awaited, self._other = colouring, key, "", ""
+        if key not in self.listed():
+            self._other = key
         self.changed.emit()
 
     def clustered(self) -> None:
@@ -115,7 +135,7 @@ class Colours(QObject):
     def _take(self, colouring: Colouring) -> None:
         values = getattr(colouring, "values", getattr(colouring, "codes", None))
         if values is None or len(values) == len(self._session.loaded().latents):
-            self._session.set_colouring(colouring)
+            self._set(colouring)
         self.told.emit(self._gaps)  # after the colours, whose success says nothing
         self._gaps = ""
 
@@ -129,6 +149,7 @@ class Colours(QObject):
 
     def renew(self) -> None:
         """Colour another run or epoch as the last one, where it has that colour."""
+        self._other = ""
         self._colour_by(self.chosen if self.chosen in self.listed() else PLAIN)
 
     def _anew(self) -> None:

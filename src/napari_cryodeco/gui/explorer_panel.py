@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QLabel, QTabWidget, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from napari_cryodeco.explore import points
 from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.column_histogram import ColumnHistogram
@@ -194,14 +194,13 @@ class ExplorerPanel(QWidget):
         if before is None or before.path != snapshot.run.path:
             self.keeper.resume()
         if self.session.wanted() is None:
-            self._point_at_middle()
+            self._point_where_most_are()
         else:
             self.map.decode()
 
-    def _point_at_middle(self) -> None:
-        """Begin with the map in the middle of the particles: an empty canvas says nothing."""
-        x, y = self.session.coordinates()
-        self.session.move_cursor(float(np.nanmedian(x)), float(np.nanmedian(y)))
+    def _point_where_most_are(self) -> None:
+        """Begin with a map that particles speak for: between clusters there may be none."""
+        self.session.move_cursor_to(points.densest(*self.session.coordinates()))
 
     def _show_waiting(self, path: Path) -> None:
         if self.session.run is None or self.session.run.path != path:
