@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,12 @@ def test_nothing_is_pickled_or_evaluated(path: Path) -> None:
             if called.endswith("np.load"):
                 allowed = {k.arg: ast.unparse(k.value) for k in node.keywords}
                 assert allowed.get("allow_pickle") == "False", f"{path.name}: np.load may unpickle"
+
+
+def test_what_the_explorer_page_points_at_is_there() -> None:
+    page = (ROOT / "docs" / "explorer.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)*test_\w+\.py)`", page)
+    assert len(set(named)) > 20
+    assert not [name for name in named if not (ROOT / "tests" / name).is_file()]
+    rows = [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert [int(row.split("|")[1]) for row in rows] == list(range(1, 41))
