@@ -27,7 +27,7 @@ from napari_cryodeco.model.grid_slices import GridSlices
 from napari_cryodeco.train import coverage
 from napari_cryodeco.train.looks import Looks
 
-PER_SPECIES = 150  # steps; with 250 the joint passes end in the same classes
+PER_SPECIES = 250  # steps; with 150 one of six runs ended with two species in one class
 # Log-likelihood that an image tells up to shell 9 from which 250 steps are enough for one species.
 # With 184 and more they are right. With some 60, 8 of 10 starts ended at 64 - 121 degrees, and
 # four of 1000 - 1500 steps and twice the memory at 10, 16, 21 and 64.
