@@ -11,6 +11,7 @@ import pytest
 import timm  # noqa: F401
 
 from napari_cryodeco.gui.explorer_panel import ExplorerPanel
+from napari_cryodeco.gui.session import session_of
 
 
 @pytest.fixture
@@ -36,3 +37,19 @@ def opened(panel, run_path, qtbot):
     panel.open_run(run_path)
     qtbot.waitUntil(lambda: panel.session.snapshot is not None, timeout=30_000)
     return panel
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    """A small real window."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 800)
+    return viewer
+
+
+@pytest.fixture
+def session(viewer, planted_run):
+    """Its session, with a run open."""
+    session = session_of(viewer)
+    session.open(planted_run.path)
+    return session

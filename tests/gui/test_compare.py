@@ -16,23 +16,9 @@ from napari_cryodeco.gui.compare_panel import ComparePanel
 from napari_cryodeco.gui.comparing import NO_RUN
 from napari_cryodeco.gui.difference_layer import NAME
 from napari_cryodeco.gui.layers import map_view_of
-from napari_cryodeco.gui.session import Target, session_of
+from napari_cryodeco.gui.session import Target
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1280, 800)
-    return viewer
-
-
-@pytest.fixture
-def session(viewer, planted_run):
-    session = session_of(viewer)
-    session.open(planted_run.path)
-    return session
 
 
 @pytest.fixture

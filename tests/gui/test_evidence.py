@@ -16,22 +16,8 @@ from napari_cryodeco.explore.landscape import cluster
 from napari_cryodeco.gui.evidence_choice import Source, asked_for
 from napari_cryodeco.gui.evidence_panel import NO_RUN, EvidencePanel
 from napari_cryodeco.gui.layers import FROM_PARTICLES, NAME, map_view_of, particles_view_of
-from napari_cryodeco.gui.session import Session, session_of
+from napari_cryodeco.gui.session import Session
 from napari_cryodeco.runs.store import read_mrc
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1280, 800)
-    return viewer
-
-
-@pytest.fixture
-def session(viewer, planted_run):
-    session = session_of(viewer)
-    session.open(planted_run.path)
-    return session
 
 
 @pytest.fixture

@@ -32,13 +32,6 @@ def viewer():
 
 
 @pytest.fixture
-def session(viewer, planted_run):
-    session = session_of(viewer)
-    session.open(planted_run.path)
-    return session
-
-
-@pytest.fixture
 def panel(qtbot, viewer, session, tmp_path):
     widget = ExportPanel(viewer)
     qtbot.addWidget(widget)

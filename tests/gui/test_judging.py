@@ -21,20 +21,6 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1280, 800)
-    return viewer
-
-
-@pytest.fixture
-def session(viewer, planted_run):
-    session = session_of(viewer)
-    session.open(planted_run.path)
-    return session
-
-
-@pytest.fixture
 def panel(qtbot, viewer, session):
     widget = ExportPanel(viewer)
     viewer.window.add_dock_widget(widget, name="Export")

@@ -101,7 +101,7 @@ class Colours(QObject):
             self.chosen, self._other = key, ""
             name = names.get(key, DIRECTION)
             self.told.emit(f"Reading {name}…")
-            self._reading.ask(partial(_made, session.columns, name))
+            self._reading.ask(partial(colouring_of, session.columns, name))
         self.changed.emit()
 
     def _set(self, colouring: Colouring) -> None:
@@ -168,7 +168,7 @@ def _words(columns: ReadColumns, name: str) -> str:
     return f"{column.label} · {name}" if named else column.label
 
 
-def _made(columns: ReadColumns, name: str, report: Report) -> Colouring:
+def colouring_of(columns: ReadColumns, name: str, report: Report) -> Colouring:
     """The colours of a column; text of many particles takes a while."""
     if name == DIRECTION:
         azimuth, tilt = (columns[axis].astype("float32") for axis in ("azimuth", "tilt"))

@@ -25,6 +25,7 @@ from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
+from napari_cryodeco.gui.telling import explain
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -87,8 +88,7 @@ class DifferenceView(QGroupBox):
             self.file: "A new .mrc file for A − B, voxel size in Å; nothing is overwritten",
             self.save: "Write the difference map",
         }
-        for widget, hint in hints.items():
-            widget.setToolTip(f"<qt>{hint}</qt>")
+        explain(hints)
 
     def _connect(self) -> None:
         session = self._session

@@ -29,6 +29,7 @@ from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of, particles_view_of
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
+from napari_cryodeco.gui.telling import explain
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -109,8 +110,7 @@ class EvidencePanel(QWidget):
             self.save: "Write map.mrc, half_map_1.mrc, half_map_2.mrc and decoded.mrc (voxel size "
             "in Å), fsc.json, and rows.txt (row numbers from 0)",
         }
-        for widget, hint in hints.items():
-            widget.setToolTip(f"<qt>{hint}</qt>")
+        explain(hints)
 
     def _connect(self) -> None:
         session = self._session

@@ -38,6 +38,7 @@ from napari_cryodeco.gui.original_row import OriginalRow
 from napari_cryodeco.gui.plan_view import PlanView
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
+from napari_cryodeco.gui.telling import explain
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -128,8 +129,7 @@ class ExportPanel(QWidget):
             self.replace: "Replace what is there under this name. Your own particle file never is",
             self.write: "Write what is listed above, read the particles back and count them",
         }
-        for widget, hint in hints.items():
-            widget.setToolTip(f"<qt>{hint}</qt>")
+        explain(hints)
 
     def _connect(self) -> None:
         session = self._session

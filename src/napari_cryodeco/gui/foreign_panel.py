@@ -14,6 +14,7 @@ from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.docking import Scrolled
 from napari_cryodeco.gui.editors import Fold, PathEditor
 from napari_cryodeco.gui.task_row import TaskRow
+from napari_cryodeco.gui.telling import explain
 
 if TYPE_CHECKING:
     from napari_cryodeco.runs.adopt import Adopted
@@ -110,8 +111,7 @@ class ForeignPanel(QWidget):
             (self.datadir, "Folder of the particle stacks, where they are not near their file"),
             (self.open, "Read the latents, make the run, and show it in the Explorer"),
         )
-        for widget, hint in hints:
-            widget.setToolTip(f"<qt>{hint}</qt>")
+        explain(dict(hints))
         told = QLabel(INTRODUCTION)
         told.setWordWrap(True)
         page, more = QWidget(), QWidget()

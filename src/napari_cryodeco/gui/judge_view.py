@@ -33,7 +33,7 @@ from napari_cryodeco.gui.judging import (
 )
 from napari_cryodeco.gui.session import Session
 from napari_cryodeco.gui.task_row import TaskRow
-from napari_cryodeco.gui.telling import attempt
+from napari_cryodeco.gui.telling import attempt, explain
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.alarm import Finding
@@ -100,8 +100,7 @@ class JudgeView(QWidget):
             self.keep: "Keep of the selection only particles that are surely of their cluster; "
             "where nothing is selected, of all particles. A step of the history, and undone as one",
         }
-        for widget, hint in hints.items():
-            widget.setToolTip(f"<qt>{hint}</qt>")
+        explain(hints)
         core = QHBoxLayout()
         core.addWidget(self.sureness, 1)
         core.addWidget(self.threshold)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.explore.replay import chosen_by
 from napari_cryodeco.gui.analysis import cluster_space
-from napari_cryodeco.gui.colouring import Colouring, by_column, by_value
+from napari_cryodeco.gui.colouring import Colouring, by_value
+from napari_cryodeco.gui.colours import colouring_of
 from napari_cryodeco.gui.export_choice import NO_CLUSTERS
 from napari_cryodeco.gui.snapshot import columns_of
 
@@ -54,13 +56,10 @@ def judge_group(snapshot: Snapshot, group: Group, report: Report) -> HealthCard:
 
 def colouring_by(snapshot: Snapshot, finding: Finding, report: Report) -> Colouring:
     """Colours that show a finding in the plot: its column; of views, the angle from its cap."""
-    from napari_cryodeco.explore.columns import Columns
-
     if finding.cap is not None:
         return by_value(*_angle_from(finding.cap, snapshot.run, snapshot.epoch))
-    name = finding.column.name
-    values = Columns(snapshot.run, snapshot.epoch).read([name])[name]
-    return by_column(name, values)  # recipes refer to the name
+    columns = ReadColumns.of_run(snapshot.run, snapshot.epoch)
+    return colouring_of(columns, finding.column.name, report)
 
 
 def _angle_from(cap: Cap, run: Run, epoch: int) -> tuple[str, np.ndarray]:

@@ -7,6 +7,8 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QPushButton, QSpinBox, QWidget
 
+from napari_cryodeco.gui.telling import explain
+
 SELECTED, NEAREST = "Selected", "Near the mouse"
 TREATMENTS = {  # as `explore.montage.TREATMENTS`, whose import brings torch
     "raw": "Raw",
@@ -52,8 +54,7 @@ class MontageBar(QWidget):
             self.side: "Images in a line, and lines",
             self.other: "Draw another sample; the number of the sample stands below the images",
         }
-        for widget, hint in hints.items():
-            widget.setToolTip(f"<qt>{hint}</qt>")
+        explain(hints)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)

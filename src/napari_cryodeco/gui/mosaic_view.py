@@ -28,6 +28,7 @@ from napari_cryodeco.gui.export_choice import NO_CLUSTERS, clusters_as_groups, s
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import Target, session_of
 from napari_cryodeco.gui.task_row import TaskRow
+from napari_cryodeco.gui.telling import explain
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -111,8 +112,7 @@ class MosaicView(QGroupBox):
             "overwritten",
             self.save: "Write the mosaic",
         }
-        for widget, hint in hints.items():
-            widget.setToolTip(f"<qt>{hint}</qt>")
+        explain(hints)
 
     def _connect(self) -> None:
         bind(self, (self._session.clustering_changed, self._clusters_changed))

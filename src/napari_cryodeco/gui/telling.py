@@ -1,8 +1,12 @@
-"""What the user's data may forbid, told in one sentence."""
+"""What users are told: what their data forbid, and what a control is for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
 
 
 def attempt(act: Callable[[], object], tell: Callable[[str], object]) -> bool:
@@ -14,3 +18,9 @@ def attempt(act: Callable[[], object], tell: Callable[[str], object]) -> bool:
         return False
     tell("")
     return True
+
+
+def explain(hints: Mapping[QWidget, str]) -> None:
+    """Give controls their tooltips; as rich text, which Qt wraps."""
+    for widget, hint in hints.items():
+        widget.setToolTip(f"<qt>{hint}</qt>")
