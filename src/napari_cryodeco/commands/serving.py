@@ -1,0 +1,111 @@
+"""``cryodeco serve`` and ``mirror``: a run here, its window elsewhere."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+import socket
+import stat
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from napari_cryodeco.atomic import write_private
+from napari_cryodeco.commands.common import require_run
+from napari_cryodeco.explore.mirror import connect, default_home
+from napari_cryodeco.explore.server import DecodeServer
+from napari_cryodeco.runs.mirrored import refuse_mirror
+from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.terminal import Bar, say
+
+_LOGIN = "SLURM_SUBMIT_HOST"  # the machine from which the job was sent
+
+
+def serve(
+    run: Path,
+    /,
+    *,
+    port: Annotated[int, Parameter(negative="")] = 0,
+    device: str = "auto",
+) -> None:
+    """Serve a run to a window on another machine, through an ssh tunnel, until Ctrl-C.
+
+    Only programs on this machine that know the token can reach it; nothing of the run is written.
+    What to type on the other machine is printed, and kept in RUN/serve.txt for its user alone.
+
+    Parameters
+    ----------
+    run
+        Run directory, also one that is being trained.
+    port
+        On the loopback of this machine; 0: any that is free.
+    device
+        auto (beside a training the CPU), cpu, cuda:0 … or mps.
+    """
+    require_run(run)
+    refuse_mirror(run)
+    if not 0 <= port < 65536:
+        raise ValueError(f"--port {port}: give a number from 1024 to 65535, or 0 for any.")
+    try:
+        server = DecodeServer(run, port, device)
+    except OSError as error:
+        raise OSError(f"Port {port} cannot be had ({error.strerror}): leave --port out.") from None
+    note = RunPaths(run).address
+    lines = _instructions(server.address.port, str(server.address))
+    write_private(note, lines + "\n")
+    try:
+        if _others_can_read(sys.stdout):
+            say(f"Serving {run}. Others may read this log, so the address is in {note}.")
+        else:
+            say(f"Serving {run}; Ctrl-C ends it.\n{lines}")
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way
+        with server:
+            server.serve_forever()
+    finally:
+        if note.is_file() and str(server.address) in note.read_text(encoding="utf-8"):
+            note.unlink()
+
+
+def mirror(
+    address: str, /, *, output: Annotated[Path | None, Parameter(["-o", "--output"])] = None
+) -> None:
+    """Copy the run that `cryodeco serve` serves, without its images, or what is new of it.
+
+    The copy is a run for all other commands; its maps are decoded by the server.
+
+    Parameters
+    ----------
+    address
+        What `cryodeco serve` printed; - reads it from standard input, where no other user sees it.
+    output
+        Folder in which copies are kept, ~/cryodeco/remote where not given.
+    """
+    text = sys.stdin.readline() if address == "-" else address
+    made = connect(text, output or default_home())
+    with Bar("copy") as bar:
+        made.sync(bar.count)
+    say(f"{made.path} is a copy of {made.mirrored.path} on {made.mirrored.host}.")
+
+
+def _instructions(port: int, address: str) -> str:
+    """The line for a terminal of the other machine, and the address for its window."""
+    me, host, login = getpass.getuser(), socket.gethostname(), os.environ.get(_LOGIN, "")
+    through = f"-J {me}@{login} " if login and login != host else ""
+    return (
+        f"On your machine: ssh -N {through}-L {port}:127.0.0.1:{port} {me}@{host}\n"
+        f"In its Explorer, Open run… ▾, Address: {address}"
+    )
+
+
+def _others_can_read(stream: object) -> bool:
+    """Whether what is said goes to a file that is not its user's alone, as a batch log may be."""
+    with suppress(OSError, ValueError, AttributeError):
+        found = os.fstat(stream.fileno())  # type: ignore[attr-defined]
+        return stat.S_ISREG(found.st_mode) and bool(found.st_mode & 0o077)
+    return False
