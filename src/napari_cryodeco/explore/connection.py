@@ -10,6 +10,7 @@ import http.client
 import json
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from urllib.parse import quote
 from napari_cryodeco.explore import wire
 from napari_cryodeco.explore.wire import Address
 
+AGREEMENT = wire.PROTOCOL
 _PATIENCE_S = 120.0  # a full map of a large box takes long on a CPU
 _BLOCK = 2**18
 _MOST_ANSWER = 2**31  # bytes
@@ -47,6 +49,7 @@ class Connection:
         self.address = address
         self._lines: dict[int, http.client.HTTPConnection] = {}  # by thread
         self._abandoned: set[int] = set()
+        weakref.finalize(self, _close, self._lines)
 
     def get(self, path: str) -> Any:
         """Ask for a JSON record."""
@@ -140,7 +143,7 @@ class Connection:
             port = self.address.port
             line = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
             self._lines[threading.get_ident()] = line
-        headers = {wire.TOKEN: self.address.token, wire.AGREED: str(wire.PROTOCOL)}
+        headers = {wire.TOKEN: self.address.token, wire.AGREED: str(AGREEMENT)}
         line.request(method, path, None if asked is None else json.dumps(asked), headers)
         answer: http.client.HTTPResponse = line.getresponse()
         return answer
@@ -205,3 +208,8 @@ class Connection:
             f"What answers at {self.address.place} is no decode server of this program: is the "
             "port of the ssh tunnel the right one?"
         )
+
+
+def _close(lines: dict[int, http.client.HTTPConnection]) -> None:
+    for line in lines.values():
+        line.close()

@@ -32,6 +32,10 @@ Stamp = list[int]
 Index = dict[str, list[Stamp]]  # by name: the stamp there, and that of the copy
 
 
+def _silent(done: int, of: int) -> None:
+    pass
+
+
 def default_home() -> Path:
     """Where copies are kept: not in a cache, the user's own selections lie in them."""
     return Path.home() / "cryodeco" / "remote"
@@ -76,7 +80,7 @@ class Mirror:
     def __init__(self, path: Path, mirrored: Mirrored) -> None:
         self.path, self.mirrored = path, mirrored
         self._connection = Connection(parse_address(mirrored.address))
-        self._tell: Progress = lambda done, of: None
+        self._tell: Progress = _silent
         self._done = self._of = 0
 
     def sync(self, progress: Progress | None = None) -> None:
@@ -102,7 +106,7 @@ class Mirror:
         chosen = [newest] if newest in epochs else epochs[:1]
         sizes = [listing.files[name][0] for name in names]
         sizes += [listing.files[name][0] for number in chosen for name in listing.epochs[number]]
-        self._tell, self._done, self._of = progress or self._tell, 0, sum(sizes)
+        self._tell, self._done, self._of = progress or _silent, 0, sum(sizes)
         before_config = names[:-1] if names[-1:] == [_CONFIG] else names
         for name in before_config:
             self._copy(name, listing, index)

@@ -13,6 +13,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from napari_cryodeco.explore.service import Service
 
 LOOPBACK = "127.0.0.1"
 _STRANGER_S, _KNOWN_S = 10.0, 120.0  # how long a silent connection is kept
+_LINGER_S = 1.0
 _MOST_CONNECTIONS = 64
 
 
@@ -49,6 +51,7 @@ class DecodeServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = _MOST_CONNECTIONS
     allow_reuse_address = os.name == "posix"  # on Windows another program could take the port
 
     def __init__(self, run: Path, port: int = 0, device: str = "auto") -> None:
@@ -207,7 +210,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True  # what is left of the request is not read
         if self._begun:
             return  # the client sees an answer that is too short
-        try:
+        with suppress(OSError):  # nobody listens
             self._send_json({"error": sentence}, status)
-        except OSError:
-            return  # nobody listens
+            self.connection.shutdown(socket.SHUT_WR)
+            self._drain()
+
+    def _drain(self) -> None:
+        """Take what the client still sends: a reset would throw away our answer unread."""
+        self.connection.settimeout(_LINGER_S)
+        left = wire.MOST_BODY
+        while left > 0 and (block := self.connection.recv(65536)):
+            left -= len(block)
