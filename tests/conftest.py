@@ -27,7 +27,7 @@ from napari_cryodeco.runs.checkpoint import write_epoch
 from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import write_tensors
+from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.stage_config import DataConfig, FieldConfig, RefineConfig
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.reconstruct import reconstruct
@@ -218,6 +218,24 @@ def server(planted_run: Run):
         yield made
         made.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def add_epoch(planted_run: Run):
+    """Write one more epoch of `planted_run`, of shifted latents, as a training does."""
+
+    def add(number: int, shift: float) -> None:
+        first = planted_run.epoch(1).path
+
+        def fill(folder: Path) -> None:
+            tensors, _ = read_tensors(first / "latents.safetensors")
+            write_tensors(folder / "latents.safetensors", {"latents": tensors["latents"] + shift})
+            for name in ("field.safetensors", "poses.safetensors"):
+                shutil.copy(first / name, folder / name)
+
+        write_epoch(planted_run.paths, number, fill)
+
+    return add
 
 
 @pytest.fixture(scope="session")

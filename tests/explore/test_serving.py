@@ -40,6 +40,9 @@ from napari_cryodeco.explore.server import DecodeServer
 from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
 from napari_cryodeco.explore.wire import Address, parse_address
 from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.store import write_tensors
+
+AddEpoch = Callable[[int, float], None]
 
 
 @pytest.fixture
@@ -66,22 +69,6 @@ def answer_to(
     line.close()
     plain = answer.status != 200 or path == wire.RUN
     return answer.status, json.loads(text) if plain else {}
-
-
-def add_epoch(run: Run, number: int, shift: float) -> None:
-    """One more epoch, of other latents, as a training writes it."""
-    from napari_cryodeco.runs.checkpoint import write_epoch
-    from napari_cryodeco.runs.store import read_tensors, write_tensors
-
-    first = run.epoch(1).path
-
-    def fill(folder: Path) -> None:
-        tensors, _ = read_tensors(first / "latents.safetensors")
-        write_tensors(folder / "latents.safetensors", {"latents": tensors["latents"] + shift})
-        for name in ("field.safetensors", "poses.safetensors"):
-            shutil.copy(first / name, folder / name)
-
-    write_epoch(run.paths, number, fill)
 
 
 # ---- the copy, and its maps
@@ -169,8 +156,10 @@ def test_what_needs_images_is_refused_with_where_to_do_it(
 # ---- following
 
 
-def test_a_new_epoch_comes_whole_and_is_decoded(mirror: Mirror, planted_run: Run) -> None:
-    add_epoch(planted_run, 2, 0.5)
+def test_a_new_epoch_comes_whole_and_is_decoded(
+    mirror: Mirror, planted_run: Run, add_epoch: AddEpoch
+) -> None:
+    add_epoch(2, 0.5)
     mirror.sync()
     copy = Run.open(mirror.path)
     assert copy.epochs() == [1, 2]
@@ -182,10 +171,10 @@ def test_a_new_epoch_comes_whole_and_is_decoded(mirror: Mirror, planted_run: Run
 
 
 def test_a_fresh_copy_begins_with_the_newest_epoch_and_earlier_ones_follow(
-    server: DecodeServer, planted_run: Run, tmp_path: Path
+    server: DecodeServer, planted_run: Run, tmp_path: Path, add_epoch: AddEpoch
 ) -> None:
     for number in (2, 3):
-        add_epoch(planted_run, number, number)
+        add_epoch(number, number)
     made = connect(str(server.address), tmp_path / "home")
     seen = []
     for _ in range(4):
@@ -194,14 +183,13 @@ def test_a_fresh_copy_begins_with_the_newest_epoch_and_earlier_ones_follow(
     assert seen == [[3], [2, 3], [1, 2, 3], [1, 2, 3]]
 
 
-def test_a_run_that_was_made_anew_replaces_the_epochs(mirror: Mirror, planted_run: Run) -> None:
-    add_epoch(planted_run, 2, 0.5)
+def test_a_run_that_was_made_anew_replaces_the_epochs(
+    mirror: Mirror, planted_run: Run, add_epoch: AddEpoch
+) -> None:
+    add_epoch(2, 0.5)
     mirror.sync()
-    for number in (1, 2):
-        shutil.rmtree(planted_run.paths.epoch(number)) if number == 2 else None
+    shutil.rmtree(planted_run.paths.epoch(2))
     latents = planted_run.epoch(1).path / "latents.safetensors"
-    from napari_cryodeco.runs.store import write_tensors
-
     write_tensors(latents, {"latents": torch.full((60, 4), 7.0)})
     mirror.sync()
     copy = Run.open(mirror.path)
