@@ -99,7 +99,7 @@ def _instructions(port: int, address: str) -> str:
     through = f"-J {me}@{login} " if login and login != host else ""
     return (
         f"On your machine: ssh -N {through}-L {port}:127.0.0.1:{port} {me}@{host}\n"
-        f"In its Explorer, Open run… ▾, Address: {address}"
+        f"In its Explorer, ▾ beside Open run…, Address: {address}"
     )
 
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 WELCOME = (
     "Open a run folder (button above), or drop one here, to see its particles.\n\n"
-    "On another machine? Run `cryodeco serve RUN` there, and give its address by the arrow of the "
-    "button.\n\n"
+    "On another machine? Run `cryodeco serve RUN` there, and give its address by the arrow beside "
+    "the button.\n\n"
     "No run yet? Plugins → CryoDECO → Reconstruct trains one; File → Open Sample has data to try."
 )
 

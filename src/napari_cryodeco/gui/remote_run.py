@@ -110,7 +110,7 @@ class RemoteRun(QObject):
                 self._timer.start()
             return
         self._lost = True
-        self.told.emit(f"Not connected, tried again by itself. {sentence}")
+        self.told.emit(f"Not connected, will try again by itself. {sentence}")
 
 
 def _copy(address: Address, home: Path, report: Report) -> Path:

@@ -8,10 +8,11 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
+    QHBoxLayout,
     QLineEdit,
     QMenu,
+    QPushButton,
     QSlider,
-    QToolButton,
     QWidget,
 )
 from superqt import QElidingLabel
@@ -28,7 +29,7 @@ class RunBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.open, self.address = QToolButton(), QLineEdit()
+        self.open, self.more, self.address = QPushButton("Open run…"), QPushButton("▾"), QLineEdit()
         self._make_open()
         self.name = QElidingLabel("no run open")
         self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
@@ -52,7 +53,11 @@ class RunBar(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        grid.addWidget(self.open, 0, 0)
+        opening = QHBoxLayout()
+        opening.setSpacing(1)
+        opening.addWidget(self.open)
+        opening.addWidget(self.more)
+        grid.addLayout(opening, 0, 0)
         grid.addWidget(self.name, 0, 1)
         grid.addWidget(self.epoch, 0, 2)
         for row, widget in enumerate((self.address, self.scrubber, self.status, self.connection)):
@@ -63,16 +68,16 @@ class RunBar(QWidget):
         self.scrubber.valueChanged.connect(self._scrubbed)
 
     def _make_open(self) -> None:
-        self.open.setText("Open run…")
-        self.open.setToolTip(
-            "Open a run folder; you can also drop one on this panel. The arrow opens the run of "
-            "another machine by its address"
-        )
-        self.open.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        menu = QMenu(self.open)
+        self.open.setToolTip("Open a run folder; you can also drop one on this panel")
+        self.more.setToolTip("More ways to open a run: by the address of another machine")
+        self.more.setAccessibleName("More ways to open a run")
+        self.more.setFixedWidth(self.more.fontMetrics().horizontalAdvance("▾") + 14)
+        menu = QMenu(self)
         menu.addAction("Run folder…", lambda: self.open_asked.emit())
         menu.addAction("Address of another machine…", self.ask_address)
-        self.open.setMenu(menu)
+        self.more.clicked.connect(
+            lambda: menu.popup(self.open.mapToGlobal(self.open.rect().bottomLeft()))
+        )
         self.address.setPlaceholderText("http://localhost:PORT/#TOKEN")
         self.address.setToolTip(
             "<qt>The address that <tt>cryodeco serve RUN</tt> printed on the other machine; Enter "
