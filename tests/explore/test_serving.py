@@ -99,6 +99,22 @@ def test_many_maps_at_once_and_previews(mirror: Mirror, planted_run: Run) -> Non
     assert 1 <= there.preview(requests[0].z, 0.05).radius <= planted_run.geometry.radius
 
 
+def test_a_long_way_does_not_make_previews_small(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = Connection._ask
+
+    def far(self: Connection, *words: Any) -> http.client.HTTPResponse:
+        time.sleep(0.15)
+        return at_once(self, *words)
+
+    epoch = Run.open(mirror.path).epoch()
+    monkeypatch.setattr(Connection, "_ask", far)
+    knowing = open_decoder(epoch).preview_radius(0.08)
+    monkeypatch.setattr(Connection, "latency", lambda self: 0.0)
+    assert open_decoder(epoch).preview_radius(0.08) < knowing
+
+
 def test_a_copy_holds_what_the_explorer_needs_and_no_images(
     mirror: Mirror, planted_run: Run
 ) -> None:

@@ -82,6 +82,7 @@ class RemoteDecoder(VolumeDecoder):
         self._field, self._host = RemoteField(connection, epoch), host
         self._connection = connection
         super().__init__((self._field, self._field.geometry), "cpu")
+        self._waiting_s = connection.latency()
 
     @property
     def where(self) -> str:

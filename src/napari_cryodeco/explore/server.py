@@ -89,6 +89,8 @@ class _Refused(Exception):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = _STRANGER_S
+    disable_nagle_algorithm = True  # it holds an answer back for 40 ms
+    wbufsize = 2**16
     server: DecodeServer
     _begun = False  # whether a part of the answer is on its way
 
@@ -131,7 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(426, f"The decode server is of version {wire.program()}.")
 
     def _get(self) -> None:
-        if self.path == wire.RUN:
+        if self.path == wire.PING:
+            self._send_json({})
+        elif self.path == wire.RUN:
             self._send_json(self.server.service.describe())
         elif self.path.startswith(wire.FILES):
             self._send_file(unquote(self.path.removeprefix(wire.FILES)))
@@ -186,6 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
             for block in blocks(file, size):
                 self.wfile.write(block)
                 sent += len(block)
+        self.wfile.flush()
         if sent < size:
             raise OSError(f"{name} was cut short.")
 
@@ -197,6 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         self._send_head(status, len(body), headers or {})
         self.wfile.write(body)
+        self.wfile.flush()
 
     def _send_head(self, status: int, length: int, headers: Mapping[str, str]) -> None:
         self._begun = True

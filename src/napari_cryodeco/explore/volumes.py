@@ -134,6 +134,8 @@ class VolumeDecoder:
         Why this device was chosen, in a few words, if that is worth telling.
     """
 
+    _waiting_s = 0.0  # of each evaluation, however few points: the way to another machine
+
     def __init__(
         self,
         source: Path | str | tuple[Decoder, Geometry],
@@ -342,7 +344,8 @@ class VolumeDecoder:
             h = decode(z.to(place.device), place.ball, radius).float()
         if place.device.type == "cuda":
             torch.cuda.synchronize(place.device)
-        taken = (time.perf_counter() - begin) / max(1, h.numel())
+        whole = time.perf_counter() - begin
+        taken = max(whole - self._waiting_s, 0.1 * whole) / max(1, h.numel())
         if len(z) == 1 and h.numel() >= min(_PROBE_POINTS, len(place.ball)):
             self._seconds_per_point = taken
         return h
