@@ -130,6 +130,25 @@ def test_a_copy_holds_what_the_explorer_needs_and_no_images(
     assert np.array_equal(*defocus)
 
 
+def test_a_cs_file_comes_with_its_passthrough_files_and_nothing_beside(
+    server: DecodeServer, planted_run: Run, tmp_path: Path
+) -> None:
+    job = tmp_path / "J5"
+    job.mkdir()
+    names = ("J5_particles.cs", "J5_passthrough_particles.cs", "other.cs", "passthrough.star")
+    for name in names:
+        (job / name).write_bytes(name.encode())
+    record = json.loads(planted_run.paths.data.read_text())
+    source = job / "J5_particles.cs"
+    told = {"source": str(source), "fingerprint": hashlib.sha256(source.read_bytes()).hexdigest()}
+    planted_run.paths.data.write_text(json.dumps(record | told))
+    made = connect(str(server.address), tmp_path / "home")
+    made.sync()
+    copied = {path.name: path.read_bytes() for path in (made.path / "source").iterdir()}
+    assert copied == {name: name.encode() for name in names[:2]}
+    Run.open(made.path).check_source()
+
+
 def test_exported_rows_lead_to_the_images_on_the_other_machine(
     mirror: Mirror, planted_run: Run, tmp_path: Path
 ) -> None:

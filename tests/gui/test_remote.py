@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
+from napari_cryodeco.explore.codebook import make_codebook, save_codebook
 from napari_cryodeco.explore.server import DecodeServer
 from napari_cryodeco.explore.wire import Address
 from napari_cryodeco.gui import remote_run
@@ -95,7 +96,7 @@ def test_a_cut_tunnel_is_told_loses_nothing_and_comes_back_by_itself(remote, qtb
     remote.session.select(mask, "replace")
     before = remote.session.selected.copy()
     way.cut()
-    qtbot.waitUntil(lambda: "Not connected" in remote.run_bar.connection.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "Not up to date" in remote.run_bar.connection.text(), timeout=20_000)
     remote.session.move_cursor_to(11)
     qtbot.waitUntil(lambda: "No decode server answers" in remote.message.text(), timeout=20_000)
     assert f"localhost:{way.port}" in remote.message.text()
@@ -105,6 +106,19 @@ def test_a_cut_tunnel_is_told_loses_nothing_and_comes_back_by_itself(remote, qtb
     qtbot.waitUntil(lambda: "maps are decoded on" in remote.run_bar.connection.text())
     assert remote.message.text() == ""
     assert np.array_equal(remote.session.selected, before)
+
+
+def test_a_codebook_stands_in_while_the_tunnel_is_cut(planted_run, panel, way, qtbot, server):
+    save_codebook(make_codebook(planted_run, centres=4, side=2, box=12), planted_run)
+    panel.open_address(way.address)
+    qtbot.waitUntil(lambda: "cpu" in panel.map_bar.status.text(), timeout=30_000)
+    assert "codebook" not in panel.map_bar.status.text()
+    way.cut()
+    qtbot.waitUntil(lambda: "codebook" in panel.map_bar.status.text(), timeout=20_000)
+    way.mend()
+    there = f"on {server.service.host}: cpu"
+    qtbot.waitUntil(lambda: there in panel.map_bar.status.text(), timeout=20_000)
+    panel.remote.close()
 
 
 def test_a_new_epoch_of_the_training_appears(remote, qtbot, add_epoch):

@@ -9,7 +9,8 @@ import socket
 import stat
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,7 @@ def serve(
 ) -> None:
     """Serve a run to a window on another machine, through an ssh tunnel, until Ctrl-C.
 
-    Only programs on this machine that know the token can reach it; nothing of the run is written.
+    Only programs on this machine that know the token can reach it; nothing of the run is changed.
     What to type on the other machine is printed, and kept in RUN/serve.txt for its user alone.
 
     Parameters
@@ -55,21 +56,13 @@ def serve(
         server = DecodeServer(run, port, device)
     except OSError as error:
         raise OSError(f"Port {port} cannot be had ({error.strerror}): leave --port out.") from None
-    note = RunPaths(run).address
-    lines = _instructions(server.address.port, str(server.address))
-    write_private(note, lines + "\n")
-    try:
-        if _others_can_read(sys.stdout):
-            say(f"Serving {run}. Others may read this log, so the address is in {note}.")
-        else:
-            say(f"Serving {run}; Ctrl-C ends it.\n{lines}")
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way
-        with server:
+    with server:
+        lines = _instructions(server.address.port, str(server.address))
+        with _kept(RunPaths(run).address, lines) as where:
+            say(f"Serving {run}; Ctrl-C ends it.\n{where}")
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way
             server.serve_forever()
-    finally:
-        if note.is_file() and str(server.address) in note.read_text(encoding="utf-8"):
-            note.unlink()
 
 
 def mirror(
@@ -101,6 +94,28 @@ def _instructions(port: int, address: str) -> str:
         f"On your machine: ssh -N {through}-L {port}:127.0.0.1:{port} {me}@{host}\n"
         f"In its Explorer, ▾ beside Open run…, Address: {address}"
     )
+
+
+@contextmanager
+def _kept(note: Path, lines: str) -> Iterator[str]:
+    """Keep the lines in a file of the run while it is served; gives what to say.
+
+    That is the lines, or where they are if others may read what is said here.
+    """
+    hidden = _others_can_read(sys.stdout)
+    try:
+        write_private(note, lines + "\n")
+    except OSError:
+        if hidden:
+            raise
+        yield lines  # a run that may only be read is served all the same
+        return
+    try:
+        yield f"Others may read this log, so the address is in {note}." if hidden else lines
+    finally:
+        with suppress(OSError):
+            if lines in note.read_text(encoding="utf-8"):  # and not of a later server
+                note.unlink()
 
 
 def _others_can_read(stream: object) -> bool:

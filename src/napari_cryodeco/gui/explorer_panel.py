@@ -133,6 +133,7 @@ class ExplorerPanel(QWidget):
         self.loader.rested.connect(self.decoding.reopen)  # the GPU is free again
         self.remote.told.connect(self.run_bar.show_connection)
         self.remote.ready.connect(self._copied)
+        self.remote.lost.connect(self._decode_anew)  # a codebook may stand in
         self.remote.returned.connect(self._decode_anew)
         self.loader.failed.connect(self._explain_empty)
         for failed in (self.loader.failed, self.map.failed, self.remote.failed):

@@ -27,13 +27,14 @@ class RemoteRun(QObject):
         How the connection is, in one sentence; empty where there is none.
     failed
         One sentence: an address could not be opened.
-    returned
-        The server answers again after it did not.
+    lost, returned
+        The server does not answer any more, and does again.
     """
 
     ready = Signal(object)
     told = Signal(str)
     failed = Signal(str)
+    lost = Signal()
     returned = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -109,8 +110,10 @@ class RemoteRun(QObject):
             if self._path is not None:
                 self._timer.start()
             return
-        self._lost = True
-        self.told.emit(f"Not connected, will try again by itself. {sentence}")
+        self.told.emit(f"Not up to date, tried again by itself. {sentence}")
+        if not self._lost:
+            self._lost = True
+            self.lost.emit()
 
 
 def _copy(address: Address, home: Path, report: Report) -> Path:
