@@ -31,6 +31,7 @@ from napari_cryodeco.explore.connection import Connection, ServerGone, ServerRef
 from napari_cryodeco.explore.decoders import open_decoder
 from napari_cryodeco.explore.exporting import export_maps
 from napari_cryodeco.explore.figure import Group
+from napari_cryodeco.explore.landscape import latest_clustering
 from napari_cryodeco.explore.lanes import Lanes, Unwanted
 from napari_cryodeco.explore.mirror import Mirror, connect
 from napari_cryodeco.explore.montage import pictures
@@ -262,6 +263,34 @@ def test_selections_made_here_are_never_replaced(mirror: Mirror, planted_run: Ru
         shelf.keep(Selection(name, np.arange(8)), there, overwrite=True)
     mirror.sync()
     assert names() == {"both": 5, "theirs": 8, "edited": 2}
+
+
+def test_what_is_saved_here_while_it_is_copied_is_kept(
+    mirror: Mirror, planted_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.keep(Selection("both", np.arange(9)), planted_run.paths.selections)
+    at_once = Connection.download
+
+    def slow(self: Connection, *words: Any) -> None:
+        at_once(self, *words)
+        shelf.keep(Selection("both", np.arange(5)), mirror.path / "selections")
+
+    monkeypatch.setattr(Connection, "download", slow)
+    mirror.sync()
+    assert [len(one) for one in shelf.load_all(mirror.path / "selections")] == [5]
+    monkeypatch.undo()
+    mirror.sync()
+    assert [len(one) for one in shelf.load_all(mirror.path / "selections")] == [5]
+
+
+def test_the_newest_clusters_there_are_the_newest_here(mirror: Mirror, planted_run: Run) -> None:
+    for count, method in ((2, "kmeans"), (3, "gmm")):  # not in the order of their names
+        asked = ["cluster", str(planted_run.path), "-k", str(count), "--method", method]
+        assert main(asked) == 0
+        time.sleep(0.02)
+    mirror.sync()
+    found = latest_clustering(mirror.path / "views", 1)
+    assert found is not None and len(found.centres) == 3
 
 
 def test_a_copy_broken_off_goes_on_and_is_no_run_before(

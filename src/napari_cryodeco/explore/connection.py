@@ -23,6 +23,7 @@ from napari_cryodeco.explore.wire import Address
 
 AGREEMENT = wire.PROTOCOL
 _PATIENCE_S = 120.0  # a full map of a large box takes long on a CPU
+_SOON_S = 20.0  # what needs no work; a tunnel to a node that went down says nothing
 _BLOCK = 2**18
 _MOST_ANSWER = 2**31  # bytes
 
@@ -134,8 +135,8 @@ class Connection:
         except TimeoutError as error:
             self._hang_up()
             raise ServerGone(
-                f"{self.address.place} has not answered for {_PATIENCE_S:.0f} s: look after "
-                "`cryodeco serve` and the ssh tunnel."
+                f"The decode server at {self.address.place} has not answered for "
+                f"{_patience(path):.0f} s: look after `cryodeco serve` and the ssh tunnel."
             ) from error
         except http.client.HTTPException as error:
             self._hang_up()
@@ -151,8 +152,10 @@ class Connection:
         line = self._lines.get(threading.get_ident())
         if line is None:
             port = self.address.port
-            line = _Line("127.0.0.1", port, timeout=_PATIENCE_S)
+            line = _Line("127.0.0.1", port, timeout=_SOON_S)
+            line.connect()
             self._lines[threading.get_ident()] = line
+        line.sock.settimeout(_patience(path))
         headers = {wire.TOKEN: self.address.token, wire.AGREED: str(AGREEMENT)}
         line.request(method, path, None if asked is None else json.dumps(asked), headers)
         answer: http.client.HTTPResponse = line.getresponse()
@@ -236,6 +239,10 @@ class _Line(http.client.HTTPConnection):
             super().send(data)
         else:
             self._together += data
+
+
+def _patience(path: str) -> float:
+    return _SOON_S if path in (wire.PING, wire.RUN) else _PATIENCE_S
 
 
 def _close(lines: dict[int, http.client.HTTPConnection]) -> None:

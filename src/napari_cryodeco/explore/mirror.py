@@ -8,8 +8,10 @@ Standard library only: the window uses it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -65,6 +67,10 @@ class _Listing:
         """All other files; the one that makes a folder a run comes last."""
         names = [name for name in self.files if not name.startswith("epochs/")]
         return sorted(names, key=lambda name: (name == _CONFIG, name))
+
+
+class _UsersOwn(Exception):
+    """A file that is not replaced."""
 
 
 class Mirror:
@@ -150,18 +156,26 @@ class Mirror:
     # ---- copying
 
     def _copy(self, name: str, listing: _Listing, index: Index) -> None:
-        path = self.path / name
-        with replacing(path) as part:
-            self._connection.download(name, part, self._count)
-            if name == _DATA:
-                write_text(part, _with_source_here(part.read_text(encoding="utf-8"), listing))
-        self._note(index, [name], listing)
+        with suppress(_UsersOwn):
+            with replacing(self.path / name) as part:
+                self._download(name, part, listing)
+                if name == _DATA:
+                    write_text(part, _with_source_here(part.read_text(encoding="utf-8"), listing))
+                if not self._wants(name, listing, index):
+                    raise _UsersOwn  # made or changed here meanwhile
+            self._note(index, [name], listing)
+
+    def _download(self, name: str, part: Path, listing: _Listing) -> None:
+        """Write a file with its own time of change: the newest clusters are known by it."""
+        self._connection.download(name, part, self._count)
+        changed = listing.files[name][1]
+        os.utime(part, ns=(changed, changed))
 
     def _copy_epoch(self, number: int, listing: _Listing, index: Index) -> None:
         names = listing.epochs[number]
         with replacing_folder(RunPaths(self.path).epoch(number), overwrite=True) as part:
             for name in names:
-                self._connection.download(name, part / PurePosixPath(name).name, self._count)
+                self._download(name, part / PurePosixPath(name).name, listing)
             if number in listing.record["decoders"]:
                 write_json(part / POINTER, {"host": listing.record["host"]})
         self._note(index, names, listing)

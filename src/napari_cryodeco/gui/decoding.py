@@ -224,6 +224,7 @@ class DecodeThread(QObject):
         with self._lock:
             self._number += 1
             self._shown = self._number
+        self._abandon_full()
         self._coarse.close()
         self._full.close()
 
