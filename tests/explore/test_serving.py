@@ -653,6 +653,32 @@ def test_without_a_server_the_codebook_stands_in(
 # ---- commands
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644, None])
+def test_the_token_is_said_only_where_nobody_else_reads(
+    planted_run: Run, tmp_path: Path, mode: int | None
+) -> None:
+    log, note = tmp_path / "job.out", planted_run.path / "serve.txt"
+    command = [sys.executable, "-m", "napari_cryodeco", "serve", str(planted_run.path)]
+    with log.open("w") as file:
+        log.chmod(mode or 0o600)
+        job = subprocess.Popen(command, stdout=subprocess.PIPE if mode is None else file)
+        try:
+            _wait(note.is_file)
+            token = parse_address(note.read_text().split()[-1]).token
+            if job.stdout is not None:
+                said = job.stdout.readline() + job.stdout.readline()
+            else:
+                _wait(lambda: log.read_text().count("\n") > 1)
+                said = log.read_bytes()
+            assert (token in said.decode()) == (mode == 0o600)
+            assert mode == 0o600 or str(note) in said.decode()
+        finally:
+            job.terminate()
+            job.wait(20)
+            if job.stdout is not None:
+                job.stdout.close()
+
+
 def test_the_commands_serve_and_mirror(
     planted_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

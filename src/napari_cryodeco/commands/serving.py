@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 from cyclopts import Parameter
 
@@ -118,9 +118,12 @@ def _kept(note: Path, lines: str) -> Iterator[str]:
                 note.unlink()
 
 
-def _others_can_read(stream: object) -> bool:
-    """Whether what is said goes to a file that is not its user's alone, as a batch log may be."""
-    with suppress(OSError, ValueError, AttributeError):
-        found = os.fstat(stream.fileno())  # type: ignore[attr-defined]
-        return stat.S_ISREG(found.st_mode) and bool(found.st_mode & 0o077)
-    return False
+def _others_can_read(stream: TextIO) -> bool:
+    """Whether what is said may be read by others: not on a terminal, nor in a file of mode 0600.
+
+    A batch system passes on what it reads from a pipe.
+    """
+    with suppress(OSError, ValueError):
+        mode = os.fstat(stream.fileno()).st_mode
+        return not stream.isatty() and not (stat.S_ISREG(mode) and not mode & 0o077)
+    return True
