@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +21,13 @@ from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.molecule import Molecule
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.data.simulate import Recipe, simulate
+from napari_cryodeco.explore.server import DecodeServer
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.runs.checkpoint import write_epoch
 from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.runs.store import write_tensors
+from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.stage_config import DataConfig, FieldConfig, RefineConfig
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.reconstruct import reconstruct
@@ -151,6 +155,87 @@ def planted_run(tmp_path_factory: pytest.TempPathFactory, planted_template: Run)
     path = tmp_path_factory.mktemp("planted") / "run"
     shutil.copytree(planted_template.path, path)
     return Run.open(path)
+
+
+class Tunnel:
+    """Forwards a port of the loopback as ``ssh -L`` does; it can be cut, and made again."""
+
+    def __init__(self, target: int) -> None:
+        self._target, self._ends = target, []
+        self.port = 0
+        self.mend()
+
+    def mend(self) -> None:
+        self._ear = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._ear.getsockname()[1]
+        threading.Thread(target=self._listen, args=(self._ear,), daemon=True).start()
+
+    def cut(self) -> None:
+        for end in [self._ear, *self._ends]:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends.clear()
+
+    def _listen(self, ear: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = ear.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._ends += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pump(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while block := one.recv(65536):
+                other.sendall(block)
+        with suppress(OSError):
+            other.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def tunnel():
+    """Make a tunnel to a port."""
+    made = []
+
+    def to(port: int) -> Tunnel:
+        made.append(Tunnel(port))
+        return made[-1]
+
+    yield to
+    for one in made:
+        one.cut()
+
+
+@pytest.fixture
+def server(planted_run: Run):
+    """A decode server of `planted_run`, in this process."""
+    with DecodeServer(planted_run.path) as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def add_epoch(planted_run: Run):
+    """Write one more epoch of `planted_run`, of shifted latents, as a training does."""
+
+    def add(number: int, shift: float) -> None:
+        first = planted_run.epoch(1).path
+
+        def fill(folder: Path) -> None:
+            tensors, _ = read_tensors(first / "latents.safetensors")
+            write_tensors(folder / "latents.safetensors", {"latents": tensors["latents"] + shift})
+            for name in ("field.safetensors", "poses.safetensors"):
+                shutil.copy(first / name, folder / name)
+
+        write_epoch(planted_run.paths, number, fill)
+
+    return add
 
 
 @pytest.fixture(scope="session")

@@ -144,3 +144,11 @@ def write_text(path: Path | str, text: str) -> None:
     """Write a text file (UTF-8) as a whole."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def write_private(path: Path | str, text: str) -> None:
+    """Write a text file (UTF-8) as a whole that only its user may read (POSIX: mode 0600)."""
+    with replacing(path) as part:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)

@@ -24,6 +24,7 @@ from napari_cryodeco.commands.pathing import path
 from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
 from napari_cryodeco.commands.samples import demo, simulate
+from napari_cryodeco.commands.serving import mirror, serve
 from napari_cryodeco.commands.species import species
 from napari_cryodeco.commands.submitting import submit
 from napari_cryodeco.commands.training import train, watch
@@ -48,7 +49,7 @@ app = App(
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
     *(adopt, backproject, codebook, check, align, score, species, pretrain, prior),
-    *(columns, stability, judge, bundle, path),
+    *(columns, stability, judge, bundle, path, serve, mirror),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_cryodeco.commands.common import open_run
+from napari_cryodeco.runs.mirrored import refuse_mirror
 from napari_cryodeco.terminal import Bar, complain, say
 
 
@@ -19,6 +20,7 @@ def check(run: Path, /, *, repair: bool = False) -> None:
         Copy damaged or missing blocks again from the particle stacks.
     """
     opened = open_run(run)
+    refuse_mirror(run)
     from napari_cryodeco.runs.integrity import check_images, repair_images, source_warning
 
     if warning := source_warning(opened):

@@ -217,11 +217,12 @@ def decode(
     choices = sum(choice is not None for choice in (cluster, row, z))
     if choices != 1 and not (opened.config.rigid and choices == 0):
         raise ValueError("decode needs one of --cluster I, --row I and --z FILE.npy.")
-    from napari_cryodeco.explore.volumes import VolumeDecoder, VolumeRequest
+    from napari_cryodeco.explore.decoders import open_decoder
+    from napari_cryodeco.explore.volumes import VolumeRequest
     from napari_cryodeco.runs.store import write_mrc
 
     point = _point(opened, cluster, row, z)
-    decoder = VolumeDecoder(opened.epoch().field_path, device)
+    decoder = open_decoder(opened.epoch(), device)
     volume = decoder.decode(VolumeRequest(point, None, box, low_pass, b_factor))
     write_mrc(output, volume.data, volume.voxel_size)
     say(f"{output}: {len(volume.data)}³ voxels of {volume.voxel_size:.4g} Å")

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 
 from napari_cryodeco.commands.common import require_run
+from napari_cryodeco.runs.mirrored import refuse_mirror
 from napari_cryodeco.runs.origin import refuse_adopted
 from napari_cryodeco.submit_config import SubmitConfig
 from napari_cryodeco.terminal import complain, say
@@ -45,6 +46,7 @@ def submit(
     """
     require_run(run)
     refuse_adopted(run)
+    refuse_mirror(run)
     config = _config(template, command, setting or [])
     from napari_cryodeco import submission
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from napari_cryodeco.commands.common import require_run
+from napari_cryodeco.runs.mirrored import refuse_mirror
 from napari_cryodeco.runs.origin import refuse_adopted
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.prior_record import read_record
@@ -30,6 +31,7 @@ def train(run: Path, /) -> int:
     """
     require_run(run)
     refuse_adopted(run)
+    refuse_mirror(run)
     if world_rank():
         return _follow(run)
     if read_status(run).state != "running":

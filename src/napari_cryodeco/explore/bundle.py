@@ -21,13 +21,14 @@ from napari_cryodeco.explore import chimerax, figure, landscape, subset
 from napari_cryodeco.explore.backprojection import FEWEST, back_project
 from napari_cryodeco.explore.batch import file_names
 from napari_cryodeco.explore.columns import Columns
+from napari_cryodeco.explore.decoders import open_decoder
 from napari_cryodeco.explore.figure import Group
 from napari_cryodeco.explore.health import judge_selection
 from napari_cryodeco.explore.mapback import MapBack, map_back, write_mapped
 from napari_cryodeco.explore.methods import methods
 from napari_cryodeco.explore.projection import Projection
 from napari_cryodeco.explore.render import View, suggest_level
-from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest, common_sigma
+from napari_cryodeco.explore.volumes import Volume, VolumeRequest, common_sigma
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.run import Run
@@ -176,7 +177,7 @@ class _Work:
     def decode(self, group: Group, path: Path) -> Volume:
         """Decode the map at the mean z of a group and write it."""
         z = self.epoch.latents()[group.rows].mean(0)
-        decoder = VolumeDecoder(self.epoch.field_path, self.options.device)
+        decoder = open_decoder(self.epoch, self.options.device)
         request = VolumeRequest(z, None, None, self.options.low_pass, self.options.b_factor)
         volume = decoder.decode(request)
         path.parent.mkdir(exist_ok=True)

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from napari_cryodeco.explore.backprojection import FEWEST, back_project, neighbours
+from napari_cryodeco.explore.decoders import open_decoder
 from napari_cryodeco.explore.projection import FIT_LIMIT, Progress, checked, principal_axes
-from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
+from napari_cryodeco.explore.volumes import Check, Volume, VolumeRequest
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.resample import resample
@@ -76,7 +77,7 @@ class Codebook:
         return Volume(data, self.voxel_size, VolumeRequest(self.points[place]))
 
     def decoder(self) -> tuple[NearestMap, Geometry]:
-        """What :class:`VolumeDecoder` takes: filters, boxes and previews of the nearest map."""
+        """What `VolumeDecoder` takes: filters, boxes and previews of the nearest map."""
         box = self.maps.shape[-1]
         sizes = box, self.voxel_size, box // 2 - 1, 1.0
         return NearestMap(self), Geometry(*sizes, box, self.voxel_size)
@@ -89,8 +90,10 @@ class NearestMap:
         self._codebook = codebook
         self.latent_dim = codebook.points.shape[1]
 
-    def decode_ball(self, z: Tensor, ball: Ball, radius: int | None = None) -> Tensor:
-        """Hartley coefficients ``(m, count)`` for points ``(m, d)``."""
+    def decode_ball(
+        self, z: Tensor, ball: Ball, radius: int | None = None, check: Check | None = None
+    ) -> Tensor:
+        """Hartley coefficients ``(m, count)`` for points ``(m, d)``; too quick to be cancelled."""
         maps = [torch.from_numpy(self._codebook.nearest(point).data) for point in z.cpu().numpy()]
         count = len(ball) if radius is None else ball.count(radius)
         return ball.from_map(torch.stack(maps).to(z.device))[:, :count]
@@ -192,7 +195,7 @@ def make_codebook(
 
 
 def _decoded(epoch: Epoch, points: np.ndarray, box: int, device: str) -> Iterator[np.ndarray]:
-    decoder = VolumeDecoder(epoch.field_path, device)
+    decoder = open_decoder(epoch, device)
     requests = [VolumeRequest(point, box // 2 - 1, box) for point in points]
     for volume in decoder.decode_many(requests):
         yield volume.data

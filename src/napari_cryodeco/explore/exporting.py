@@ -11,6 +11,7 @@ from napari_cryodeco.atomic import refuse_existing, replacing_folder, write_text
 from napari_cryodeco.data.star_export import pose_columns
 from napari_cryodeco.explore import landscape, subset
 from napari_cryodeco.explore.backprojection import FEWEST, back_project
+from napari_cryodeco.explore.decoders import open_decoder
 from napari_cryodeco.explore.landscape import Clustering
 from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest
 from napari_cryodeco.imaging.geometry import Geometry
@@ -63,7 +64,7 @@ def export_run(
         written = _write_particles(run, epoch, classes, part / "particles.star")
         tell(2, steps)
         if epoch.has_decoder:
-            maps = _decoded(VolumeDecoder(epoch.field_path, "auto"), classes.centres)
+            maps = _decoded(open_decoder(epoch), classes.centres)
             told = MAPS_DECODED
         else:
             maps, told = _of_particles(run, epoch, classes)
@@ -87,7 +88,7 @@ def export_maps(
     """
     out = Path(out)
     refuse_existing(out, overwrite)
-    decoder = VolumeDecoder(run.epoch(epoch).field_path, "auto")
+    decoder = open_decoder(run.epoch(epoch))
     with replacing_folder(out, overwrite) as part:
         tell = progress or (lambda done, of: None)
         names = _fill_maps(_decoded(decoder, centres), part, lambda i: tell(i, len(centres)))

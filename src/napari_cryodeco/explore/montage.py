@@ -83,6 +83,8 @@ def pictures(
     """
     some = torch.from_numpy(np.asarray(rows, np.int64))
     if treatment == "raw":
+        if (mirrored := run.mirrored) is not None:
+            raise ValueError(mirrored.no_images)
         images = ParticleStack(run.particles).read(some)
         return Pictures(images.numpy(), rows, run.particles.pixel_size)
     poses = run.epoch(epoch).poses()[some] if treatment == "aligned" else None

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from napari_cryodeco.atomic import refuse_existing, replacing_folder
+from napari_cryodeco.explore.decoders import open_decoder
 from napari_cryodeco.explore.frames import (
     Progress,
     fill_series,
@@ -26,7 +27,7 @@ from napari_cryodeco.explore.frames import (
 from napari_cryodeco.explore.labels import annotate
 from napari_cryodeco.explore.render import Style, View, framing, suggest_level, surface
 from napari_cryodeco.explore.trajectory import Trajectory, pc_traverse, support
-from napari_cryodeco.explore.volumes import Volume, VolumeDecoder, VolumeRequest, common_sigma
+from napari_cryodeco.explore.volumes import Volume, VolumeRequest, common_sigma
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.run import Run
 
@@ -126,7 +127,7 @@ def write_movie(
     refuse_existing(path, overwrite)
     count = len(walk)
     tell = _stoppable(progress, stop)
-    decoder = VolumeDecoder(epoch.field_path, options.device, "auto")
+    decoder = open_decoder(epoch, options.device, "auto")
     volumes = []
     requests = [
         VolumeRequest(z, low_pass=options.low_pass, b_factor=options.b_factor) for z in walk.points

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -29,6 +30,7 @@ _PROBE_POINTS = 2000  # enough that the time per point is that of a long evaluat
 _SMALLEST_PREVIEW = 6  # cycles per box below which every protein is a ball
 
 
+Check = Callable[[], None]
 Made = TypeVar("Made")
 
 
@@ -37,8 +39,13 @@ class Decoder(Protocol):
 
     latent_dim: int
 
-    def decode_ball(self, z: Tensor, ball: Ball, radius: int | None = None) -> Tensor:
-        """Coefficients ``(m, ball.count(radius))`` of latents ``(m, d)``."""
+    def decode_ball(
+        self, z: Tensor, ball: Ball, radius: int | None = None, check: Check | None = None
+    ) -> Tensor:
+        """Coefficients ``(m, ball.count(radius))`` of latents ``(m, d)``.
+
+        `check` is called now and then: raising in it cancels.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +134,8 @@ class VolumeDecoder:
         Why this device was chosen, in a few words, if that is worth telling.
     """
 
+    _waiting_s = 0.0  # of each evaluation, however few points: the way to another machine
+
     def __init__(
         self,
         source: Path | str | tuple[Decoder, Geometry],
@@ -200,6 +209,24 @@ class VolumeDecoder:
             radius = max(self._radius(request) for request in group)
             self._somewhere(lambda place: self._fill(place, points, radius))  # noqa: B023  (at once)
             yield from map(self.decode, group)
+
+    def coefficients(
+        self, points: np.ndarray, radius: int | None = None, check: Check | None = None
+    ) -> np.ndarray:
+        """Hartley coefficients ``(m, count)`` float32 of latents ``(m, d)``, on the CPU.
+
+        They are what a decoder elsewhere makes its maps of. `check` is called between blocks:
+        raising in it cancels.
+
+        Raises
+        ------
+        ValueError
+            When a z has the wrong length or a number is missing, or the radius is below 1.
+        """
+        z = torch.stack([self._checked(point) for point in points])
+        limit = self._radius(VolumeRequest(points[0], radius))
+        found = self._somewhere(lambda place: self._evaluate(place, z, limit, check).cpu())
+        return found.numpy()
 
     def preview(self, z: np.ndarray, budget_s: float = 0.08) -> VolumeRequest:
         """Ask for the finest map that this machine decodes within `budget_s` seconds.
@@ -305,14 +332,20 @@ class VolumeDecoder:
             while sum(one.nbytes for one in kept.values()) > _CACHE_BYTES:
                 kept.popitem(last=False)
 
-    def _evaluate(self, place: _Place, z: Tensor, radius: int) -> Tensor:
+    def _evaluate(
+        self, place: _Place, z: Tensor, radius: int, check: Check | None = None
+    ) -> Tensor:
         """Run the decoder and take its time."""
         begin = time.perf_counter()
+        decode = place.decoder.decode_ball
+        if check is not None:
+            decode = partial(decode, check=check)
         with torch.inference_mode():
-            h = place.decoder.decode_ball(z.to(place.device), place.ball, radius).float()
+            h = decode(z.to(place.device), place.ball, radius).float()
         if place.device.type == "cuda":
             torch.cuda.synchronize(place.device)
-        taken = (time.perf_counter() - begin) / max(1, h.numel())
+        whole = time.perf_counter() - begin
+        taken = max(whole - self._waiting_s, 0.1 * whole) / max(1, h.numel())
         if len(z) == 1 and h.numel() >= min(_PROBE_POINTS, len(place.ball)):
             self._seconds_per_point = taken
         return h

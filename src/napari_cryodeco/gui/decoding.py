@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryodeco.explore.connection import ServerGone
 from napari_cryodeco.gui.background import EXPECTED, end_before_exit
 from napari_cryodeco.gui.map_filter import MapFilter
 
@@ -28,27 +29,40 @@ FINE_BELOW = 64  # voxels
 def open_decoder(run: Run, epoch: int) -> VolumeDecoder:
     """Open the decoder of an epoch, or where it has none its codebook; not for the GUI thread.
 
+    The codebook stands in for a server that does not answer, too.
+
     Raises
     ------
-    ValueError
+    ValueError, OSError
         If it has neither.
     """
+    if run.epoch(epoch).has_decoder:
+        try:
+            return open_field(run, epoch)
+        except ServerGone:
+            if (book := _open_codebook(run, epoch, "no server answers: ")) is None:
+                raise
+            return book
+    return _open_codebook(run, epoch) or open_field(run, epoch)
+
+
+def _open_codebook(run: Run, epoch: int, why: str = "") -> VolumeDecoder | None:
     from napari_cryodeco.explore.codebook import load_codebook  # imports torch
     from napari_cryodeco.explore.volumes import VolumeDecoder
 
-    if not run.epoch(epoch).has_decoder and (book := load_codebook(run, epoch)) is not None:
-        why = f"nearest of {len(book.points)} maps of the codebook"
-        return VolumeDecoder(book.decoder(), "cpu", why=why)
-    return open_field(run, epoch)
+    if (book := load_codebook(run, epoch)) is None:
+        return None
+    why += f"nearest of {len(book.points)} maps of the codebook"
+    return VolumeDecoder(book.decoder(), "cpu", why=why)
 
 
 def open_field(run: Run, epoch: int) -> VolumeDecoder:
     """Open the decoder of an epoch where it does not disturb a training; not for the GUI thread."""
-    from napari_cryodeco.explore.devices import beside_training  # both import torch
-    from napari_cryodeco.explore.volumes import VolumeDecoder
+    from napari_cryodeco.explore import decoders  # both import torch
+    from napari_cryodeco.explore.devices import beside_training
 
     device, why = beside_training(run.path, run.config.device)
-    return VolumeDecoder(run.epoch(epoch).field_path, device, why=why)
+    return decoders.open_decoder(run.epoch(epoch), device, why=why)
 
 
 class MapDecoder(Protocol):
@@ -146,7 +160,9 @@ class DecodeThread(QObject):
         self._number = 0
         self._shown = 0
         self._lock = threading.Lock()
-        self._opening = threading.Lock()
+        self._opening = threading.Lock()  # of the two threads only: opening may wait for a server
+        self._opener = 0  # which one; another comes with another epoch
+        self._full_worker: int | None = None  # the thread that decodes a full map now
         self._open: Callable[[], MapDecoder] | None = None
         self._decoder: MapDecoder | None = None
         self._coarse, self._full = _Slot(), _Slot()
@@ -161,13 +177,15 @@ class DecodeThread(QObject):
 
     def use(self, open_decoder: Callable[[], MapDecoder]) -> None:
         """Take the decoder of another epoch; it is opened on the thread that first needs it."""
-        with self._opening:
+        with self._lock:
             self._open, self._decoder = open_decoder, None
+            self._opener += 1
 
     def reopen(self) -> None:
         """Open the same decoder anew at the next request: another device may be free now."""
-        with self._opening:
+        with self._lock:
             self._decoder = None
+            self._opener += 1
 
     def request(
         self, z: Floats, caption: str, full: bool = True, map_filter: MapFilter | None = None
@@ -189,25 +207,39 @@ class DecodeThread(QObject):
             self._number += 1
             chosen = map_filter or MapFilter()
             asked = _Asked(self._number, np.array(z, np.float32), caption, chosen)
+        self._abandon_full()  # before the thread can have taken the new one
         self._coarse.put(asked)
         self._full.put(asked if full else None)
         self.busy_changed.emit(full)
+
+    def _abandon_full(self) -> None:
+        """Let a server stop at a full map that is overtaken: it may take seconds there."""
+        abandon = getattr(self._decoder, "abandon", None)
+        worker = self._full_worker
+        if abandon is not None and worker is not None:
+            abandon(worker)
 
     def stop(self) -> None:
         """End both threads; what is being decoded is finished, and dropped."""
         with self._lock:
             self._number += 1
             self._shown = self._number
+        self._abandon_full()
         self._coarse.close()
         self._full.close()
 
     def _work(self, slot: _Slot, full: bool) -> None:
         while (asked := slot.take()) is not None:
             try:
+                if full:
+                    self._full_worker = threading.get_ident()
                 answer = self._decode(asked, full)
             except EXPECTED as error:
                 self._tell_newest(asked, full, "failed", _sentence(error))
                 continue
+            finally:
+                if full:
+                    self._full_worker = None
             if answer is not None:
                 self._tell_newest(asked, full, "decoded", answer)
 
@@ -230,9 +262,15 @@ class DecodeThread(QObject):
 
     def _opened(self) -> MapDecoder | None:
         with self._opening:
-            if self._decoder is None and self._open is not None:
-                self._decoder = self._open()
-            return self._decoder
+            while True:
+                with self._lock:
+                    number, opener, decoder = self._opener, self._open, self._decoder
+                if decoder is not None or opener is None:
+                    return decoder
+                decoder = opener()
+                with self._lock:
+                    if number == self._opener:
+                        self._decoder = decoder
 
     def _tell_newest(self, asked: _Asked, full: bool, signal: str, answer: object) -> None:
         """Tell an answer that is still wanted, and nothing older than what is shown.

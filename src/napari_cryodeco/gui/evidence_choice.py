@@ -78,6 +78,8 @@ def judge_asked(snapshot: Snapshot, asked: Asked, report: Report) -> Verdict:
         assert asked.rows is not None
         chosen = Chosen(asked.rows, None, asked.source)
     run = snapshot.run
+    if (mirrored := run.mirrored) is not None:
+        raise ValueError(mirrored.no_images)
     device, _ = beside_training(run.path, run.config.device)
     return judge(run, chosen, snapshot.epoch, device, report)
 

@@ -23,6 +23,7 @@ from napari_cryodeco.gui.keeping import SessionKeeper
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.named_selections import NamedSelections
+from napari_cryodeco.gui.remote_run import RemoteRun
 from napari_cryodeco.gui.routing import routing_of
 from napari_cryodeco.gui.run_bar import RunBar
 from napari_cryodeco.gui.run_loader import RunLoader
@@ -30,6 +31,7 @@ from napari_cryodeco.gui.scatter import Mode, ScatterWidget
 from napari_cryodeco.gui.selection_bar import SelectionBar
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.snapshot import Snapshot
+from napari_cryodeco.gui.telling import attempt
 from napari_cryodeco.gui.view_bar import ViewBar
 from napari_cryodeco.runs.paths import RunPaths
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 WELCOME = (
     "Open a run folder (button above), or drop one here, to see its particles.\n\n"
+    "On another machine? Run `cryodeco serve RUN` there, and give its address by the arrow beside "
+    "the button.\n\n"
     "No run yet? Plugins → CryoDECO → Reconstruct trains one; File → Open Sample has data to try."
 )
 
@@ -62,7 +66,7 @@ class ExplorerPanel(QWidget):
         self.selection_bar, self.named = SelectionBar(), NamedSelections(self.session)
         self.map_bar, self.analysis = MapBar(), Analysis()
         self.message = QLabel()
-        self.loader = RunLoader(self)
+        self.loader, self.remote = RunLoader(self), RemoteRun(self)
         session, scatter = self.session, self.scatter
         self.view = ExplorerView(session, scatter, self.view_bar, self.analysis, self)
         self.selection = ExplorerSelection(
@@ -119,6 +123,7 @@ class ExplorerPanel(QWidget):
 
     def _connect(self) -> None:
         self.run_bar.open_asked.connect(self._ask_run)
+        self.run_bar.address_given.connect(self.open_address)
         self.run_bar.epoch_chosen.connect(self.loader.choose_epoch)
         self.loader.loaded.connect(self._loaded)
         self.loader.columns_listed.connect(self.session.set_columns)  # a thread asks: no lambda
@@ -126,8 +131,12 @@ class ExplorerPanel(QWidget):
         self.loader.told.connect(self.run_bar.show_status)
         self.loader.waiting.connect(self._show_waiting)
         self.loader.rested.connect(self.decoding.reopen)  # the GPU is free again
+        self.remote.told.connect(self.run_bar.show_connection)
+        self.remote.ready.connect(self._copied)
+        self.remote.lost.connect(self._decode_anew)  # a codebook may stand in
+        self.remote.returned.connect(self._decode_anew)
         self.loader.failed.connect(self._explain_empty)
-        for failed in (self.loader.failed, self.map.failed):
+        for failed in (self.loader.failed, self.map.failed, self.remote.failed):
             failed.connect(self.tell)
         binders = (self.view, self.selection, self.named, self.path, self.keeper)
         for told in (binder.told for binder in binders):
@@ -163,7 +172,27 @@ class ExplorerPanel(QWidget):
         """Show the newest epoch of a run; if it has none yet, as soon as it has."""
         self.tell("")
         path = Path(path)
-        self.loader.open(path, self.keeper.begin(path))
+        if attempt(lambda: self.remote.follow(path), self.tell):
+            self.loader.open(path, self.keeper.begin(path))
+
+    def open_address(self, address: str, home: Path | None = None) -> None:
+        """Show the run of a decode server, of which a copy is made in `home`."""
+        self.tell("")
+        self.remote.open(address, home)
+
+    def _copied(self, path: Path) -> None:
+        self.run_bar.address.clear()
+        self.run_bar.address.setVisible(False)
+        if self.session.run is None or self.session.run.path != path:
+            self.open_run(path)
+            return
+        self.remote.follow(path)  # as it was left: only the server is another
+        self._decode_anew()
+
+    def _decode_anew(self) -> None:
+        self.tell("")
+        self.decoding.reopen()
+        self.map.decode()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Keep how it is left: the window may be closing."""
@@ -219,7 +248,8 @@ class ExplorerPanel(QWidget):
             widget.setEnabled(there)
         if snapshot is None:
             return
-        self.run_bar.show_run(snapshot.run.path, len(snapshot.latents))
+        run = snapshot.run
+        self.run_bar.show_run(run.path, len(snapshot.latents), run.mirrored)
         self._show_epochs(snapshot.run.epochs())
 
     def _show_epochs(self, numbers: list[int]) -> None:

@@ -110,7 +110,9 @@ def make_plan(order: Order, snapshot: Snapshot) -> Plan:
     """
     entries = tuple(_ENTRIES[order.what](order, snapshot))
     warnings = [*_missing(order), *_shared(order.groups), *_left_over(order, snapshot)]
-    return Plan(_sentence(order, snapshot, entries), entries, tuple(warnings), _obstacle(order))
+    warnings += _elsewhere(order, snapshot)
+    obstacle = _obstacle(order) or _images_elsewhere(order, snapshot)
+    return Plan(_sentence(order, snapshot, entries), entries, tuple(warnings), obstacle)
 
 
 def carry_out(order: Order, snapshot: Snapshot, report: Report) -> str:
@@ -323,6 +325,25 @@ def _left_over(order: Order, snapshot: Snapshot) -> list[str]:
         return []
     rest = len(snapshot.latents) - len(_together(order.groups))
     return [f"{rest:,} particles are in no group and in no file."] if rest else []
+
+
+def _elsewhere(order: Order, snapshot: Snapshot) -> list[str]:
+    """Where names of images lead, of a run on another machine."""
+    mirrored, maps = snapshot.run.mirrored, order.what is What.MAPS
+    if mirrored is None or maps or order.kind is NUMBERS:
+        return []
+    return [
+        f"Images are named as they lie on {mirrored.host}: take the particle files there to use "
+        "them."
+    ]
+
+
+def _images_elsewhere(order: Order, snapshot: Snapshot) -> str:
+    mirrored = snapshot.run.mirrored
+    half_maps = order.options is not None and order.options.half_maps
+    if mirrored is None or not (order.with_images or half_maps):
+        return ""
+    return mirrored.no_images
 
 
 def _obstacle(order: Order) -> str:

@@ -21,10 +21,13 @@ class Latest(QObject):
         What the newest function returned; answers of older ones are dropped.
     failed
         One sentence, when it raised an expected error.
+    progressed
+        ``(done, of)`` as the function that runs reports it.
     """
 
     returned = Signal(object)
     failed = Signal(str)
+    progressed = Signal(int, int)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -33,6 +36,7 @@ class Latest(QObject):
         self._next: Work | None = None
         self._task.returned.connect(self._take)
         self._task.failed.connect(self._fail)
+        self._task.progressed.connect(self.progressed)
         self._task.ended.connect(self._go_on)
 
     @property

@@ -91,9 +91,10 @@ class RunLoader(QObject):
             self.rested.emit()
         self._trains = update.status.state == "running"
         if update.epochs and self._path is not None:
-            self.counted.emit(RunPaths(self._path).epoch_numbers())
-            if self._chosen is None:
-                self._load(self._path, max(update.epochs))
+            numbers = RunPaths(self._path).epoch_numbers()
+            self.counted.emit(numbers)
+            if self._chosen is None and numbers[-1] in update.epochs:  # earlier ones may come late
+                self._load(self._path, numbers[-1])
 
     def _load(self, path: Path, number: int | None) -> None:
         self._next = (path, number)

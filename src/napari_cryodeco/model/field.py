@@ -8,6 +8,7 @@ numbers near 1 to learn at every frequency; an envelope of ones is the published
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,17 @@ class FieldDecoder(nn.Module):
         return value * self.amplitude(points)[:, None]
 
     @torch.no_grad()
-    def decode_ball(self, z: Tensor, ball: Ball, radius: int | None = None) -> Tensor:
+    def decode_ball(
+        self,
+        z: Tensor,
+        ball: Ball,
+        radius: int | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Tensor:
         """Coefficients ``(m, count)`` of the maps at `z` ``(m, d)`` on the `ball` up to `radius`.
 
         What does not depend on z is computed once for all maps, sines and cosines once for k and
-        -k; there is no gradient.
+        -k; there is no gradient. `check` is called between blocks: raising in it cancels.
         """
         limit = min(self.radius, ball.radius) if radius is None else radius
         z = z.to(self.envelope)
@@ -102,6 +109,8 @@ class FieldDecoder(nn.Module):
         found = self.envelope.new_empty(len(z), len(mirror))
         rows = _ROWS.get(found.device.type, _ROWS["cuda"]) // (2 * max(len(z), 1))
         for block in half.split(max(rows, 64)):
+            if check is not None:
+                check()
             pairs = self.forward_pairs(ball.points[block].to(found)[None], z)
             found[:, block], found[:, mirror[block]] = pairs.unbind(1)
         return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_cryodeco.atomic import replacing_folder
 from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.runs.mirrored import POINTER
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.store import read_tensors, tensor_shape
 
@@ -23,6 +24,9 @@ NO_DECODER = (
     "This run has no decoder (field.safetensors), as latents of another program come without: the "
     "Evidence panel and `cryodeco backproject` make maps of chosen particles, `cryodeco codebook` "
     "maps of all the landscape to browse."
+)
+ELSEWHERE = (
+    "The decoder of this copy is on the machine of its run: maps come from `cryodeco serve` there."
 )
 NO_POSES = (
     "This run has no orientations, so no map can be made of its particles: adopt the latents again "
@@ -44,16 +48,21 @@ class Epoch:
         Raises
         ------
         ValueError
-            If there is none: the latents were adopted from another program.
+            If there is none: the latents were adopted from another program, or this is a copy.
         """
-        if not self.has_decoder:
-            raise ValueError(NO_DECODER)
+        if not self._field.is_file():
+            raise ValueError(ELSEWHERE if self.is_served else NO_DECODER)
         return self._field
 
     @property
     def has_decoder(self) -> bool:
-        """Whether latents can be decoded into maps."""
-        return self._field.is_file()
+        """Whether latents can be decoded into maps, here or by the server of a copy."""
+        return self._field.is_file() or self.is_served
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the decoder is on another machine, of which this is a copy."""
+        return not self._field.is_file() and (self.path / POINTER).is_file()
 
     @property
     def _field(self) -> Path:

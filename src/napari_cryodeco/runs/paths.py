@@ -43,6 +43,16 @@ class RunPaths:
         return self.root / "origin.json"
 
     @property
+    def mirrored(self) -> Path:
+        """Which machine a copy is from, with the token that is asked for there."""
+        return self.root / "remote.json"
+
+    @property
+    def address(self) -> Path:
+        """Address and token of the server that serves this run, readable by its user only."""
+        return self.root / "serve.txt"
+
+    @property
     def species(self) -> Path:
         """What speaks for the map of each species, known when ab initio is done."""
         return self.root / "species.json"

@@ -23,6 +23,7 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.json_file import read_json, write_json
+from napari_cryodeco.runs.mirrored import Mirrored, read_mirrored
 from napari_cryodeco.runs.origin import Origin, read_origin
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Status, read_status
@@ -102,6 +103,11 @@ class Run:
         """Where the latents came from, of a run that did not train them."""
         return read_origin(self.path)
 
+    @property
+    def mirrored(self) -> Mirrored | None:
+        """Which machine this is a copy from; None: it is no copy."""
+        return read_mirrored(self.path)
+
     @cached_property
     def particles(self) -> Particles:
         """The particles as read when the run was made."""
@@ -131,6 +137,8 @@ class Run:
 
     @property
     def _unprepared(self) -> str:
+        if (mirrored := self.mirrored) is not None:
+            return mirrored.no_images
         if self.origin is not None:
             why = self.origin.images or "they were not copied, and are read from their stacks."
             return f"{self.path} has no working images, its latents were adopted: {why}"
@@ -146,7 +154,7 @@ class Run:
         ValueError
             If the images are not prepared, or cannot be.
         """
-        if self.origin is None or self.paths.images.is_file():
+        if self.origin is None or self.paths.images.is_file() or self.mirrored is not None:
             return self.stored_images()
         return StackImages(self.particles, self.geometry)
 
@@ -204,6 +212,8 @@ class Run:
         """
         source = self._source
         if not source.is_file():
+            if self.mirrored is not None and source.suffix.lower() in _IMAGE_SUFFIXES:
+                return  # stacks are not copied, and nothing is read of them here
             raise FileNotFoundError(
                 f"{source}, which {self.path} was made from, is gone: put it back."
             )

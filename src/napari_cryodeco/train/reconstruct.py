@@ -13,6 +13,7 @@ import torch
 from napari_cryodeco.atomic import sweep
 from napari_cryodeco.runs.checkpoint import write_epoch
 from napari_cryodeco.runs.lock import RunLock
+from napari_cryodeco.runs.mirrored import refuse_mirror
 from napari_cryodeco.runs.origin import refuse_adopted
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Progress, Status, read_status
@@ -78,6 +79,7 @@ def reconstruct(run: Run, listener: Callable[[Status], None] | None = None) -> S
         memory: the sentence names the setting to lower.
     """
     refuse_adopted(run.path)
+    refuse_mirror(run.path)
     from napari_cryodeco.train.pipeline import steps  # loads timm, which the loop does not need
 
     paths = run.paths
