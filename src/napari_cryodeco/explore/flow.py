@@ -1,9 +1,9 @@
 """Where density goes from one map to the next: local optical flow in three dimensions.
 
 Each place is displaced so that the map in a window about it fits the other map best (iterative
-Lucas-Kanade, coarse to fine; Le Besnerais & Champagnat 2005, ICIP), as scikit-image has it. A window
-sees gradients in all directions, so the whole displacement is found and not its part along the
-normal of the surface only.
+Lucas-Kanade, coarse to fine; Le Besnerais & Champagnat 2005, ICIP), as scikit-image has it. A
+window sees gradients in all directions, so the whole displacement is found and not its part along
+the normal of the surface only.
 """
 
 from __future__ import annotations
