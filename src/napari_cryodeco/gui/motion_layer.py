@@ -15,6 +15,7 @@ from PIL import ImageColor
 from scipy.ndimage import map_coordinates
 
 from napari_cryodeco.explore.palette import UNCLEAR, category, far_ramp
+from napari_cryodeco.gui.aside import Aside
 from napari_cryodeco.gui.camera import camera_of
 from napari_cryodeco.gui.layers import MIRROR, RIGHT_HANDED, corner_of, software_gl
 from napari_cryodeco.gui.surface import COARSE_FACES, isosurface
@@ -40,7 +41,8 @@ class MotionLayer:
         self._viewer = weakref.ref(viewer)
         self._layer: Surface | None = None
         self._boxes: Vectors | None = None
-        self._hidden: list[Any] = []  # maps that would cover it
+        self._covered = Aside(viewer)  # of one place and one shape: it would hide the colours
+        viewer.layers.events.removed.connect(self._removed)
 
     @property
     def layer(self) -> Surface | None:
@@ -70,6 +72,8 @@ class MotionLayer:
             self._layer = layer = self._add(viewer, mesh)
         else:
             layer.data = mesh
+        self._covered.put((layer, self.boxes))
+        layer.visible = True
         layer.contrast_limits = (-most * _BELOW / 256, most)
         voxel = motion.middle.voxel_size
         layer.scale, layer.translate = (voxel,) * 3, corner_of(data, voxel) * MIRROR
@@ -85,9 +89,6 @@ class MotionLayer:
             affine=np.diag([*MIRROR, 1.0]),
             units=("angstrom",) * 3,
         )
-        self._hidden = [one for one in viewer.layers if one.ndim == 3 and one.visible]
-        for one in self._hidden:
-            one.visible = False  # of one place and one shape: it would cover the colours
         viewer.add_layer(layer)
         if first:
             camera_of(viewer).orientation = RIGHT_HANDED
@@ -112,7 +113,8 @@ class MotionLayer:
             edges,
             name=BOXES,
             edge_color=hues,
-            edge_width=voxel / 3,
+            edge_width=voxel / 2,
+            opacity=1.0,
             vector_style="line",
             translate=corner_of(motion.middle.data, voxel),
             units=("angstrom",) * 3,
@@ -125,10 +127,10 @@ class MotionLayer:
         for layer in (self.layer, self.boxes):
             if viewer is not None and layer is not None:
                 viewer.layers.remove(layer)
-        for one in self._hidden:
-            if self._there(one) is not None:
-                one.visible = True
-        self._hidden = []
+
+    def _removed(self, _: object) -> None:
+        if self.layer is None:
+            self._covered.back()
 
 
 def colours() -> Colormap:

@@ -25,7 +25,7 @@ from napari_cryodeco.gui.camera import camera_rotation
 from napari_cryodeco.gui.colour_bar import ColourBar
 from napari_cryodeco.gui.comparing import NO_RUN, RIGID, group_names
 from napari_cryodeco.gui.domain_table import DomainTable
-from napari_cryodeco.gui.editors import PathEditor, in_line, leave_wheel_to_page
+from napari_cryodeco.gui.editors import PathEditor, in_line, leave_wheel_to_page, offer
 from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.motion_layer import MotionLayer, Shown
@@ -33,6 +33,7 @@ from napari_cryodeco.gui.moving import (
     BETWEEN,
     PATH,
     Mapped,
+    Way,
     map_motion,
     save_motion,
     way_called,
@@ -66,7 +67,7 @@ class MotionView(QGroupBox):
         self._mapped: Mapped | None = None
         self.way, self.first, self.second = QComboBox(), QComboBox(), QComboBox()
         self.frames = QSpinBox()
-        self.start = QPushButton("&Map the motion")
+        self.start, self.clear = QPushButton("&Map the motion"), QPushButton("C&lear")
         self.work = TaskRow(self._task, "steps")
         self.sentence, self.result = QLabel(), QLabel()
         self.colours, self.bar = QComboBox(), ColourBar(far_ramp())
@@ -106,8 +107,10 @@ class MotionView(QGroupBox):
         rows.addRow("A", self.first)
         rows.addRow("B", self.second)
         rows.addRow("Maps", self.frames)
-        for widget in (self.sentence, self.start, self.work, self.result):
-            rows.addRow(widget)
+        rows.addRow(self.sentence)
+        rows.addRow(in_line(self.start, self.clear))
+        rows.addRow(self.work)
+        rows.addRow(self.result)
         rows.addRow("Colours", self.colours)
         rows.addRow(self.bar)
         rows.addRow("Moves more than", in_line(self.least, self.with_boxes))
@@ -124,8 +127,10 @@ class MotionView(QGroupBox):
             "has its own",
             self.start: "Decode the maps, follow the density of the middle one through all others, "
             "and colour its surface by how far it moves, in Å",
-            self.colours: "Movement in Å: the distance between the two places farthest apart that a "
-            "piece of density goes to. Spread in σ: how much the density of a place changes, "
+            self.clear: "Take the colours and boxes out of the viewer, and show again what they "
+            "covered",
+            self.colours: "Movement in Å: the distance between the two places farthest apart that "
+            "a piece of density goes to. Spread in σ: how much the density of a place changes, "
             "whether it moves or comes and goes",
             self.bar: f"<span style='color:{UNCLEAR}'>■</span> unclear: there the maps change and "
             "movement does not explain it, or tears the density apart",
@@ -151,6 +156,7 @@ class MotionView(QGroupBox):
             box.activated.connect(self.refresh)
         self.file.changed.connect(self.refresh)
         self.start.clicked.connect(self._start)
+        self.clear.clicked.connect(self._clear)
         self.save.clicked.connect(self._save)
         self.colours.activated.connect(self._colour)
         self.least.valueChanged.connect(self._find_parts)
@@ -163,29 +169,27 @@ class MotionView(QGroupBox):
     def forget(self) -> None:
         """Another run is open: what was made of the last one goes."""
         self._task.cancel()
+        self._clear()
+        self.work.say("")
+        folder = self._session.loaded().run.path / "export"
+        self.file.show_value(suggest_target(folder, "motion", ""))
+
+    def _clear(self) -> None:
         self._mapped = None
         self.layer.remove()
         self.table.show_domains(())
         self.result.setText("")
-        self.work.say("")
-        folder = self._session.loaded().run.path / "export"
-        self.file.show_value(suggest_target(folder, "motion", ""))
+        self.refresh()
 
     def list_ways(self, *_: object) -> None:
         """List what there is to choose; a choice stays while it is there."""
         groups = group_names(self._session)
         clusters = [name for name in groups if name.startswith("cluster ")]
-        offered = clusters if len(clusters) > 1 else groups
-        for place, (box, names) in enumerate(
-            ((self.way, way_names(self._session)), (self.first, groups), (self.second, groups))
-        ):
-            before = box.currentText()
-            box.clear()
-            box.addItems(names)
-            if before in names:
-                box.setCurrentText(before)
-            elif box is not self.way and offered:
-                box.setCurrentText(offered[min(place - 1, len(offered) - 1)])
+        likely = clusters if len(clusters) > 1 else groups or [""]
+        ways = way_names(self._session)
+        offer(self.way, ways, (ways or [""])[0])
+        for place, box in enumerate((self.first, self.second)):
+            offer(box, groups, likely[min(place, len(likely) - 1)])
         self.refresh()
 
     def refresh(self, *_: object) -> None:
@@ -208,13 +212,13 @@ class MotionView(QGroupBox):
         self.sentence.setVisible(bool(why))
         self.start.setEnabled(free and not why)
         self.frames.setEnabled(not why and self.way.currentText() != PATH)
-        for widget in (self.colours, self.bar, self.least, self.with_boxes, self.table):
+        for widget in (self.colours, self.least, self.with_boxes, self.clear):
             widget.setEnabled(there)
         self.bar.setVisible(there)
         self.table.setVisible(there)
         self.save.setEnabled(there and self.file.value() is not None and free)
 
-    def _way(self):
+    def _way(self) -> Way:
         names = (box.currentText() for box in (self.first, self.second))
         return way_called(self._session, self.way.currentText(), self.frames.value(), *names)
 
@@ -236,7 +240,7 @@ class MotionView(QGroupBox):
         self.work.say("")
         if self._asked is not self._session.snapshot:
             return  # of a run that is no longer open
-        from napari_cryodeco.explore.domains import suggest_least  # brings scikit-learn's kin
+        from napari_cryodeco.explore.domains import suggest_least  # brings torch
 
         self._mapped = answer
         self.result.setText(answer.text)
@@ -245,6 +249,7 @@ class MotionView(QGroupBox):
         self.least.blockSignals(False)
         self._colour()
         self._find_parts()
+        self.refresh()
 
     def _colour(self, *_: object) -> None:
         if self._mapped is None:

@@ -53,7 +53,7 @@ class Mapped:
         said = [f"{self.walk.name}, {len(self.motion.frames)} maps.", *self.motion.sentences]
         if self.bare:
             said.append(
-                f"{len(self.bare)} of the maps lie where hardly any particles are: they are made up."
+                f"{len(self.bare)} of the maps lie where hardly any particles are: made up."
             )
         return " ".join(said)
 

@@ -21,6 +21,7 @@ from superqt import QLabeledDoubleSlider
 from napari_cryodeco.explore.palette import PAIR
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
+from napari_cryodeco.gui.editors import offer
 from napari_cryodeco.gui.layers import LEVELS
 from napari_cryodeco.gui.pair_layers import SEEN_THROUGH, PairLayers
 from napari_cryodeco.gui.session import session_of
@@ -47,7 +48,8 @@ class OverlayView(QGroupBox):
         self._asked: Snapshot | None = None
         self._pair: Pair | None = None
         self.first, self.second = QComboBox(), QComboBox()
-        self.show_both, self.swap = QPushButton("&Show A and B"), QPushButton("S&wap A and B")
+        self.show_both, self.swap = QPushButton("&Show A and B"), QPushButton("S&wap")
+        self.clear = QPushButton("&Clear")
         self.work = TaskRow(self._task, "maps")
         self.sentence, self.result = QLabel(), QLabel()
         self.level = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
@@ -85,6 +87,7 @@ class OverlayView(QGroupBox):
         buttons = QHBoxLayout()
         buttons.addWidget(self.show_both, 1)
         buttons.addWidget(self.swap)
+        buttons.addWidget(self.clear)
         rows = QFormLayout(self)
         rows.addRow(f"{_MARKS[0]} A", self.first)
         rows.addRow(f"{_MARKS[1]} B", self.second)
@@ -105,8 +108,10 @@ class OverlayView(QGroupBox):
         hints: dict[QWidget, str] = {
             self.first: f"The solid map, {_MARKS[0]}: {what}",
             self.second: f"The map seen through, {_MARKS[1]}: {what}",
-            self.show_both: "Decode what must be decoded, with the filter of the Explorer, and show "
-            "both maps at one level, each at its voxel size in Å",
+            self.show_both: "Decode what must be decoded, with the filter of the Explorer, and "
+            "show both maps at one level, each at its voxel size in Å. Other maps are hidden "
+            "meanwhile",
+            self.clear: "Take A and B out of the viewer, and show again what they covered",
             self.swap: "B becomes the solid one and A is seen through; nothing is decoded again",
             self.shown[0]: "Show or hide A",
             self.shown[1]: "Show or hide B",
@@ -134,6 +139,7 @@ class OverlayView(QGroupBox):
         self.second.activated.connect(self.refresh)
         self.show_both.clicked.connect(self._show)
         self.swap.clicked.connect(self._swap)
+        self.clear.clicked.connect(self.layers.remove)
         self.level.valueChanged.connect(self.layers.set_level)
         self.opacity.valueChanged.connect(self.layers.set_opacity)
         for place, box in enumerate(self.shown):
@@ -157,15 +163,9 @@ class OverlayView(QGroupBox):
         """List what may be chosen; a choice stays while it is there."""
         names = source_names(self._session, self._viewer)
         clusters = [name for name in names if name.startswith("cluster ")]
-        before = [box.currentText() for box in (self.first, self.second)]
-        offered = clusters if len(clusters) > 1 else names
+        likely = clusters if len(clusters) > 1 else names or [""]
         for place, box in enumerate((self.first, self.second)):
-            box.clear()
-            box.addItems(names)
-            if before[place] in names and before[0] != before[1]:
-                box.setCurrentText(before[place])
-            elif offered:
-                box.setCurrentText(offered[min(place, len(offered) - 1)])
+            offer(box, names, likely[min(place, len(likely) - 1)])
         self.refresh()
 
     def _sources(self) -> tuple[Source, Source]:
@@ -186,7 +186,7 @@ class OverlayView(QGroupBox):
         self.sentence.setVisible(bool(why))
         self.show_both.setEnabled(free and not why)
         self.swap.setEnabled(there and self._pair is not None and free)
-        for widget in (*self.shown, self.beside, self.level):
+        for widget in (*self.shown, self.beside, self.level, self.clear):
             widget.setEnabled(there)
         self.opacity.setEnabled(there and not self.layers.beside)
 
@@ -217,8 +217,8 @@ class OverlayView(QGroupBox):
         sizes = [one.volume_at(self.layers.level) / 1000 for one in (pair.first, pair.second)]
         note = "" if pair.one_sigma else " Each is in its own σ."
         self.result.setText(
-            f"A: {pair.first.name}, {sizes[0]:,.0f} nm³. B: {pair.second.name}, {sizes[1]:,.0f} nm³ "
-            f"above {self.layers.level:.2f} σ.{note}"
+            f"Above {self.layers.level:.2f} σ: A, {pair.first.name}, {sizes[0]:,.0f} nm³; B, "
+            f"{pair.second.name}, {sizes[1]:,.0f} nm³.{note}"
         )
         self.refresh()
 

@@ -10,7 +10,8 @@ from PIL import ImageColor
 from psygnal import Signal
 
 from napari_cryodeco.explore.palette import PAIR
-from napari_cryodeco.gui.camera import camera_of
+from napari_cryodeco.gui.aside import Aside
+from napari_cryodeco.gui.camera import camera_of, canvas_size
 from napari_cryodeco.gui.layers import MapView, software_gl, suggest_level
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ class PairLayers:
             for letter, colour in zip("AB", PAIR, strict=True)
         )
         self.opacity = SEEN_THROUGH
-        self._hidden: list[Any] | None = None  # layers to show again; None while not side by side
+        self.beside = False
+        self._covered, self._behind = Aside(viewer), Aside(viewer)  # over others; side by side
         self._grid_before: tuple[int, tuple[int, int]] = (1, (-1, -1))
+        self._zoomed = 1.0
         self._shown = [True, True]
         viewer.layers.events.removed.connect(self._removed)
         viewer.layers.events.inserted.connect(self._inserted)
@@ -57,11 +60,6 @@ class PairLayers:
         """Whether both are in the viewer."""
         return all(layer is not None for layer in self.layers)
 
-    @property
-    def beside(self) -> bool:
-        """Whether they stand beside each other."""
-        return self._hidden is not None
-
     # ---- what is shown
 
     def show(self, pair: Pair) -> None:
@@ -72,6 +70,7 @@ class PairLayers:
         for letter, view, one in zip("AB", self.views, laid, strict=True):
             self._show(view, one, letter)
         self.set_opacity(self.opacity)
+        self._covered.put(self.layers)
         for place in (0, 1):
             self.set_visible(place, self._shown[place])
 
@@ -122,17 +121,16 @@ class PairLayers:
         grid = grid_of(viewer)
         if beside:
             self._grid_before = (grid.stride, grid.shape)
-            self._hidden = [
-                one for one in viewer.layers if one not in self.layers and one.visible
-            ]
-            for layer in self._hidden:
-                layer.visible = False
-            grid.stride, grid.shape = -1, (1, 2)  # the lower layer, A, on the left
+            self._behind.put(self.layers)
+            grid.stride, grid.shape = 1, (1, 2)
             grid.enabled = True
             grid.events.enabled.connect(self._grid_switched)
-            self._zoom(viewer, 0.5)
+            width, height = canvas_size(viewer) or (1, 1)
+            self._zoomed = min(width / 2, height) / min(width, height)  # what a cell has room for
+            camera_of(viewer).zoom *= self._zoomed
         else:
             self._leave(viewer)
+        self.beside = beside
         self._name_cells(beside)
         self.set_opacity(self.opacity)
         self.beside_changed.emit(self.beside)
@@ -142,15 +140,8 @@ class PairLayers:
         grid.events.enabled.disconnect(self._grid_switched)
         grid.enabled = False
         grid.stride, grid.shape = self._grid_before
-        self._zoom(viewer, 2.0)
-        for layer in self._hidden or ():
-            if layer in viewer.layers:
-                layer.visible = True
-        self._hidden = None
-
-    def _zoom(self, viewer: Viewer, factor: float) -> None:
-        """A cell is half as wide as the canvas: fit what was seen."""
-        camera_of(viewer).zoom *= factor
+        camera_of(viewer).zoom /= self._zoomed
+        self._behind.back()
 
     def _name_cells(self, shown: bool) -> None:
         for layer in self.layers:
@@ -166,13 +157,14 @@ class PairLayers:
 
     def _inserted(self, event: Any) -> None:
         """What comes while they stand beside each other waits behind them."""
-        if self._hidden is not None and event.value not in self.layers and event.value.visible:
-            event.value.visible = False
-            self._hidden.append(event.value)
+        if self.beside and event.value not in self.layers:
+            self._behind.put(self.layers)
 
     def _removed(self, _: object) -> None:
-        if self.beside and not self.complete:
+        if not self.complete:
             self.set_beside(False)
+        if self.layers == (None, None):
+            self._covered.back()
 
 
 def grid_of(viewer: Any) -> Any:
