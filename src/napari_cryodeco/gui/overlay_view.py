@@ -96,7 +96,7 @@ class OverlayView(QGroupBox):
         rows.addRow(self.work)
         rows.addRow("Show", looks)
         rows.addRow("Level (σ)", self.level)
-        rows.addRow("B seen through", self.opacity)
+        rows.addRow("B is solid", self.opacity)
         rows.addRow(self.result)
 
     def _explain(self) -> None:
@@ -218,7 +218,8 @@ class OverlayView(QGroupBox):
         note = "" if pair.one_sigma else " Each is in its own σ."
         self.result.setText(
             f"Above {self.layers.level:.2f} σ: A, {pair.first.name}, {sizes[0]:,.0f} nm³; B, "
-            f"{pair.second.name}, {sizes[1]:,.0f} nm³.{note}"
+            f"{pair.second.name}, {sizes[1]:,.0f} nm³.{note} "
+            "The decoded map is hidden until you clear these."
         )
         self.refresh()
 
