@@ -169,3 +169,8 @@ def test_what_it_covers_comes_back(qtbot, view, viewer, session) -> None:
     press(qtbot, view, view.start)
     viewer.layers.remove(NAME)  # by the layer list
     assert shown.layer.visible
+    press(qtbot, view, view.start)
+    session.move_cursor_to(3)  # what is asked for last is seen
+    assert shown.layer.visible and not viewer.layers[NAME].visible
+    view.colours.activated.emit(0)
+    assert viewer.layers[NAME].visible and not shown.layer.visible

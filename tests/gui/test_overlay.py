@@ -198,3 +198,16 @@ def test_a_cancelled_work_leaves_what_is_shown(qtbot, both) -> None:
         both.work.cancel.click()
     qtbot.wait(50)
     np.testing.assert_array_equal(both.layers.views[0].shown[0], first)
+
+
+def test_what_is_asked_for_last_is_seen(qtbot, both, viewer, session) -> None:
+    shown = map_view_of(viewer)
+    decoder = VolumeDecoder(session.loaded().run.epoch().field_path, "cpu")
+    shown.show(decoder.decode(VolumeRequest(session.loaded().latents[0])))
+    press(qtbot, both, both.show_both)
+    both.beside.setChecked(True)
+    session.move_cursor_to(3)  # as a click into the plot does
+    assert not grid_of(viewer).enabled and shown.layer.visible
+    assert not any(layer.visible for layer in both.layers.layers)
+    qtbot.mouseClick(both.shown[0], LEFT, pos=QPoint(8, both.shown[0].height() // 2))
+    assert both.layers.layers[0].visible and not shown.layer.visible

@@ -121,6 +121,13 @@ class MotionLayer:
         )
         viewer.add_layer(self._boxes)
 
+    def give_way(self) -> None:
+        """Hide both, and show again what they covered."""
+        for layer in (self.layer, self.boxes):
+            if layer is not None:
+                layer.visible = False
+        self._covered.back()
+
     def remove(self) -> None:
         """Take both layers out, and show again what they covered."""
         viewer = self._viewer()

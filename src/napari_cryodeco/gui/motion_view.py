@@ -131,7 +131,8 @@ class MotionView(QGroupBox):
             "covered",
             self.colours: "Movement in Å: the distance between the two places farthest apart that "
             "a piece of density goes to. Spread in σ: how much the density of a place changes, "
-            "whether it moves or comes and goes",
+            "whether it moves or comes and goes. Choose again to see the colours where another map "
+            "took their place",
             self.bar: f"<span style='color:{UNCLEAR}'>■</span> unclear: there the maps change and "
             "movement does not explain it, or tears the density apart",
             self.least: "Å above which density counts as moving; connected parts of more than "
@@ -151,6 +152,8 @@ class MotionView(QGroupBox):
             (session.named_changed, self.list_ways),
             (session.clustering_changed, self.list_ways),
             (session.path_changed, self.list_ways),
+            (session.target_changed, self._give_way),
+            (session.cursor_changed, self._give_way),
         )
         for box in (self.way, self.first, self.second):
             box.activated.connect(self.refresh)
@@ -173,6 +176,10 @@ class MotionView(QGroupBox):
         self.work.say("")
         folder = self._session.loaded().run.path / "export"
         self.file.show_value(suggest_target(folder, "motion", ""))
+
+    def _give_way(self, *_: object) -> None:
+        """Another point is decoded: what was asked for last is seen."""
+        self.layer.give_way()
 
     def _clear(self) -> None:
         self._mapped = None

@@ -55,7 +55,7 @@ class Mapped:
             said.append(
                 f"{len(self.bare)} of the maps lie where hardly any particles are: made up."
             )
-        said.append("The decoded map is hidden until you clear this.")
+        said.append("The decoded map is hidden until you clear this or choose another point.")
         return " ".join(said)
 
 

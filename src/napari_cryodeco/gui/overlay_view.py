@@ -128,6 +128,8 @@ class OverlayView(QGroupBox):
         bind(
             self,
             (session.selection_changed, self.refresh),
+            (session.target_changed, self._give_way),
+            (session.cursor_changed, self._give_way),
             (session.named_changed, self.list_sources),
             (session.clustering_changed, self.list_sources),
             (session.path_changed, self.list_sources),
@@ -210,6 +212,8 @@ class OverlayView(QGroupBox):
 
     def _show_pair(self, pair: Pair) -> None:
         self._pair = pair
+        for box in self.shown:
+            box.setChecked(True)
         self.layers.show(pair)
         self.level.blockSignals(True)
         self.level.setValue(self.layers.level)
@@ -219,9 +223,16 @@ class OverlayView(QGroupBox):
         self.result.setText(
             f"Above {self.layers.level:.2f} σ: A, {pair.first.name}, {sizes[0]:,.0f} nm³; B, "
             f"{pair.second.name}, {sizes[1]:,.0f} nm³.{note} "
-            "The decoded map is hidden until you clear these."
+            "The decoded map is hidden until you clear these or choose another point."
         )
         self.refresh()
+
+    def _give_way(self, *_: object) -> None:
+        """Another point is decoded: what was asked for last is seen; ticks bring A and B back."""
+        self.layers.set_beside(False)
+        if self.layers.complete:
+            for box in self.shown:
+                box.setChecked(False)
 
     def _swap(self) -> None:
         if self._pair is None:

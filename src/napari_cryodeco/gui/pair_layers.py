@@ -70,7 +70,6 @@ class PairLayers:
         for letter, view, one in zip("AB", self.views, laid, strict=True):
             self._show(view, one, letter)
         self.set_opacity(self.opacity)
-        self._covered.put(self.layers)
         for place in (0, 1):
             self.set_visible(place, self._shown[place])
 
@@ -102,6 +101,10 @@ class PairLayers:
         layer = self.layers[place]
         if layer is not None:
             layer.visible = visible
+        if visible and self.complete:
+            self._covered.put(self.layers)
+        elif not any(self._shown):
+            self._covered.back()
 
     def remove(self) -> None:
         """Take both out of the viewer."""
