@@ -85,10 +85,10 @@ def motion(
     opened = open_run(run)
     from napari_cryodeco.explore import motion as moving
     from napari_cryodeco.explore import trajectory
+    from napari_cryodeco.explore.decoders import open_decoder
     from napari_cryodeco.explore.domains import moving_domains, suggest_least
     from napari_cryodeco.explore.landscape import NO_LATENTS
     from napari_cryodeco.explore.motion_files import write_motion
-    from napari_cryodeco.explore.volumes import VolumeDecoder
 
     if opened.config.rigid:
         raise ValueError(NO_LATENTS)
@@ -100,7 +100,7 @@ def motion(
         walk = _between(opened, found.number, clusters, frames)
     else:
         walk = trajectory.pc_traverse(latents, component or 1, from_, to, frames)
-    decoder = VolumeDecoder(found.field_path, device, "auto")
+    decoder = open_decoder(found, device, "auto")
     with Bar("motion") as bar:
         made = moving.motion_along(decoder, walk.points, low_pass, b_factor, level, bar.count)
     least = suggest_least(made) if least is None else least
