@@ -307,13 +307,7 @@ def movie(
     if path is None:
         walk = trajectory.pc_traverse(epoch.latents(), pc, from_, to, frames)
     else:
-        walk = trajectory.load(path)
-        width = epoch.latents().shape[1]
-        if walk.points.shape[1] != width:
-            raise ValueError(
-                f"{path} has points of {walk.points.shape[1]} numbers, but z of {opened.path} has "
-                f"{width}: it is of another run."
-            )
+        walk = trajectory.load_for(opened.path, path, epoch.latents().shape[1])
     options = MovieOptions(
         loop="ping-pong" if ping_pong else "once", low_pass=low_pass, b_factor=b_factor
     )

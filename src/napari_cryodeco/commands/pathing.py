@@ -86,7 +86,7 @@ def path(
     for frame, (number, far) in enumerate(zip(support.particles, support.distance, strict=True)):
         say(f"frame {frame}: {number:,} particles within {support.reach:.3g}, nearest {far:.3g}")
     say(str(output))
-    bare = [str(frame) for frame, there in enumerate(support.supported) if not there]
+    bare = [str(frame) for frame in support.unsupported]
     if bare:
         complain(f"Hardly any particles support frames {', '.join(bare)}: do not interpret these.")
 

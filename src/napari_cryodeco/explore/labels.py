@@ -67,3 +67,20 @@ def annotate(
         pen.rectangle((margin, top, end, height - margin), fill=ink)
         _write_angstroms(pen, ((margin + end) / 2, top - size / 3), length, font, ink)
     return np.asarray(picture)
+
+
+def colour_bar(frame: np.ndarray, colours: np.ndarray, most: float) -> np.ndarray:
+    """Put a bar of colours ``(256, 3)`` uint8, 0 to `most` Å, beside a picture ``(h, w, 3)``."""
+    height = len(frame)
+    size, width = max(11, height // 30), max(12, height // 30)
+    side = np.full((height, 5 * width, 3), frame[0, 0], np.uint8)
+    low, high = 2 * size, height - 2 * size
+    shown = np.round(np.linspace(255, 0, high - low)).astype(int)
+    side[low:high, width : 2 * width] = colours[shown][:, None]
+    picture = Image.fromarray(np.concatenate([frame, side], axis=1))
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size)
+    ink = (40, 44, 52) if frame[0, 0].mean() > 127 else (226, 230, 236)
+    left = frame.shape[1] + 3 * width
+    for value, y in ((most, low), (most / 2, (low + high) / 2), (0.0, high)):
+        _write_angstroms(pen, (left, y + size / 3), float(f"{value:.3g}"), font, ink)
+    return np.asarray(picture)

@@ -135,13 +135,13 @@ def write_movie(
     for volume in decoder.decode_many(requests):
         volumes.append(volume)
         tell(len(volumes), 2 * count)
-    supported = support(walk.points, epoch.latents()).supported
+    near = support(walk.points, epoch.latents())
 
     def drawn(done: int, of: int) -> None:
         tell(count + done, count + of)
 
-    film(path, volumes, walk, supported, fps, options, drawn, overwrite)
-    return MovieFile(path, count, tuple(int(i) for i in np.flatnonzero(~supported)))
+    film(path, volumes, walk, near.supported, fps, options, drawn, overwrite)
+    return MovieFile(path, count, near.unsupported)
 
 
 def film(

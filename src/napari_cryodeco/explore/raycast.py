@@ -33,11 +33,14 @@ class Field:
         ``(3, 3)``: grid directions (xyz) to the picture's right, up, and towards the viewer.
     origin
         ``(3,)`` grid position, xyz in voxels, of the picture's origin.
+    paint
+        ``(3, z, y, x)`` colours of the grid from 0 to 1, or None.
     """
 
     values: Tensor
     rotation: Tensor
     origin: Tensor
+    paint: Tensor | None = None
 
     def place(self, points: Tensor) -> Tensor:
         """Grid positions ``(m, 3)`` xyz of picture points ``(m, 3)``."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, avg_pool3d, interpolate, max_pool2d, normalize
+from torch.nn.functional import avg_pool2d, avg_pool3d, interpolate, max_pool2d, normalize, pad
 
 from napari_cryodeco.explore.raycast import Field, first_hits, sample
 from napari_cryodeco.explore.volumes import Volume
@@ -69,6 +69,7 @@ def surface(
     view: View | None = None,
     style: Style | None = None,
     sigma: float | None = None,
+    paint: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw the surface at `level`.
 
@@ -78,6 +79,8 @@ def surface(
         In units of `sigma` above the mean; positive.
     sigma
         One σ for a series of maps; None: that of this map.
+    paint
+        ``(b, b, b, 3)`` uint8: colours of the voxels, in place of the one of the style.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def surface(
     view, style = view or View(), style or Style()
     if level <= 0:
         raise ValueError(f"Level {level} σ: it must be positive.")
-    seen, voxel = _seen(volume, level, view, sigma)
+    seen, voxel = _seen(volume, level, view, sigma, paint)
     spacing = view.pixel_size(volume) / voxel / _SUPERSAMPLING
     right, up = _axes(view, spacing, _SUPERSAMPLING)
     paper = torch.tensor(style.background).float()[:, None, None] / 255
@@ -168,7 +171,7 @@ def _axes(view: View, spacing: float, factor: float) -> tuple[Tensor, Tensor]:
 
 
 def _seen(
-    volume: Volume, level: float, view: View, sigma: float | None
+    volume: Volume, level: float, view: View, sigma: float | None, paint: np.ndarray | None
 ) -> tuple[Field | None, float]:
     """The part of the map above the level, sampled finely, in σ; and its voxel size in Å."""
     values, voxel = _fine(volume, sigma)
@@ -177,8 +180,22 @@ def _seen(
         return None, voxel
     begin = (filled.amin(0) - _MARGIN).clamp(min=0)
     end = filled.amax(0) + _MARGIN + 1
-    part = values[tuple(slice(a, b) for a, b in zip(begin.tolist(), end.tolist(), strict=True))]
-    return _placed(part.contiguous(), begin.flip(0).float(), volume, voxel, view), voxel
+    window = tuple(slice(a, b) for a, b in zip(begin.tolist(), end.tolist(), strict=True))
+    part = values[window].contiguous()
+    seen = _placed(part, begin.flip(0).float(), volume, voxel, view)
+    if paint is not None:
+        seen = replace(seen, paint=_finer_colours(paint, len(values))[:, *window].contiguous())
+    return seen, voxel
+
+
+def _finer_colours(paint: np.ndarray, side: int) -> Tensor:
+    """Colours ``(3, side, side, side)`` from 0 to 1 on a grid that begins at the same voxel."""
+    colours = torch.from_numpy(paint).movedim(-1, 0)[None].float() / 255
+    factor = side // len(paint)
+    whole = [factor * (len(paint) - 1) + 1] * 3  # voxel i of the coarse grid is factor * i
+    finer = interpolate(colours, whole, mode="trilinear", align_corners=True)
+    rest = side - whole[0]
+    return pad(finer, (0, rest) * 3, mode="replicate")[0]
 
 
 def _placed(values: Tensor, corner: Tensor, volume: Volume, voxel: float, view: View) -> Field:
@@ -239,6 +256,8 @@ def _painted(
     colour, paper = (
         torch.tensor(rgb).float()[:, None] / 255 for rgb in (style.colour, style.background)
     )
+    if seen.paint is not None:
+        colour = sample(seen.paint, seen.place(points))
     across = float(right[-1] - right[0])
     far = (0.5 - points[:, 2] / across).clamp(0, 1) * style.fading
     # What is brighter than the colour itself turns white, all channels alike.

@@ -79,6 +79,11 @@ class Support:
         """``(t,)`` bool: the frame lies among particles."""
         return self.particles >= self.needed
 
+    @property
+    def unsupported(self) -> tuple[int, ...]:
+        """The other frames, from 0."""
+        return tuple(np.flatnonzero(~self.supported).tolist())
+
 
 def pc_traverse(
     latents: np.ndarray, component: int, low: float, high: float, frames: int
@@ -249,3 +254,20 @@ def load(path: Path) -> Trajectory:
         raise ValueError(
             f"{path} holds no trajectory ({error}); it needs a name and a table of points."
         ) from error
+
+
+def load_for(run: Path, path: Path, width: int) -> Trajectory:
+    """Read a trajectory through the latents of a run, which have `width` numbers.
+
+    Raises
+    ------
+    ValueError
+        As `load`, and when it is of another run.
+    """
+    found = load(path)
+    if found.points.shape[1] != width:
+        raise ValueError(
+            f"{path} has points of {found.points.shape[1]} numbers, but z of {run} has {width}: it "
+            "is of another run."
+        )
+    return found

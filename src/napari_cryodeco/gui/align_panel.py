@@ -6,14 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.docking import Scrolled
-from napari_cryodeco.gui.layers import corner_of, map_view_of, particles_view_of
 from napari_cryodeco.gui.readers import map_options
 from napari_cryodeco.gui.task_row import TaskRow
+from napari_cryodeco.gui.viewer_maps import Place, maps_in
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -25,7 +24,6 @@ HINT = (
     "Open two maps (drop .mrc files on the viewer), or decode one in the Explorer. The first is "
     "turned, moved and, where that fits better, mirrored to lie over the second."
 )
-Place = tuple[float, ...]
 
 
 class AlignPanel(QWidget):
@@ -34,7 +32,6 @@ class AlignPanel(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._views = (map_view_of(viewer), particles_view_of(viewer))
         self._task = Task(self)
         self._asked: tuple[str, Place] = ("", (0.0, 0.0, 0.0))
         self.moving, self.reference = QComboBox(), QComboBox()
@@ -91,23 +88,8 @@ class AlignPanel(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(Scrolled(page))
 
-    def _maps(self) -> dict[str, tuple[np.ndarray, float, Place]]:
-        """Data, voxel size (Å) and place of voxel 0 of every map in the viewer, by layer name."""
-        found: dict[str, tuple[np.ndarray, float, Place]] = {}
-        for layer in self._viewer.layers:
-            if isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb:
-                shape, scale = layer.data.shape, np.asarray(layer.scale)
-                if len(set(shape)) == 1 and np.allclose(scale, scale[0]) and shape[0] > 1:
-                    place = tuple(float(value) for value in layer.translate)
-                    found[layer.name] = (layer.data, float(scale[0]), place)
-        for view in self._views:  # meshes, where OpenGL is software
-            if view.layer is not None and (shown := view.shown) is not None:
-                place = tuple(float(value) for value in corner_of(*shown))
-                found[view.layer.name] = (*shown, place)
-        return found
-
     def _refresh(self, _: object = None) -> None:
-        names = list(self._maps())
+        names = list(maps_in(self._viewer))
         order = [layer.name for layer in self._viewer.layers]
         picked = [layer.name for layer in self._viewer.layers.selection]
         picked = sorted((name for name in picked if name in names), key=order.index)
@@ -125,7 +107,7 @@ class AlignPanel(QWidget):
         self.start.setEnabled(len(names) > 1 and not self._task.busy)
 
     def _align(self) -> None:
-        maps = self._maps()
+        maps = maps_in(self._viewer)
         names = [box.currentText() for box in (self.moving, self.reference)]
         if names[0] == names[1]:
             self.work.say("Both are the same layer: choose two maps.")

@@ -39,8 +39,17 @@ def camera_view(viewer: Any) -> View:
     return View(camera_rotation(viewer), centre, _extent(viewer, float(camera.zoom)))
 
 
-def _extent(viewer: Any, zoom: float) -> float | None:
-    """Å across the canvas; None where there is no canvas to ask (no public way to its size)."""
+def canvas_size(viewer: Any) -> tuple[int, int] | None:
+    """Width and height in pixels; None where there is no canvas (no public way to its size)."""
     window = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
     canvas = getattr(window, "canvas", None)
-    return min(canvas.size) / zoom if canvas is not None and zoom > 0 else None
+    if canvas is None or not min(canvas.size) > 0:
+        return None
+    height, width = canvas.size
+    return int(width), int(height)
+
+
+def _extent(viewer: Any, zoom: float) -> float | None:
+    """Å across the canvas."""
+    size = canvas_size(viewer)
+    return min(size) / zoom if size is not None and zoom > 0 else None

@@ -300,6 +300,16 @@ class Fold(QWidget):
         self._content.setVisible(is_open)
 
 
+def offer(box: QComboBox, words: Sequence[str], suggested: str) -> None:
+    """List words in a box; what the user chose stays while it is there, else the suggested one."""
+    before, was_suggested = box.currentText(), box.property("suggested")
+    box.clear()
+    box.addItems(list(words))
+    chosen = before in words and before != was_suggested
+    box.setCurrentText(before if chosen else suggested)
+    box.setProperty("suggested", suggested)
+
+
 def in_line(*widgets: QWidget) -> QHBoxLayout:
     """Widgets beside each other; the first takes the room."""
     row = QHBoxLayout()

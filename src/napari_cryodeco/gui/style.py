@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QWidget
 
-from napari_cryodeco.explore.palette import CATEGORIES, OTHER, category
+from napari_cryodeco.explore.palette import CATEGORIES, OTHER, category, ramp
 from napari_cryodeco.gui.aggregate import UNKNOWN, Floats, Ink
 from napari_cryodeco.gui.colouring import Categorical, Continuous, Directional
 
@@ -59,13 +59,6 @@ def rgb(colour: QColor | str) -> tuple[int, int, int]:
     """Red, green, blue from 0 to 255."""
     colour = QColor(colour)
     return colour.red(), colour.green(), colour.blue()
-
-
-def ramp(stops: list[tuple[int, int, int]]) -> NDArray[np.uint8]:
-    """256 colours through evenly spaced stops ``(256, 3)``."""
-    at = np.linspace(0, len(stops) - 1, 256)
-    channels = [np.interp(at, range(len(stops)), channel) for channel in zip(*stops, strict=True)]
-    return np.stack(channels, -1).astype(np.uint8)
 
 
 @lru_cache(maxsize=4)
