@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.commands.common import Output, clusters_of, open_run
+from napari_cryodeco.commands.common import Output, clusters_of, open_run, say_clusters
 from napari_cryodeco.runs.progress import one_line
 from napari_cryodeco.terminal import Bar, complain, say
 
@@ -116,10 +116,7 @@ def cluster(
         partition: Literal["gmm", "kmeans"] = "kmeans" if method == "kmeans" else "gmm"
         made = landscape.cluster(latents, k, partition, seed, found.number, space)
     say(str(landscape.save(made, views)))
-    for index, count in enumerate(made.counts):
-        say(f"cluster {index + 1}: {count:,} particles ({count / len(latents):.1%})")
-    if made.unassigned:
-        say(f"unassigned: {made.unassigned:,} particles ({made.unassigned / len(latents):.1%})")
+    say_clusters(made)
 
 
 def stability(

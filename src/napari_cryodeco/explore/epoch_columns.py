@@ -124,7 +124,7 @@ class EpochColumns:
     def _numbers(self) -> dict[str, Callable[[], np.ndarray]]:
         makers: dict[str, Callable[[], np.ndarray]] = {}
         if (found := self.clustering) is not None:
-            makers["cluster posterior"] = lambda: found.posteriors.max(1)
+            makers["cluster posterior"] = lambda: found.own
             if (steady := self._confidence()) is not None:
                 makers["cluster confidence"] = lambda: steady
         if (classes := self.classes) is not None:

@@ -15,6 +15,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from napari_cryodeco.explore.palette import category
+from napari_cryodeco.explore.partition import Clustering
 from napari_cryodeco.explore.projection import Projection
 
 _SIDE = 720  # pixels of the plot; twice as many in the picture
@@ -30,6 +32,15 @@ class Group:
     name: str
     rows: np.ndarray
     colour: str
+
+
+def cluster_groups(clusters: Clustering) -> tuple[Group, ...]:
+    """Each cluster that has particles, by name or number, in its colour."""
+    return tuple(
+        Group(title, clusters.members([place + 1]), category(place))
+        for place, title in enumerate(clusters.titles)
+        if clusters.counts[place]
+    )
 
 
 @dataclass(frozen=True, eq=False)

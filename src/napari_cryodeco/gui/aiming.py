@@ -135,7 +135,7 @@ class Aiming(Selecting):
             return Wanted(snapshot.latents[row], f"particle {row + 1:,}, medoid of {len(rows):,}")
         if self.target is Target.CLUSTER and snapshot.clustering is not None:
             centre = snapshot.clustering.centres[self.target_cluster]
-            return Wanted(centre, f"cluster {self.target_cluster + 1}")
+            return Wanted(centre, snapshot.clustering.titles[self.target_cluster])
         return None
 
     # ---- trajectory

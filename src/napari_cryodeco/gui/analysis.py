@@ -22,10 +22,12 @@ from napari_cryodeco.explore.neighbours import COUNT
 from napari_cryodeco.explore.replay import replay
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.curve_of_k import CurveOfK
+from napari_cryodeco.gui.export_choice import NO_CLUSTERS
 from napari_cryodeco.gui.snapshot import columns_of
 from napari_cryodeco.gui.watching import remaining
 
 if TYPE_CHECKING:
+    from napari_cryodeco.explore.cluster_edit import Edit
     from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
     from napari_cryodeco.explore.selection import Selection
     from napari_cryodeco.gui.snapshot import Floats, Snapshot
@@ -108,6 +110,27 @@ def make_clusters(snapshot: Snapshot, number: int, method: Any, report: Report) 
     report(1, 1)  # who cancelled meanwhile does not want it
     landscape.save(made, snapshot.run.paths.views)
     return made
+
+
+def edit_clusters(snapshot: Snapshot, edit: Edit, report: Report) -> Clustering:
+    """Do one act by hand on the clusters of an epoch, and keep what comes of it with the run."""
+    from napari_cryodeco.explore import landscape, regroup
+
+    if snapshot.clustering is None:
+        raise ValueError(NO_CLUSTERS)
+    space = cluster_space(snapshot, report) if edit.kind == "split" else None
+    made = regroup.edited(snapshot.clustering, edit, snapshot.latents, space)
+    report(1, 1)  # who cancelled meanwhile does not want it
+    landscape.save(made, snapshot.run.paths.views)
+    return made
+
+
+def undo_cluster_edit(snapshot: Snapshot, report: Report) -> Clustering:
+    """Take the last act by hand back, in the window and in the files of the run."""
+    from napari_cryodeco.explore import landscape
+
+    report(0, 1)
+    return landscape.undo_edit(snapshot.run.paths.views, snapshot.epoch)
 
 
 def suggest_k(snapshot: Snapshot, report: Report) -> ClusterCurve:
@@ -194,6 +217,14 @@ class Analysis(QWidget):
         what = "Dense regions" if method == "hdbscan" else f"{number} clusters"
         work = partial(make_clusters, snapshot, number, method)
         self._start(what, work, self.clustered)
+
+    def start_edit(self, snapshot: Snapshot, edit: Edit) -> None:
+        """Change the clusters by hand."""
+        self._start("Clusters by hand", partial(edit_clusters, snapshot, edit), self.clustered)
+
+    def start_undo(self, snapshot: Snapshot) -> None:
+        """Take the last change of the clusters by hand back."""
+        self._start("Clusters by hand", partial(undo_cluster_edit, snapshot), self.clustered)
 
     def start_suggestion(self, snapshot: Snapshot) -> None:
         """Find a number of clusters."""

@@ -121,7 +121,7 @@ class LatentView:
         """Take clusters of the latents shown, and colour by them."""
         self.snapshot = replace(self.loaded(), clustering=clustering)
         self.clustering_changed.emit()
-        self.set_colouring(by_label("cluster", clustering.labels))
+        self.set_colouring(by_label("cluster", clustering.labels, clustering.shown))
 
     def set_columns(self, columns: ReadColumns) -> None:
         """Take the columns ``(n,)`` that there are, to colour by; they are read when looked at."""

@@ -71,6 +71,7 @@ class ScatterWidget(ScatterCanvas):
     picked = Signal(int, str)  # row of the point clicked, operation
     counting = Signal(object)  # how many a lasso ended here would select; None when it ends
     category_clicked = Signal(int, str)  # code in the legend, operation
+    category_menu = Signal(int, object)  # code in the legend, place on the screen
     hovered = Signal(object)  # row of the point under the mouse, or None
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -116,7 +117,10 @@ class ScatterWidget(ScatterCanvas):
         if not len(self._picture.x):
             return
         place = event.position()
-        code = self.category_at(place) if event.button() == Button.LeftButton else None
+        code = self.category_at(place) if event.button() != Button.MiddleButton else None
+        if code is not None and event.button() == Button.RightButton:
+            self.category_menu.emit(code, event.globalPosition().toPoint())
+            return
         if code is not None:
             operation = operation_of(event.modifiers(), self.operation)
             self.category_clicked.emit(code, operation)

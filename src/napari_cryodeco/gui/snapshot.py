@@ -108,7 +108,8 @@ def own_colourings(snapshot: Snapshot) -> dict[str, Callable[[], Colouring]]:
 
 
 def _labelled(columns: EpochColumns, name: str) -> Colouring:
-    return by_label(name, columns.labels(name))
+    clusters = columns.clustering if name == "cluster" else None
+    return by_label(name, columns.labels(name), None if clusters is None else clusters.shown)
 
 
 def _valued(columns: EpochColumns, name: str) -> Colouring:

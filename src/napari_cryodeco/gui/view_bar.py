@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -67,6 +68,13 @@ class ViewBar(QWidget):
             self.method.addItem(text, method)
         self.cluster = QPushButton("Cluster")
         self.cluster.setToolTip("Sort the particles' z into k clusters, in the background")
+        self.by_hand = QPushButton("By hand")
+        self.by_hand.setMenu(QMenu(self.by_hand))
+        self.by_hand.setToolTip(
+            "<qt>Merge, split and name clusters, or make the selection one. The clusters meant are "
+            "those selected: click them in the legend (Shift adds). A right click in the legend "
+            "opens this, too; the computed clusters are kept.</qt>"
+        )
         self.suggest = QPushButton("k?")
         self.suggest.setToolTip(
             "Try 1 to 10 clusters; plot BIC and silhouette, propose k (lowest BIC of the mixture)"
@@ -118,7 +126,7 @@ class ViewBar(QWidget):
 
     def _cluster_row(self) -> Sequence[tuple[QWidget, int]]:
         numbers = ((self.k, 0), (self.smallest, 0), (self.suggest, 0))
-        return (*numbers, (self.method, 1), (self.cluster, 0))
+        return (*numbers, (self.method, 1), (self.cluster, 0), (self.by_hand, 0))
 
     def _number(self) -> int:
         dense = self.method.currentData() == "hdbscan"
