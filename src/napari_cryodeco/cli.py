@@ -18,6 +18,7 @@ from napari_cryodeco.commands.columns import columns
 from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project, stability
 from napari_cryodeco.commands.judging import align, judge, score
+from napari_cryodeco.commands.landscaping import landscape
 from napari_cryodeco.commands.mapping import codebook
 from napari_cryodeco.commands.new import new
 from napari_cryodeco.commands.pathing import path
@@ -50,7 +51,7 @@ app = App(
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
     *(adopt, backproject, codebook, check, align, score, species, pretrain, prior),
-    *(columns, stability, judge, bundle, path, serve, mirror, regroup),
+    *(columns, stability, judge, bundle, path, serve, mirror, regroup, landscape),
 )
 for _command in _COMMANDS:
     app.command(_command)

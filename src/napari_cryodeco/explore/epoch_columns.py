@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cryodeco.explore.free_energy import energy_column
 from napari_cryodeco.explore.read_columns import ReadColumns
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class EpochColumns:
             return own[name]()
         if name in self.table:
             return self.table[name]
+        if (energy := energy_column(name, self.column)) is not None:
+            return energy
         cures = {
             "UMAP": "compute the UMAP first (View, or `cryodeco project`)",
             "cluster confidence": "press Stability (Export, Is it real?), or `cryodeco stability`",

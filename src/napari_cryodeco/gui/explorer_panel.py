@@ -15,6 +15,7 @@ from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.by_hand import ClustersByHand
 from napari_cryodeco.gui.column_histogram import ColumnHistogram
+from napari_cryodeco.gui.energy_view import EnergyView
 from napari_cryodeco.gui.explorer_map import ExplorerMap
 from napari_cryodeco.gui.explorer_path import ExplorerPath
 from napari_cryodeco.gui.explorer_selection import ExplorerSelection
@@ -82,6 +83,7 @@ class ExplorerPanel(QWidget):
         )
         menu = self.view_bar.by_hand.menu()
         self.by_hand = ClustersByHand(session, scatter, menu, self.analysis, self)
+        self.energy = EnergyView(session, scatter, self.view_bar.energy, self)
         self.path = ExplorerPath(session, scatter, routing_of(viewer), self)
         self.map = ExplorerMap(session, map_view_of(viewer), self.map_bar, self)
         self.decoding = self.map.decoding
@@ -143,7 +145,7 @@ class ExplorerPanel(QWidget):
             failed.connect(self.tell)
         binders = (
             *(self.view, self.selection, self.named, self.path, self.keeper),
-            self.by_hand,
+            *(self.by_hand, self.energy),
         )
         for told in (binder.told for binder in binders):
             told.connect(self.tell)

@@ -74,6 +74,7 @@ class ExplorerView(QObject):
             self,
             (session.opened, self._show_run),
             (session.views_changed, self._show_points),
+            (session.views_changed, self._show_colours),  # one is of the plane in view
             (session.colour_changed, self._show_colouring),
             (session.clustering_changed, self._show_colours),
             (session.cursor_changed, self._show_cursor),

@@ -36,6 +36,7 @@ class LatentView:
     colour_changed = Signal()
     clustering_changed = Signal()
     columns_changed = Signal()
+    landscape_changed = Signal()
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
@@ -43,6 +44,7 @@ class LatentView:
         self.axes = (0, 1)
         self.colouring: Colouring = Density()
         self.columns = ReadColumns()  # of the file, of poses, of the user
+        self.landscape: float | None = None  # kT that marked minima are deep; None: not shown
 
     @property
     def run(self) -> Run | None:
@@ -127,6 +129,11 @@ class LatentView:
         """Take the columns ``(n,)`` that there are, to colour by; they are read when looked at."""
         self.columns = columns
         self.columns_changed.emit()
+
+    def set_landscape(self, depth: float | None) -> None:
+        """Show the free energy of the view with minima deeper than so many kT, or do not."""
+        self.landscape = depth
+        self.landscape_changed.emit()
 
     def set_colouring(self, colouring: Colouring) -> None:
         """Colour the particles."""

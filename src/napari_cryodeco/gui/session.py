@@ -59,7 +59,7 @@ class Session(Aiming):
         self.named, self.overlays, self.hovered = snapshot.named, frozenset(), None
         self.cursor, self.route, self.path = None, None, None
         self.path_support, self.path_position = None, 0.0
-        self.map_filter = MapFilter()
+        self.map_filter, self.landscape = MapFilter(), None
         self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
         self.colouring, self.columns = Density(), ReadColumns()
         self.named_changed.emit()

@@ -14,9 +14,12 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
+    QToolButton,
     QWidget,
 )
 from superqt import QSearchableComboBox
+
+from napari_cryodeco.explore.free_energy import CAVEAT
 
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
 METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
@@ -41,6 +44,16 @@ class ViewBar(QWidget):
             self.view.addItem(text, method)
         self.x = self._box("Horizontal axis; the share is that of the variance of z")
         self.y = self._box("Vertical axis; the share is that of the variance of z")
+        self.energy = QToolButton()
+        self.energy.setText("kT")
+        self.energy.setCheckable(True)
+        self.energy.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.energy.setMenu(QMenu(self.energy))
+        self.energy.setToolTip(
+            "<qt>Free-energy landscape of this view: −ln p in kT, lines 1 kT apart, minima deeper "
+            "than 1 kT marked with their energy and share of the particles. Click a mark to decode "
+            f"its map. {CAVEAT}</qt>"
+        )
         self.colour = QSearchableComboBox()
         self._squeeze(self.colour)
         self.colour.setToolTip(
@@ -109,7 +122,7 @@ class ViewBar(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         rows: list[tuple[str, Sequence[tuple[QWidget, int]]]] = [
-            ("View", ((self.view, 2), (self.x, 3), (self.y, 3))),
+            ("View", ((self.view, 2), (self.x, 3), (self.y, 3), (self.energy, 0))),
             ("Colour", ((self.colour, 1),)),
             ("Clusters", self._cluster_row()),
         ]
