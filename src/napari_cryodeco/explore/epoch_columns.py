@@ -12,11 +12,13 @@ import numpy as np
 
 from napari_cryodeco.explore.free_energy import energy_column
 from napari_cryodeco.explore.read_columns import ReadColumns
+from napari_cryodeco.explore.replay import part_method
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.clustering import Clustering
     from napari_cryodeco.explore.neighbours import Progress
     from napari_cryodeco.explore.projection import Projection
+    from napari_cryodeco.explore.recipe import Step
     from napari_cryodeco.runs.run import Run
 
 
@@ -110,6 +112,22 @@ class EpochColumns:
             f"The recipe refers to a {name}, but epoch {self.epoch} has none"
             + (": cluster first (`cryodeco cluster`)." if name == "cluster" else ".")
         )
+
+    def part(self, mask: np.ndarray, step: Step) -> np.ndarray:
+        """Coordinates ``(n, c)`` of some particles alone; made and kept if not yet there."""
+        from napari_cryodeco.explore import parts  # torch
+
+        found = parts.kept_part(
+            self.views,
+            self.latents,
+            self.epoch,
+            np.flatnonzero(mask),
+            part_method(step),
+            step.labels[0],
+            step.steps,
+            progress=self.progress,
+        )
+        return found.coordinates
 
     def neighbours(self, count: int) -> np.ndarray:
         """Rows ``(n, count)`` of the nearest particles in z; made and kept if not yet there."""

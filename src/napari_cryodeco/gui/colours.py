@@ -77,8 +77,10 @@ class Colours(QObject):
         """Free energies there are to colour by: of the plane in view, and the one chosen."""
         session = self._session
         chosen = [self.chosen] if self.chosen.startswith(PREFIX) else []
+        if session.snapshot is None or session.projection.part is not None:
+            return chosen  # a column is of all particles
         here = f"{PREFIX}{', '.join(session.axis_labels())}"
-        return list(dict.fromkeys([*chosen, *([here] if session.snapshot else [])]))
+        return list(dict.fromkeys([*chosen, here]))
 
     def _keys(self) -> dict[str, str]:
         """Names of the columns by their keys; what the run's own colours show is left out."""

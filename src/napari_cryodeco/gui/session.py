@@ -48,9 +48,7 @@ class Session(Aiming):
         self.colour_changed.emit()
         self.selection_changed.emit()
         if self.cursor is not None:  # the same particle has another z now
-            x, y = self.coordinates()
-            row = self.cursor.row
-            self.cursor = self.lifted(float(x[row]), float(y[row]))
+            self.cursor = self.on_particle(self.cursor.row)
             self.cursor_changed.emit(self.cursor, True)
 
     def _forget(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -22,6 +23,8 @@ from superqt import QSearchableComboBox
 from napari_cryodeco.explore.free_energy import CAVEAT
 
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
+OF_SELECTION: dict[str, Literal["umap", "pca"]] = {"part umap": "umap", "part pca": "pca"}
+REMOVE = "part remove"
 METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
 
 ADD = "Add a column…"
@@ -39,9 +42,12 @@ class ViewBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.view = self._box("How z is laid out in the plane. UMAP is computed when first chosen")
-        for method, text in VIEWS.items():
-            self.view.addItem(text, method)
+        self.view = self._box(
+            "<qt>How z is laid out in the plane. UMAP is computed when first chosen. <i>Of the "
+            "selection</i>: of the selected particles alone, the others are not drawn; it is kept "
+            "with the run, and a lasso in it selects only what it shows.</qt>"
+        )
+        self._list_views({})
         self.x = self._box("Horizontal axis; the share is that of the variance of z")
         self.y = self._box("Vertical axis; the share is that of the variance of z")
         self.energy = QToolButton()
@@ -151,8 +157,25 @@ class ViewBar(QWidget):
         for widget in (self.k, self.suggest):
             widget.setVisible(not dense)
 
-    def show_view(self, method: str, names: Sequence[str], axes: tuple[int, int]) -> None:
-        """Show which projection and axes are on."""
+    def _list_views(self, parts: Mapping[str, str], shown: str = "pca") -> None:
+        self.view.clear()
+        for key, text in (VIEWS | dict(parts)).items():
+            self.view.addItem(text, key)
+        self.view.insertSeparator(self.view.count())
+        for key, method in OF_SELECTION.items():
+            self.view.addItem(f"{method.upper()} of the selection", key)
+        if shown in parts:
+            self.view.addItem("Remove this view", REMOVE)
+
+    def show_view(
+        self,
+        method: str,
+        names: Sequence[str],
+        axes: tuple[int, int],
+        parts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Show which projection and axes are on; `parts` are titles of those of selections."""
+        self._list_views(parts or {}, method)
         self.view.setCurrentIndex(self.view.findData(method))
         for box, axis in zip((self.x, self.y), axes, strict=True):
             box.clear()
