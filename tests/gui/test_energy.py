@@ -43,7 +43,7 @@ def test_minima_lie_in_the_planted_clusters_and_a_click_decodes_one(landscape, q
 def test_minima_become_points_of_a_path(landscape):
     landscape.energy.join.trigger()
     route = landscape.session.route
-    assert route.kind == "graph" and len(route.anchors) == 2
+    assert route.kind == "line" and len(route.anchors) == 2
     x = [anchor.z[0] for anchor in route.anchors]
     assert abs(x[0] - x[1]) == pytest.approx(4, abs=0.5)  # the planted distance
 

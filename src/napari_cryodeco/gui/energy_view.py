@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QInputDialog, QToolButton
 
 from napari_cryodeco.explore.free_energy import CAVEAT, DEPTH, OF_UMAP, FreeEnergy, free_energy
-from napari_cryodeco.explore.route import Anchor, Route
+from napari_cryodeco.explore.route import Anchor, Kind, Route
 from napari_cryodeco.gui.aggregate import Floats
 from napari_cryodeco.gui.background import Report
 from napari_cryodeco.gui.binding import bind
@@ -153,7 +153,8 @@ class EnergyView(QObject):
         if len(found) < 2:
             raise ValueError("A path needs two minima or more: ask for less deep ones.")
         before = self._session.route or Route()
-        kind = before.kind if before.kind in ("line", "graph", "dense") else "graph"
+        islands = sum(one.closed for _, one in found) > 1  # no chain of particles joins them
+        kind: Kind = "line" if islands else "graph"
         anchors = tuple(
             Anchor.at(f"minimum {number}", self._session.lifted(one.x, one.y).z)
             for number, one in found

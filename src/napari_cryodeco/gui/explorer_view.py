@@ -108,8 +108,9 @@ class ExplorerView(QObject):
         history = self._session.history
         if history is None or not history.count:
             raise ValueError("Nothing is selected: its own projection is that of a selection.")
-        last = history.recipe.steps[-1:]
-        words = last[0].words() if len(history.recipe.steps) == 1 else "selection"
+        steps = history.recipe.steps
+        plain = len(steps) == 1 and steps[0].kind != "rows"
+        words = steps[0].words() if plain else "selection"
         name = f"{words[:28]} ({history.count:,})"
         chosen = Selection(name, history.rows, history.recipe)
         self._analysis.start_part(self._session.loaded(), chosen, OF_SELECTION[choice])

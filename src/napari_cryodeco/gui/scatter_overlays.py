@@ -114,13 +114,15 @@ def draw_minima(painter: QPainter, frame: Frame, marks: Sequence[Mark], theme: T
         painter.setBrush(QColor(20, 24, 30, 225))
         painter.drawRoundedRect(box, 4, 4)
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, str(number))
-        words = QRectF(box.right() + 4, box.top(), 140, box.height())
-        wide = painter.fontMetrics().horizontalAdvance(mark[2]) + 6
+        wide = painter.fontMetrics().horizontalAdvance(mark[2]) + 8
+        room = box.right() + 1 + wide < frame.rect.right()
+        left = box.right() + 1 if room else box.left() - 1 - wide
+        words = QRectF(left, box.top(), wide, box.height())
         veil = QColor(theme.plot)
         veil.setAlpha(170)
-        painter.fillRect(QRectF(words.left() - 3, words.top(), wide, words.height()), veil)
+        painter.fillRect(words, veil)
         painter.setPen(theme.text)
-        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, mark[2])
+        painter.drawText(words, Qt.AlignmentFlag.AlignCenter, mark[2])
 
 
 def draw_stroke(

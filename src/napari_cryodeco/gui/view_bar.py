@@ -54,6 +54,8 @@ class ViewBar(QWidget):
         self.energy.setText("kT")
         self.energy.setCheckable(True)
         self.energy.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.energy.setFixedWidth(52)  # napari's style leaves no room for words
+        self.energy.setStyleSheet("QToolButton:checked { background-color: palette(highlight); }")
         self.energy.setMenu(QMenu(self.energy))
         self.energy.setToolTip(
             "<qt>Free-energy landscape of this view: −ln p in kT, lines 1 kT apart, minima deeper "
