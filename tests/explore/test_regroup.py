@@ -122,6 +122,7 @@ def test_unassigned_particles_may_be_taken_and_nothing_is_made_up_of_them(z) -> 
         (Edit("rename", (1,), name="3"), "without a name is called"),
         (Edit("rename", (1,), name="two\nlines"), "plain characters"),
         (Edit("rename", (1,), name=""), "named so already"),
+        (Edit("rename", (1,), name="All particles"), "of other particles"),
     ],
 )
 def test_what_cannot_be_done_is_said(z, edit: Edit, says: str) -> None:

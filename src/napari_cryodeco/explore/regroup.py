@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from napari_cryodeco.explore.epoch_columns import EpochColumns
 
 LONGEST_NAME = 40
+# what else stands in lists of groups beside clusters
+RESERVED = (
+    "unassigned",
+    "other",
+    "selected particles",
+    "all but the selected ones",
+    "all particles",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +131,12 @@ def _check_names(names: tuple[str, ...]) -> None:
     for name in given:
         if len(name) > LONGEST_NAME or not name.isprintable() or name != name.strip():
             raise ValueError(f"'{name}': a name has at most {LONGEST_NAME} plain characters.")
-        if name.isdigit() or name.lower().startswith("cluster ") or name == "unassigned":
+        if name.isdigit() or name.lower().startswith("cluster "):
             raise ValueError(
                 f"'{name}' is what a cluster without a name is called: choose another."
             )
+        if name.lower() in RESERVED:
+            raise ValueError(f"'{name}' is the name of other particles: choose another.")
         if given.count(name) > 1:
             raise ValueError(f"A cluster is named '{name}' already: choose another name.")
 
