@@ -50,18 +50,7 @@ class ViewBar(QWidget):
         self._list_views({})
         self.x = self._box("Horizontal axis; the share is that of the variance of z")
         self.y = self._box("Vertical axis; the share is that of the variance of z")
-        self.energy = QToolButton()
-        self.energy.setText("kT")
-        self.energy.setCheckable(True)
-        self.energy.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self.energy.setFixedWidth(52)  # napari's style leaves no room for words
-        self.energy.setStyleSheet("QToolButton:checked { background-color: palette(highlight); }")
-        self.energy.setMenu(QMenu(self.energy))
-        self.energy.setToolTip(
-            "<qt>Free-energy landscape of this view: −ln p in kT, lines 1 kT apart, minima deeper "
-            "than 1 kT marked with their energy and share of the particles. Click a mark to decode "
-            f"its map. {CAVEAT}</qt>"
-        )
+        self.energy = _energy_button()
         self.colour = QSearchableComboBox()
         self._squeeze(self.colour)
         self.colour.setToolTip(
@@ -89,19 +78,16 @@ class ViewBar(QWidget):
             self.method.addItem(text, method)
         self.cluster = QPushButton("Cluster")
         self.cluster.setToolTip("Sort the particles' z into k clusters, in the background")
-        self.by_hand = QPushButton("By hand")
-        self.by_hand.setMenu(QMenu(self.by_hand))
-        self.by_hand.setToolTip(
-            "<qt>Merge, split and name clusters, or make the selection one. The clusters meant are "
-            "those selected: click them in the legend (Shift adds). A right click in the legend "
-            "opens this, too; the computed clusters are kept.</qt>"
-        )
+        self.by_hand = _by_hand_button()
         self.suggest = QPushButton("k?")
         self.suggest.setToolTip(
             "Try 1 to 10 clusters; plot BIC and silhouette, propose k (lowest BIC of the mixture)"
         )
         self.suggest.setMaximumWidth(34)
         self._lay_out()
+        self._connect()
+
+    def _connect(self) -> None:
         self.view.activated.connect(lambda _: self.view_chosen.emit(self.view.currentData()))
         for box in (self.x, self.y):
             box.activated.connect(
@@ -198,3 +184,32 @@ class ViewBar(QWidget):
             self.colour.addItem(words, key)
         self.colour.addItem(ADD, None)
         self.colour.setCurrentIndex(max(self.colour.findData(chosen), 0))
+
+
+def _energy_button() -> QToolButton:
+    """Shows the free-energy landscape; its arrow has what goes with it."""
+    button = QToolButton()
+    button.setText("kT")
+    button.setCheckable(True)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+    button.setFixedWidth(52)  # napari's style leaves no room for words
+    button.setStyleSheet("QToolButton:checked { background-color: palette(highlight); }")
+    button.setMenu(QMenu(button))
+    button.setToolTip(
+        "<qt>Free-energy landscape of this view: −ln p in kT, lines 1 kT apart, minima deeper "
+        "than 1 kT marked with their energy and share of the particles. Click a mark to decode "
+        f"its map. {CAVEAT}</qt>"
+    )
+    return button
+
+
+def _by_hand_button() -> QPushButton:
+    """Has the menu of what is done to clusters by hand."""
+    button = QPushButton("By hand")
+    button.setMenu(QMenu(button))
+    button.setToolTip(
+        "<qt>Merge, split and name clusters, or make the selection one. The clusters meant are "
+        "those selected: click them in the legend (Shift adds). A right click in the legend "
+        "opens this, too; the computed clusters are kept.</qt>"
+    )
+    return button
