@@ -18,12 +18,14 @@ from napari_cryodeco.commands.columns import columns
 from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, movie, project, stability
 from napari_cryodeco.commands.judging import align, judge, score
+from napari_cryodeco.commands.landscaping import landscape
 from napari_cryodeco.commands.mapping import codebook
 from napari_cryodeco.commands.moving import motion
 from napari_cryodeco.commands.new import new
 from napari_cryodeco.commands.pathing import path
 from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
+from napari_cryodeco.commands.regrouping import regroup
 from napari_cryodeco.commands.samples import demo, simulate
 from napari_cryodeco.commands.serving import mirror, serve
 from napari_cryodeco.commands.species import species
@@ -50,7 +52,7 @@ app = App(
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
     *(adopt, backproject, codebook, check, align, score, species, pretrain, prior),
-    *(columns, stability, judge, bundle, path, serve, mirror, motion),
+    *(columns, stability, judge, bundle, path, serve, mirror, motion, regroup, landscape),
 )
 for _command in _COMMANDS:
     app.command(_command)

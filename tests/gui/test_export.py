@@ -296,6 +296,31 @@ def test_counts_of_the_original_come_before_anything_is_written(
     assert "\n" not in panel.original.work.message.text()
 
 
+@pytest.mark.parametrize("which", [Which.SELECTION, Which.EACH_CLUSTER])
+def test_stacks_of_the_original_are_found_in_the_folder_given(
+    qtbot, panel, session, tmp_path, particle_set, which
+):
+    original = tmp_path / "moved" / "original.star"  # its stacks are named as they were
+    original.parent.mkdir()
+    original.write_bytes(particle_set.star_with_poses.read_bytes())
+    latents = session.loaded().latents
+    session.set_clustering(cluster(latents, 2, epoch=session.epoch))
+    session.select_rows(np.arange(10))
+    choose(panel, which)
+    assert not panel.original.datadir.isVisible()
+    panel.original.file.show_value(original)
+    assert panel.original.datadir.isVisible()
+    look_up(qtbot, panel)
+    if which is Which.EACH_CLUSTER:
+        panel.target.show_value(tmp_path / "each")
+    assert panel.write.isEnabled()
+    export(qtbot, panel)
+    assert not panel._order().target.exists() and particle_set.stack.name in said(panel)
+    panel.original.datadir.show_value(particle_set.stack.parent)
+    export(qtbot, panel)
+    assert panel._order().target.exists(), said(panel)
+
+
 def test_a_bundle_opens_in_chimerax_as_the_window_looks(make_napari_viewer, qtbot, planted_run):
     viewer = make_napari_viewer(show=True)
     session = session_of(viewer)

@@ -122,8 +122,6 @@ def _one(
 
 def _clusters(run: Run, epoch: int | None) -> list[Group]:
     clusters = clusters_of(run, epoch)
-    from napari_cryodeco.explore.figure import Group
-    from napari_cryodeco.explore.palette import category
+    from napari_cryodeco.explore.figure import cluster_groups
 
-    numbers = [n for n, count in enumerate(clusters.counts.tolist(), 1) if count]
-    return [Group(f"cluster {n}", clusters.members([n]), category(n - 1)) for n in numbers]
+    return list(cluster_groups(clusters))

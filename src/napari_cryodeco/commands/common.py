@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.terminal import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,3 +81,12 @@ def chosen_rows(
         there = ", ".join(kept) or "none"
         raise ValueError(f"{run.path} has no selection named {selection} (it has: {there}).")
     return kept[selection].rows, f"selection {selection}"
+
+
+def say_clusters(clusters: Clustering) -> None:
+    """Print who is how large."""
+    total = len(clusters.labels)
+    for title, count in zip(clusters.titles, clusters.counts, strict=True):
+        say(f"{title}: {count:,} particles ({count / total:.1%})")
+    if clusters.unassigned:
+        say(f"unassigned: {clusters.unassigned:,} particles ({clusters.unassigned / total:.1%})")

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.commands.common import Output, clusters_of, open_run
+from napari_cryodeco.commands.common import (
+    Output,
+    chosen_rows,
+    clusters_of,
+    open_run,
+    say_clusters,
+)
 from napari_cryodeco.runs.progress import one_line
 from napari_cryodeco.terminal import Bar, complain, say
 
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_cryodeco.explore.landscape import ClusterCurve
+    from napari_cryodeco.explore.selection import Selection
     from napari_cryodeco.runs.run import Run
 
 
@@ -26,8 +33,13 @@ def project(
     seed: int = 0,
     epoch: int | None = None,
     space: Annotated[bool, Parameter(negative="")] = False,
+    labels: str | None = None,
+    rows: Path | None = None,
+    selection: str | None = None,
+    of: Path | None = None,
+    method: Literal["umap", "pca"] = "umap",
 ) -> None:
-    """Project the latents by PCA and UMAP into RUN/views.
+    """Project the latents by PCA and UMAP into RUN/views, of all particles or of some alone.
 
     Parameters
     ----------
@@ -40,12 +52,33 @@ def project(
     space
         Make only the space in which clusters are sought: a 16-dimensional UMAP, of a z with more
         than 16 dimensions.
+    labels
+        Only of the particles of these clusters, from 1, as 1,3.
+    rows
+        Only of the rows in this file, from 0: .txt (one a line) or .npy.
+    selection
+        Only of a selection kept with the run, by its name.
+    of
+        Only of the rows in this file of a named selection.
+    method
+        Of some particles: UMAP or PCA.
     """
     opened = open_run(run)
     from napari_cryodeco.explore import landscape
 
     found = opened.epoch(epoch)
     latents, views = found.latents(), opened.paths.views
+    if any(choice is not None for choice in (labels, rows, selection, of)):
+        with Bar(method.upper()) as bar:
+            from napari_cryodeco.explore import parts
+
+            chosen = _part_of(opened, labels, rows, selection, of, found.number)
+            made = parts.kept_part(
+                *(views, latents, found.number, chosen.rows, method, seed),
+                *(chosen.recipe.steps, chosen.name, bar.count),
+            )
+        say(f"{made.title}: {len(chosen):,} particles, view {made.key}")
+        return
     with Bar("UMAP") as bar:
         if space:
             landscape.kept_space(views, latents, found.number, seed, bar.count)
@@ -53,6 +86,35 @@ def project(
         say(str(landscape.save(landscape.pca(latents, found.number), views)))
         view = landscape.umap(latents, seed, bar.count, epoch=found.number)
     say(str(landscape.save(view, views)))
+
+
+def _part_of(
+    run: Run,
+    labels: str | None,
+    rows: Path | None,
+    selection: str | None,
+    of: Path | None,
+    epoch: int,
+) -> Selection:
+    """The particles whose own projection is asked for, with how they were selected."""
+    from napari_cryodeco.explore.selection import Recipe, Selection, Step
+    from napari_cryodeco.explore.shelf import load_all
+
+    if of is not None:
+        if (labels, rows, selection) != (None, None, None):
+            raise ValueError("project takes one of --labels, --rows, --selection and --of.")
+        found = Selection.load(of)
+        if len(found) and found.rows[-1] >= len(run.particles):
+            raise ValueError(f"{of} names row {found.rows[-1]}: it is of other particles.")
+        return found
+    chosen, words = chosen_rows(run, "project", labels, rows, selection, epoch)
+    if selection is not None:
+        return next(kept for kept in load_all(run.paths.selections) if kept.name == selection)
+    steps: tuple[Step, ...] = ()
+    if labels is not None:
+        numbers = tuple(int(number) for number in labels.split(","))
+        steps = (Step("labels", axes=("cluster",), labels=numbers),)
+    return Selection(Path(words).name, chosen, Recipe(steps))
 
 
 def cluster(
@@ -116,10 +178,7 @@ def cluster(
         partition: Literal["gmm", "kmeans"] = "kmeans" if method == "kmeans" else "gmm"
         made = landscape.cluster(latents, k, partition, seed, found.number, space)
     say(str(landscape.save(made, views)))
-    for index, count in enumerate(made.counts):
-        say(f"cluster {index + 1}: {count:,} particles ({count / len(latents):.1%})")
-    if made.unassigned:
-        say(f"unassigned: {made.unassigned:,} particles ({made.unassigned / len(latents):.1%})")
+    say_clusters(made)
 
 
 def stability(

@@ -97,11 +97,12 @@ def _anchors(
     from napari_cryodeco.explore.route import Anchor
 
     if clusters is not None:
-        centres = clusters_of(run, epoch).centres
+        found = clusters_of(run, epoch)
+        centres, titles = found.centres, found.titles
         for number in clusters:
             if not 1 <= number <= len(centres):
                 raise ValueError(f"cluster {number}: {run.path} has clusters 1 to {len(centres)}.")
-        return tuple(Anchor.at(f"cluster {number}", centres[number - 1]) for number in clusters)
+        return tuple(Anchor.at(titles[n - 1], centres[n - 1]) for n in clusters)
     latents = run.epoch(epoch).latents()
     for row in rows or ():
         if not 0 <= row < len(latents):

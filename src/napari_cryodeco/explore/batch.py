@@ -35,6 +35,7 @@ def write_each(
     partial: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    datadir: Path | None = None,
 ) -> Written:
     """Write each group as a file of its own into the new folder `out`, which appears when whole.
 
@@ -52,6 +53,8 @@ def write_each(
         Leave out what that other file has not.
     progress
         Called with (done, in all); raising in it cancels.
+    datadir
+        Folder of the stacks of that other file, where they are not near it.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def write_each(
             if mapped is None:
                 written = subset.write(group.rows, particles, path)
             else:
-                written = write_mapped(mapped.only(group.rows), path, partial=partial)
+                written = write_mapped(mapped.only(group.rows), path, datadir, partial=partial)
             count += written.count
             warnings.extend(written.warnings)
             if progress is not None:

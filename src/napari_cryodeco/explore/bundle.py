@@ -26,6 +26,7 @@ from napari_cryodeco.explore.figure import Group
 from napari_cryodeco.explore.health import judge_selection
 from napari_cryodeco.explore.mapback import MapBack, map_back, write_mapped
 from napari_cryodeco.explore.methods import methods
+from napari_cryodeco.explore.parts import kept_parts
 from napari_cryodeco.explore.projection import Projection
 from napari_cryodeco.explore.render import View, suggest_level
 from napari_cryodeco.explore.volumes import Volume, VolumeRequest, common_sigma
@@ -262,7 +263,12 @@ class _Work:
             found = landscape.load(path)
             if isinstance(found, Projection):
                 return found
-        return landscape.pca(self.epoch.latents(), self.epoch.number)
+        latents, number = self.epoch.latents(), self.epoch.number
+        if ":" in self.options.view:
+            kept = kept_parts(self.run.paths.views, latents, number)
+            if self.options.view in kept:
+                return kept[self.options.view]
+        return landscape.pca(latents, number)
 
     def write_words(self, groups: Sequence[Group], counts: dict[str, int], folder: Path) -> None:
         """Write settings, methods and a README with the `counts` of particles by file name."""

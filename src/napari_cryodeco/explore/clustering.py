@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_cryodeco.explore.density import DENSITY_LIMIT, assign_by_density
+from napari_cryodeco.explore.partition import Clustering
 from napari_cryodeco.explore.projection import (
     FIT_LIMIT,
     Progress,
@@ -26,69 +27,21 @@ from napari_cryodeco.explore.projection import (
 )
 
 Method = Literal["gmm", "kmeans"]
+__all__ = [
+    "MOST_DIMENSIONS",
+    "ClusterCurve",
+    "Clustering",
+    "Method",
+    "cluster",
+    "cluster_by_density",
+    "features_of",
+    "fit",
+    "partition_again",
+    "space_of",
+    "suggest",
+]
+
 MOST_DIMENSIONS = 16  # of z in which clusters are sought, and of the UMAP of a larger one
-
-
-@dataclass(frozen=True)
-class Clustering:
-    """A partition of all particles into k groups, numbered from 0 along the tree of centres.
-
-    Parameters
-    ----------
-    labels
-        ``(n,)`` int64; −1: unassigned (HDBSCAN only).
-    posteriors
-        ``(n, k)`` float32. Of a mixture they add up to 1; of k-means: 1 for the particle's own
-        cluster; of HDBSCAN: strength of membership 0…1 in its own cluster, all 0 if unassigned.
-    centres
-        ``(k, d)`` float32: mean z of the members. A cluster that is nobody's first choice keeps the
-        centre of its own fit, so that nothing is ever NaN.
-    rows
-        ``(k,)`` int64: the particle nearest to each centre (a member, if there is one).
-    method, seed, epoch
-        How it was made.
-    """
-
-    labels: np.ndarray
-    posteriors: np.ndarray
-    centres: np.ndarray
-    rows: np.ndarray
-    method: str = "gmm"
-    seed: int = 0
-    epoch: int | None = None
-
-    @property
-    def counts(self) -> np.ndarray:
-        """``(k,)`` particles in each cluster."""
-        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.centres))
-
-    @property
-    def unassigned(self) -> int:
-        """Particles in no cluster."""
-        return int((self.labels < 0).sum())
-
-    def members(self, numbers: list[int]) -> np.ndarray:
-        """Rows ``(m,)`` of the particles in clusters named from 1, as shown; 0: unassigned.
-
-        Raises
-        ------
-        ValueError
-            For a number that no cluster has.
-        """
-        least = 0 if self.unassigned else 1
-        for number in numbers:
-            if not least <= number <= len(self.centres):
-                zero = ", and 0 for the unassigned particles" if not least else ""
-                raise ValueError(
-                    f"There is no cluster {number}: they are numbered from 1 to"
-                    f" {len(self.centres)}{zero}."
-                )
-        return np.flatnonzero(np.isin(self.labels, np.array(numbers) - 1))
-
-    def core(self, rows: np.ndarray, threshold: float) -> np.ndarray:
-        """Those of `rows` ``(m,)`` whose posterior of their own cluster is at least `threshold`."""
-        own = np.take_along_axis(self.posteriors, np.maximum(self.labels, 0)[:, None], 1)[:, 0]
-        return rows[(own[rows] >= threshold) & (self.labels[rows] >= 0)]
 
 
 @dataclass(frozen=True)
@@ -138,8 +91,8 @@ def cluster(
     z = checked(latents)
     if k < 1 or k > len(z):
         raise ValueError(f"{k} clusters of {len(z)} particles: choose k between 1 and {len(z)}.")
-    features = _features(space_of(z, seed) if space is None else checked(space), k, method)
-    labels, posteriors, fitted = _fit(features, k, method, seed)
+    features = features_of(space_of(z, seed) if space is None else checked(space), k, method)
+    labels, posteriors, fitted = fit(features, k, method, seed)
     return _numbered(z, features, labels, posteriors, fitted, method, seed, epoch)
 
 
@@ -203,8 +156,8 @@ def partition_again(
         points = _scaled(table)
         labels, strength = assign_by_density(points, fewest, seed, min(most, DENSITY_LIMIT))
         return labels, strength[:, None] * (labels[:, None] == np.arange(labels.max() + 1))
-    features = _features(table, k, clusters.method)
-    labels, posteriors, _ = _fit(features, k, clusters.method, seed, min(most, FIT_LIMIT))
+    features = features_of(table, k, clusters.method)
+    labels, posteriors, _ = fit(features, k, clusters.method, seed, min(most, FIT_LIMIT))
     return labels, posteriors
 
 
@@ -266,7 +219,7 @@ def _scaled(table: np.ndarray) -> np.ndarray:
     return scores / (scale if scale > 0 else 1.0)
 
 
-def _features(table: np.ndarray, k: int, method: str) -> np.ndarray:
+def features_of(table: np.ndarray, k: int, method: str) -> np.ndarray:
     """Scaled scores; of a mixture, those its covariances can bear."""
     scores = _scaled(table)
     if method == "kmeans":
@@ -274,7 +227,7 @@ def _features(table: np.ndarray, k: int, method: str) -> np.ndarray:
     return scores[:, : max(1, len(table) // (5 * k))]
 
 
-def _fit(
+def fit(
     features: np.ndarray, k: int, method: str, seed: int, most: int = FIT_LIMIT
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels ``(n,)``, posteriors ``(n, k)`` and the fitted centres ``(k, c)`` in feature space.
@@ -352,7 +305,7 @@ def suggest(
         raise ValueError(
             f"{len(table)} particles are too few for {ks.start} clusters; 5 a cluster are needed."
         )
-    features = _features(table, max(tried), "gmm")
+    features = features_of(table, max(tried), "gmm")
     bic, silhouette = [], []
     for step, k in enumerate(tried):
         model = _model(features, k, "gmm", seed)

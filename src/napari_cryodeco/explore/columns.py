@@ -225,7 +225,7 @@ def _of_groups(run: Run, epoch: Epoch) -> list[tuple[Column, Make]]:
     found: list[tuple[Column, Make]] = []
     clusters = landscape.latest_clustering(run.paths.views, epoch.number)
     if clusters is not None:
-        labels, sure = clusters.labels + 1, clusters.posteriors.max(1)
+        labels, sure = clusters.labels + 1, clusters.own
         found += [
             (Column("cluster", "cluster (0: unassigned)", "", "cluster"), lambda: labels),
             (Column("posterior", "posterior of the cluster", "", "cluster"), lambda: sure),

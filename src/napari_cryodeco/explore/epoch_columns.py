@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cryodeco.explore.free_energy import energy_column
 from napari_cryodeco.explore.read_columns import ReadColumns
+from napari_cryodeco.explore.replay import part_method
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.clustering import Clustering
     from napari_cryodeco.explore.neighbours import Progress
     from napari_cryodeco.explore.projection import Projection
+    from napari_cryodeco.explore.recipe import Step
     from napari_cryodeco.runs.run import Run
 
 
@@ -86,6 +89,8 @@ class EpochColumns:
             return own[name]()
         if name in self.table:
             return self.table[name]
+        if (energy := energy_column(name, self.column)) is not None:
+            return energy
         cures = {
             "UMAP": "compute the UMAP first (View, or `cryodeco project`)",
             "cluster confidence": "press Stability (Export, Is it real?), or `cryodeco stability`",
@@ -108,6 +113,22 @@ class EpochColumns:
             + (": cluster first (`cryodeco cluster`)." if name == "cluster" else ".")
         )
 
+    def part(self, mask: np.ndarray, step: Step) -> np.ndarray:
+        """Coordinates ``(n, c)`` of some particles alone; made and kept if not yet there."""
+        from napari_cryodeco.explore import parts  # torch
+
+        found = parts.kept_part(
+            self.views,
+            self.latents,
+            self.epoch,
+            np.flatnonzero(mask),
+            part_method(step),
+            step.labels[0],
+            step.steps,
+            progress=self.progress,
+        )
+        return found.coordinates
+
     def neighbours(self, count: int) -> np.ndarray:
         """Rows ``(n, count)`` of the nearest particles in z; made and kept if not yet there."""
         from napari_cryodeco.explore import landscape  # torch
@@ -124,7 +145,7 @@ class EpochColumns:
     def _numbers(self) -> dict[str, Callable[[], np.ndarray]]:
         makers: dict[str, Callable[[], np.ndarray]] = {}
         if (found := self.clustering) is not None:
-            makers["cluster posterior"] = lambda: found.posteriors.max(1)
+            makers["cluster posterior"] = lambda: found.own
             if (steady := self._confidence()) is not None:
                 makers["cluster confidence"] = lambda: steady
         if (classes := self.classes) is not None:

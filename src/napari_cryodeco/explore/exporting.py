@@ -149,7 +149,7 @@ def _fill_maps(maps: Maps, folder: Path, tell: Callable[[int], None]) -> list[st
 def _write_particles(run: Run, epoch: Epoch, classes: Clustering, path: Path) -> subset.Written:
     columns = (pose_columns(epoch.poses()) if epoch.has_poses else {}) | {
         "rlnClassNumber": classes.labels + 1,
-        "rlnMaxValueProbDistribution": classes.posteriors.max(1).astype(float),
+        "rlnMaxValueProbDistribution": classes.own.astype(float),
     }
     return subset.write(np.arange(len(run.particles)), run.particles, path, columns)
 
@@ -174,9 +174,12 @@ def _describe(
         if run.config.rigid
         else f"Classes: {classes.method}, seed {classes.seed}, numbered along the tree of their"
         " centres.",
+        *(f"  then by hand: {edit.words()}" for edit in classes.edits),
     ]
-    for number, members in enumerate(classes.counts, 1):
-        lines.append(f"  class {number:3d}: {members:8d} particles ({members / count:.1%})")
+    names = classes.names or ("",) * len(classes.counts)
+    for number, (members, name) in enumerate(zip(classes.counts, names, strict=True), 1):
+        share = f"({members / count:.1%})"
+        lines.append(f"  class {number:3d}: {members:8d} particles {share} {name}".rstrip())
     if classes.unassigned:
         share = f"{classes.unassigned / count:.1%}"
         lines.append(f"  unassigned: {classes.unassigned:7d} particles ({share}), rlnClassNumber 0")

@@ -15,6 +15,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from napari_cryodeco.explore.palette import category
+from napari_cryodeco.explore.partition import Clustering
 from napari_cryodeco.explore.projection import Projection
 
 _SIDE = 720  # pixels of the plot; twice as many in the picture
@@ -30,6 +32,15 @@ class Group:
     name: str
     rows: np.ndarray
     colour: str
+
+
+def cluster_groups(clusters: Clustering) -> tuple[Group, ...]:
+    """Each cluster that has particles, by name or number, in its colour."""
+    return tuple(
+        Group(title, clusters.members([place + 1]), category(place))
+        for place, title in enumerate(clusters.titles)
+        if clusters.counts[place]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +72,22 @@ def draw(projection: Projection, groups: Sequence[Group], axes: tuple[int, int] 
     second = axes[1] if table.shape[1] > axes[1] else None
     x = table[:, axes[0]]
     y = np.zeros(len(table)) if second is None else table[:, second]
-    ranges = _range(x), _range(y)
+    known = np.isfinite(x) & np.isfinite(y)  # the others are not of this view
+    ranges = _range(x[known]), _range(y[known])
     side = 2 * _SIDE
-    columns, rows = (_places(v, r, side) for v, r in zip((x, y), ranges, strict=True))
+    columns, rows = (
+        _places(np.where(known, v, r[0]), r, side) for v, r in zip((x, y), ranges, strict=True)
+    )
     rows = side - 1 - rows  # y grows upwards
-    counts = np.bincount(rows * side + columns, minlength=side * side).reshape(side, side)
+    counts = np.bincount((rows * side + columns)[known], minlength=side * side)
+    counts = counts.reshape(side, side)
     spread = _spread(counts, len(table))
     grey = 235 - 135 * np.log1p(spread) / np.log1p(max(1, spread.max()))
     plot = np.repeat(np.where(spread > 0, grey, 255).astype(np.uint8)[..., None], 3, axis=2)
     for group in groups:
         mask = np.zeros((side, side), dtype=np.int64)
-        np.add.at(mask, (rows[group.rows], columns[group.rows]), 1)
+        shown = group.rows[known[group.rows]]
+        np.add.at(mask, (rows[shown], columns[shown]), 1)
         plot[_spread(mask, len(table)) > 0] = ImageColor.getrgb(group.colour)[:3]
     method = {"pca": "PC", "umap": "UMAP "}.get(projection.method, f"{projection.method} ")
     names = f"{method}{axes[0] + 1}", "" if second is None else f"{method}{second + 1}"

@@ -3,11 +3,13 @@
 A view is one safetensors file, ``0012-pca``, ``0012-umap``, ``0012-umap16`` or ``0012-gmm-4``:
 epoch, method, number of clusters; ``0012-suggestion.json`` is the curve of BIC and silhouette over
 k, ``0012-neighbours10`` the ten nearest particles of each. Making the same view again replaces its
-file; nothing else is touched.
+file; nothing else is touched. ``0012-gmm-6-hand2`` are those clusters after two acts by hand.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_cryodeco.explore.cluster_edit import Edit
 from napari_cryodeco.explore.clustering import (
     MOST_DIMENSIONS,
     ClusterCurve,
@@ -45,6 +48,7 @@ __all__ = [
     "save_curve",
     "suggest",
     "umap",
+    "undo_edit",
 ]
 
 SPACE = f"umap{MOST_DIMENSIONS}"  # the view that clusters are sought in
@@ -58,10 +62,11 @@ _KINDS: dict[str, type[Projection] | type[Clustering]] = {
 def save(view: Projection | Clustering, folder: Path) -> Path:
     """Write a view into `folder` (``RUN/views``) and return its file."""
     kind = "projection" if isinstance(view, Projection) else "clustering"
-    name = f"{view.epoch or 0:04d}-{view.method}"
-    if isinstance(view, Clustering):
-        name += f"-{len(view.centres)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _place(view, folder)
     values = {field.name: getattr(view, field.name) for field in fields(view)}
+    if isinstance(view, Clustering):
+        values["edits"] = [edit.to_dict() for edit in view.edits]
     tensors = {
         key: torch.from_numpy(np.ascontiguousarray(value))
         for key, value in values.items()
@@ -72,9 +77,20 @@ def save(view: Projection | Clustering, folder: Path) -> Path:
         for key, value in values.items()
         if not isinstance(value, np.ndarray) and value is not None
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.safetensors"
     write_tensors(path, tensors, header)
+    return path
+
+
+def _place(view: Projection | Clustering, folder: Path) -> Path:
+    """The file of a view; clusters changed by hand never take the place of others."""
+    name = f"{view.epoch or 0:04d}-{view.method}"
+    if isinstance(view, Projection):
+        return folder / f"{name}.safetensors"
+    if not view.edits:
+        return folder / f"{name}-{len(view.centres)}.safetensors"
+    stem, number = f"{name}-{view.computed}-hand", len(view.edits)
+    while (path := folder / f"{stem}{number}.safetensors").exists():
+        number += 1
     return path
 
 
@@ -99,15 +115,46 @@ def load(path: Path) -> Projection | Clustering:
             f"{path} holds no projection and no clustering; give a file of the run's views folder."
         )
     values: dict[str, Any] = {key: tensor.numpy() for key, tensor in tensors.items()}
+    if kind == "clustering":
+        header["names"] = tuple(header.get("names", ()))
+        header["edits"] = tuple(Edit.from_dict(edit) for edit in header.get("edits", ()))
     return _KINDS[kind](**values, **header)
 
 
 def latest_clustering(folder: Path, epoch: int | None = None) -> Clustering | None:
     """Find the clustering written last into `folder` (of one epoch, if given), or None."""
+    return next((made for _, made in _clusterings(folder, epoch)), None)
+
+
+def undo_edit(folder: Path, epoch: int | None = None) -> Clustering:
+    """Take back what was done last to the latest clusters by hand; their file goes.
+
+    Raises
+    ------
+    ValueError
+        When nothing was done to them, or what they were before was made anew meanwhile.
+    """
+    found = list(_clusterings(folder, epoch))
+    if not found or not found[0][1].edits:
+        raise ValueError("Nothing was done to these clusters by hand: there is nothing to undo.")
+    path, made = found[0]
+    for before, other in found[1:]:
+        if other.fingerprint == made.before and other.epoch == made.epoch:
+            os.utime(before)  # the latest again
+            path.unlink()
+            return other
+    raise ValueError(
+        f"What the clusters in {path.name} were before is no longer in {folder}: cluster again."
+    )
+
+
+def _clusterings(folder: Path, epoch: int | None) -> Iterator[tuple[Path, Clustering]]:
+    """Clusterings of an epoch, the latest first."""
     pattern = "*-*-*.safetensors" if epoch is None else f"{epoch:04d}-*-*.safetensors"
-    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
-    found = load(files[-1]) if files else None
-    return found if isinstance(found, Clustering) else None
+    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in files:
+        if isinstance(made := load(path), Clustering):
+            yield path, made
 
 
 def kept_space(

@@ -83,10 +83,15 @@ def _clusters(run: Run, clusters: Clustering | None) -> list[str]:
         "kmeans": "k-means",
         "hdbscan": "HDBSCAN",
     }
-    return [
-        f"Particles were sorted into {len(clusters.centres)} clusters of z by "
+    sorted_into = clusters.computed or len(clusters.centres)
+    said = [
+        f"Particles were sorted into {sorted_into} clusters of z by "
         f"{names.get(clusters.method, clusters.method)} (seed {clusters.seed})."
     ]
+    if clusters.edits:
+        acts = "; ".join(edit.words() for edit in clusters.edits)
+        said.append(f"Then by hand: {acts}; {len(clusters.centres)} clusters came of it.")
+    return said
 
 
 def _version(name: str) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_cryodeco.explore.recipe import Step
+
 FIT_LIMIT = (
     100_000  # rows that UMAP and mixtures are fitted on; the others are transformed or predicted
 )
@@ -26,6 +28,34 @@ NO_LATENTS = (
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The particles that a projection is of, where it is not of all.
+
+    Parameters
+    ----------
+    title
+        What they are called.
+    rows
+        ``(m,)`` int64, sorted.
+    steps
+        How they were selected; none: as `rows`.
+    key
+        A hash of rows, their z, method and seed.
+    """
+
+    title: str
+    rows: np.ndarray
+    steps: tuple[Step, ...]
+    key: str
+
+    def recipe(self, n: int) -> tuple[Step, ...]:
+        """Steps that select these particles of n."""
+        mask = np.zeros(n, bool)
+        mask[self.rows] = True
+        return self.steps or (Step.of_rows(mask),)
+
+
 @dataclass(frozen=True)
 class Projection:
     """Coordinates of all particles in a few dimensions.
@@ -35,7 +65,7 @@ class Projection:
     method
         ``"pca"``, ``"umap"`` (two dimensions, to look at) or ``"umap16"`` (to find clusters in).
     coordinates
-        ``(n, c)`` float32.
+        ``(n, c)`` float32; NaN for particles that are not of the `part`.
     explained
         ``(c,)`` share of the variance, or None.
     components
@@ -44,6 +74,8 @@ class Projection:
         ``(d,)`` or None.
     seed, epoch
         How it was made.
+    part
+        The particles that it is of; None: all.
     """
 
     method: str
@@ -53,6 +85,17 @@ class Projection:
     mean: np.ndarray | None = None
     seed: int | None = None
     epoch: int | None = None
+    part: Part | None = None
+
+    @property
+    def key(self) -> str:
+        """The name by which it is chosen, of its own among those of an epoch."""
+        return self.method if self.part is None else f"{self.method}:{self.part.key}"
+
+    @property
+    def title(self) -> str:
+        """The same in words."""
+        return self.method.upper() + ("" if self.part is None else f" of {self.part.title}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,8 @@ class Step:
     packed
         A list of rows, as `pack` makes it.
     steps
-        Steps of a named selection, so that its recipe does not need its file.
+        Steps of a named selection, so that its recipe does not need its file. Of a "lasso": how the
+        particles were selected whose own projection was drawn over, with `labels[0]` for its seed.
     """
 
     kind: Kind
@@ -82,7 +83,8 @@ class Step:
     def _what(self) -> str:
         column = self.axes[0] if self.axes else ""
         if self.kind == "lasso":
-            return f"drawn over {', '.join(self.axes)}"
+            part = f" of {self.steps[-1].words()}" if self.steps else ""
+            return f"drawn over {', '.join(self.axes)}{part}"
         if self.kind == "directions":
             return "drawn over viewing directions"
         if self.kind == "labels":

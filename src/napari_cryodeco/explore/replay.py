@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -29,6 +30,9 @@ class Columns(Protocol):
 
     def labels(self, name: str) -> np.ndarray:
         """Numbers ``(n,)`` from 0 of "cluster" or "class"; −1: unassigned. Raises as `column`."""
+
+    def part(self, mask: np.ndarray, step: Step) -> np.ndarray:
+        """Coordinates ``(n, c)`` of particles `mask` ``(n,)`` alone, as `step` was drawn over."""
 
     def neighbours(self, count: int) -> np.ndarray:
         """Rows ``(n, count)`` of the nearest particles in z."""
@@ -58,8 +62,11 @@ def chosen_by(step: Step, columns: Columns) -> np.ndarray:
     """Particles ``(n,)`` bool that a step alone chooses, whatever is done with them."""
     n = len(columns)
     if step.kind == "lasso":
-        x = columns.column(step.axes[0])
-        y = columns.column(step.axes[1]) if len(step.axes) > 1 else np.zeros_like(x)
+        if step.steps:
+            x, y = _places_in_part(step, columns)
+        else:
+            x = columns.column(step.axes[0])
+            y = columns.column(step.axes[1]) if len(step.axes) > 1 else np.zeros_like(x)
         return lasso.inside(x, y, np.array(step.polygon))
     if step.kind == "directions":
         x, y = sphere.project(columns.column("azimuth"), columns.column("tilt"))
@@ -77,6 +84,21 @@ def chosen_by(step: Step, columns: Columns) -> np.ndarray:
     if step.kind == "selection":
         return replay(step.steps, columns)
     return np.full(n, step.kind == "all")
+
+
+def _places_in_part(step: Step, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates ``(n,)``, ``(n,)`` that a lasso over the projection of a selection was over."""
+    table = columns.part(replay(step.steps, columns), step)
+    places = [int(re.sub(r"\D", "", name)) - 1 for name in step.axes]
+    if max(places) >= table.shape[1]:
+        raise ValueError(f"The recipe refers to {step.axes[-1]}, which is not there.")
+    x = table[:, places[0]]
+    return x, table[:, places[1]] if len(places) > 1 else np.where(np.isnan(x), x, 0)
+
+
+def part_method(step: Step) -> Literal["umap", "pca"]:
+    """What a lasso over the projection of a selection was drawn over."""
+    return "umap" if step.axes[0].startswith("UMAP") else "pca"
 
 
 def between(values: np.ndarray, low: float, high: float) -> np.ndarray:

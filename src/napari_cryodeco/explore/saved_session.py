@@ -37,7 +37,8 @@ class SavedSession(BaseModel):
     `epoch` None follows the newest. `extent` (left, right, bottom, top) in units of the axes; None:
     all particles. `selection` is packed as in recipes, "" where nothing is selected, and `recipe`
     says how it was made. `cursor` is the row of its particle. `level` in σ, `low_pass` in Å,
-    `b_factor` in Å².
+    `b_factor` in Å². `landscape`: kT that marked minima of the free
+    energy are deep; None: it is not shown.
     """
 
     # a range of a recipe may be open at one side, which plain JSON has no number for
@@ -61,6 +62,7 @@ class SavedSession(BaseModel):
     low_pass: float | None = None
     b_factor: float = 0.0
     route: Route | None = None
+    landscape: float | None = Field(None, gt=0)
     camera: SavedCamera | None = None
 
     def mask(self) -> np.ndarray:

@@ -85,8 +85,13 @@ def stability(
     Raises
     ------
     ValueError
-        For fewer than two trials.
+        For fewer than two trials, or clusters that were regrouped by hand.
     """
+    if any(edit.regroups for edit in clusters.edits):
+        raise ValueError(
+            "These clusters were changed by hand, which no other seed does again: undo that, or "
+            "cluster again, to see whether computed clusters come back."
+        )
     if trials < 2:
         raise ValueError(f"{trials} trials say nothing about stability: take at least 2.")
     n, k = len(clusters.labels), len(clusters.centres)

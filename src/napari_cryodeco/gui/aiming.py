@@ -90,7 +90,10 @@ class Aiming(Selecting):
 
     def move_cursor(self, x: float, y: float, final: bool = True) -> None:
         """Put the cursor to a place in the view; `final` is False while the mouse still moves."""
-        self.cursor = self.lifted(x, y)
+        self._put_cursor(self.lifted(x, y), final)
+
+    def _put_cursor(self, cursor: Cursor, final: bool) -> None:
+        self.cursor = cursor
         if self.target not in (Target.POINT, Target.PARTICLE):
             self.set_target(Target.POINT)
         self.cursor_changed.emit(self.cursor, final)
@@ -104,8 +107,15 @@ class Aiming(Selecting):
 
     def move_cursor_to(self, row: int) -> None:
         """Put the cursor on a particle."""
+        self._put_cursor(self.on_particle(row), final=True)
+
+    def on_particle(self, row: int) -> Cursor:
+        """A cursor on a particle; where it has no place in the view, only its own z is meant."""
         x, y = self.coordinates()
-        self.move_cursor(float(x[row]), float(y[row]))
+        at = float(x[row]), float(y[row])
+        if not np.isfinite(at).all():
+            return Cursor(*at, row, self.loaded().latents[row])
+        return self.lifted(*at)
 
     def set_target(self, target: Target, cluster: int | None = None) -> None:
         """Choose what is decoded; `cluster` counts from 0."""
@@ -135,7 +145,7 @@ class Aiming(Selecting):
             return Wanted(snapshot.latents[row], f"particle {row + 1:,}, medoid of {len(rows):,}")
         if self.target is Target.CLUSTER and snapshot.clustering is not None:
             centre = snapshot.clustering.centres[self.target_cluster]
-            return Wanted(centre, f"cluster {self.target_cluster + 1}")
+            return Wanted(centre, snapshot.clustering.titles[self.target_cluster])
         return None
 
     # ---- trajectory

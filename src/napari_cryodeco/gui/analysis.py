@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,14 +19,19 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryodeco.explore.neighbours import COUNT
-from napari_cryodeco.explore.replay import replay
+from napari_cryodeco.explore.replay import part_method, replay
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.curve_of_k import CurveOfK
+from napari_cryodeco.gui.export_choice import NO_CLUSTERS
 from napari_cryodeco.gui.snapshot import columns_of
 from napari_cryodeco.gui.watching import remaining
 
 if TYPE_CHECKING:
+    from napari_cryodeco.explore.cluster_edit import Edit
+    from napari_cryodeco.explore.epoch_columns import EpochColumns
     from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
+    from napari_cryodeco.explore.parts import PartMethod
+    from napari_cryodeco.explore.recipe import Step
     from napari_cryodeco.explore.selection import Selection
     from napari_cryodeco.gui.snapshot import Floats, Snapshot
 
@@ -61,6 +66,39 @@ def _project(snapshot: Snapshot, report: Report, *options: str) -> None:
             child.wait()
         if child.returncode:
             raise ValueError(_last_line(said) or f"{' '.join(command)} ended without a word.")
+
+
+def make_part(
+    snapshot: Snapshot, chosen: Selection, method: PartMethod, seed: int, report: Report
+) -> Projection:
+    """Compute the projection of some particles alone, and keep it with the run."""
+    from napari_cryodeco.explore import parts
+
+    epoch, views = snapshot.epoch, snapshot.run.paths.views
+    key = parts.key_of(snapshot.latents, chosen.rows, method, seed)
+    if method == "umap" and not parts.place(views, epoch, method, key).is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "selection.safetensors"
+            chosen.save(file)
+            _project(snapshot, report, "--of", str(file), "--seed", str(seed))
+    steps = chosen.recipe.steps
+    return parts.kept_part(
+        views, snapshot.latents, epoch, chosen.rows, method, seed, steps, chosen.name
+    )
+
+
+def _make_parts(
+    steps: Sequence[Step], columns: EpochColumns, snapshot: Snapshot, report: Report
+) -> None:
+    """Compute in a process what a recipe will ask of projections of selections."""
+    from napari_cryodeco.explore.selection import Recipe, Selection
+
+    for step in steps:
+        _make_parts(step.steps, columns, snapshot, report)
+        if step.kind == "lasso" and step.steps:
+            rows = np.flatnonzero(replay(step.steps, columns))
+            chosen = Selection(step.steps[-1].words(), rows, Recipe(step.steps))
+            make_part(snapshot, chosen, part_method(step), step.labels[0], report)
 
 
 def _kept(snapshot: Snapshot, method: str) -> Projection | None:
@@ -110,6 +148,27 @@ def make_clusters(snapshot: Snapshot, number: int, method: Any, report: Report) 
     return made
 
 
+def edit_clusters(snapshot: Snapshot, edit: Edit, report: Report) -> Clustering:
+    """Do one act by hand on the clusters of an epoch, and keep what comes of it with the run."""
+    from napari_cryodeco.explore import landscape, regroup
+
+    if snapshot.clustering is None:
+        raise ValueError(NO_CLUSTERS)
+    space = cluster_space(snapshot, report) if edit.kind == "split" else None
+    made = regroup.edited(snapshot.clustering, edit, snapshot.latents, space)
+    report(1, 1)  # who cancelled meanwhile does not want it
+    landscape.save(made, snapshot.run.paths.views)
+    return made
+
+
+def undo_cluster_edit(snapshot: Snapshot, report: Report) -> Clustering:
+    """Take the last act by hand back, in the window and in the files of the run."""
+    from napari_cryodeco.explore import landscape
+
+    report(0, 1)
+    return landscape.undo_edit(snapshot.run.paths.views, snapshot.epoch)
+
+
 def suggest_k(snapshot: Snapshot, report: Report) -> ClusterCurve:
     """Score numbers of clusters and keep the curve with the run."""
     from napari_cryodeco.explore import landscape
@@ -131,6 +190,7 @@ def replay_recipe(
 ) -> tuple[Selection, NDArray[np.bool_]]:
     """What the steps of a named selection select in an epoch, ``(n,)`` bool."""
     columns = replace(columns_of(snapshot, table), progress=report)
+    _make_parts(selection.recipe.steps, columns, snapshot, report)
     return selection, replay((selection.as_step(),), columns)
 
 
@@ -189,11 +249,24 @@ class Analysis(QWidget):
         """Compute a UMAP."""
         self._start("UMAP", lambda report: make_umap(snapshot, report), self.projected)
 
+    def start_part(self, snapshot: Snapshot, chosen: Selection, method: PartMethod) -> None:
+        """Compute the projection of some particles alone."""
+        work = partial(make_part, snapshot, chosen, method, 0)
+        self._start(f"{method.upper()} of {len(chosen):,} particles", work, self.projected)
+
     def start_clusters(self, snapshot: Snapshot, number: int, method: str) -> None:
         """Compute clusters; `number` as in :func:`make_clusters`."""
         what = "Dense regions" if method == "hdbscan" else f"{number} clusters"
         work = partial(make_clusters, snapshot, number, method)
         self._start(what, work, self.clustered)
+
+    def start_edit(self, snapshot: Snapshot, edit: Edit) -> None:
+        """Change the clusters by hand."""
+        self._start("Clusters by hand", partial(edit_clusters, snapshot, edit), self.clustered)
+
+    def start_undo(self, snapshot: Snapshot) -> None:
+        """Take the last change of the clusters by hand back."""
+        self._start("Clusters by hand", partial(undo_cluster_edit, snapshot), self.clustered)
 
     def start_suggestion(self, snapshot: Snapshot) -> None:
         """Find a number of clusters."""

@@ -106,11 +106,17 @@ def by_value(label: str, values: NDArray[np.generic], title: str = "") -> Contin
     return Continuous(label, numbers, low, high if high > low else low + 1.0, title)
 
 
-def by_label(label: str, labels: NDArray[np.integer]) -> Categorical:
-    """Colour by labels from 0, shown from 1 as in ``rlnClassNumber``; −1 is unassigned."""
+def by_label(
+    label: str, labels: NDArray[np.integer], names: tuple[str, ...] | None = None
+) -> Categorical:
+    """Colour by labels from 0, shown from 1 as in ``rlnClassNumber``, or by `names` of theirs.
+
+    −1 is unassigned.
+    """
     codes = np.asarray(labels, np.int32)
     count = int(codes.max(initial=-1)) + 1
-    return Categorical(label, codes, tuple(f"{i + 1}" for i in range(count)), "unassigned")
+    numbers = tuple(f"{i + 1}" for i in range(count))
+    return Categorical(label, codes, numbers if names is None else names, "unassigned")
 
 
 def by_column(label: str, values: NDArray[np.generic], title: str = "") -> Colouring:

@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryodeco.explore.free_energy import PREFIX
 from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.gui.binding import bind
-from napari_cryodeco.gui.colouring import Colouring, Density, Directional, by_angle, by_column
+from napari_cryodeco.gui.colouring import (
+    Colouring,
+    Density,
+    Directional,
+    by_angle,
+    by_column,
+    by_value,
+)
 from napari_cryodeco.gui.latest import Latest
 from napari_cryodeco.gui.session import Session
 from napari_cryodeco.gui.snapshot import columns_of, own_colourings
 
 if TYPE_CHECKING:
+    from napari_cryodeco.explore.epoch_columns import EpochColumns
     from napari_cryodeco.gui.background import Report
     from napari_cryodeco.runs.run import Run
 
@@ -60,8 +69,18 @@ class Colours(QObject):
         if {"azimuth", "tilt"} <= set(session.columns):
             found[DIRECTION] = f"{DIRECTION} (hue)"
         found |= {name: name for name in own_colourings(session.snapshot)}
+        found |= {key: f"{key} (kT)" for key in self._energies()}
         found |= {key: _words(session.columns, name) for key, name in self._keys().items()}
         return found | ({self._other: self._other} if self._other else {})
+
+    def _energies(self) -> list[str]:
+        """Free energies there are to colour by: of the plane in view, and the one chosen."""
+        session = self._session
+        chosen = [self.chosen] if self.chosen.startswith(PREFIX) else []
+        if session.snapshot is None or session.projection.part is not None:
+            return chosen  # a column is of all particles
+        here = f"{PREFIX}{', '.join(session.axis_labels())}"
+        return list(dict.fromkeys([*chosen, here]))
 
     def _keys(self) -> dict[str, str]:
         """Names of the columns by their keys; what the run's own colours show is left out."""
@@ -97,6 +116,9 @@ class Colours(QObject):
             self._reading.forget()
             self.chosen = key
             self._set(own[key]())
+        elif key in self._energies():
+            self.chosen, self._other = key, ""
+            self._reading.ask(partial(_energy, columns_of(session.loaded()), key))
         elif key in names or (key == DIRECTION and DIRECTION in self.listed()):
             self.chosen, self._other = key, ""
             name = names.get(key, DIRECTION)
@@ -178,6 +200,12 @@ def colouring_of(columns: ReadColumns, name: str, report: Report) -> Colouring:
     if column.period is not None and values.dtype.kind == "f":
         return by_angle(name, values, column.period, column.label)
     return by_column(name, values, column.label)
+
+
+def _energy(columns: EpochColumns, name: str, report: Report) -> Colouring:
+    values = columns.column(name)
+    report(1, 2)
+    return by_value(name, values, f"{name} (kT)")
 
 
 def _brought(

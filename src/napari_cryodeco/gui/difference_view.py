@@ -21,7 +21,7 @@ from napari_cryodeco.gui.comparing import (
 )
 from napari_cryodeco.gui.difference_layer import LESS, MORE, DifferenceLayer
 from napari_cryodeco.gui.editors import PathEditor, in_line
-from napari_cryodeco.gui.export_choice import suggest_target
+from napari_cryodeco.gui.export_choice import clusters_as_groups, suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
@@ -123,7 +123,8 @@ class DifferenceView(QGroupBox):
     def list_groups(self, *_: object) -> None:
         """List what may be compared; what the user chose stays chosen while it is there."""
         names = group_names(self._session)
-        clusters = [name for name in names if name.startswith("cluster ")]
+        clustering = self._session.clustering
+        clusters = [] if clustering is None else [g.name for g in clusters_as_groups(self._session)]
         for place, box in enumerate((self.first, self.second)):
             before = box.currentText()
             box.clear()

@@ -70,7 +70,7 @@ class ExplorerMap(QObject):
         session, clusters = self._session, self._session.clustering
         self._bar.show_filter(session.map_filter)
         self._bar.show_target(
-            session.target, session.target_cluster, len(clusters.centres) if clusters else 0
+            session.target, session.target_cluster, clusters.titles if clusters else ()
         )
 
     def _show_decoded(self, decoded: Decoded) -> None:

@@ -13,7 +13,9 @@ from superqt import QCollapsible
 from napari_cryodeco.explore import points
 from napari_cryodeco.gui.analysis import Analysis
 from napari_cryodeco.gui.binding import bind
+from napari_cryodeco.gui.by_hand import ClustersByHand
 from napari_cryodeco.gui.column_histogram import ColumnHistogram
+from napari_cryodeco.gui.energy_view import EnergyView
 from napari_cryodeco.gui.explorer_map import ExplorerMap
 from napari_cryodeco.gui.explorer_path import ExplorerPath
 from napari_cryodeco.gui.explorer_selection import ExplorerSelection
@@ -79,6 +81,9 @@ class ExplorerPanel(QWidget):
             self.analysis,
             self,
         )
+        menu = self.view_bar.by_hand.menu()
+        self.by_hand = ClustersByHand(session, scatter, menu, self.analysis, self)
+        self.energy = EnergyView(session, scatter, self.view_bar.energy, self)
         self.path = ExplorerPath(session, scatter, routing_of(viewer), self)
         self.map = ExplorerMap(session, map_view_of(viewer), self.map_bar, self)
         self.decoding = self.map.decoding
@@ -138,7 +143,10 @@ class ExplorerPanel(QWidget):
         self.loader.failed.connect(self._explain_empty)
         for failed in (self.loader.failed, self.map.failed, self.remote.failed):
             failed.connect(self.tell)
-        binders = (self.view, self.selection, self.named, self.path, self.keeper)
+        binders = (
+            *(self.view, self.selection, self.named, self.path, self.keeper),
+            *(self.by_hand, self.energy),
+        )
         for told in (binder.told for binder in binders):
             told.connect(self.tell)
         bind(self, (self.session.opened, self._show_run))
@@ -153,6 +161,10 @@ class ExplorerPanel(QWidget):
             "T": lambda: self.selection.set_mode(Mode.PATH),
             "H": lambda: self.selection.set_mode(Mode.PAN),
             "F": self.scatter.fit,
+            "M": lambda: self.by_hand.act("merge"),
+            "S": lambda: self.by_hand.act("split"),
+            "N": lambda: self.by_hand.act("rename"),
+            "O": lambda: self.by_hand.act("take"),
             "Ctrl+Z": lambda: self.selection.step("undo"),
             "Ctrl+Shift+Z": lambda: self.selection.step("redo"),
             "]": lambda: self.selection.step("grow"),

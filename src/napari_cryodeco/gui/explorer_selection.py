@@ -100,8 +100,7 @@ class ExplorerSelection(QObject):
 
     def _lassoed(self, mask: np.ndarray, operation: str, polygon: np.ndarray) -> None:
         corners = tuple((float(x), float(y)) for x, y in polygon)
-        step = Step("lasso", axes=self._session.axis_labels(), polygon=corners)
-        self._session.select(mask, operation, step)
+        self._session.select(mask, operation, self._session.outline_step(corners))
 
     def _picked(self, row: int, operation: str) -> None:
         colouring, clusters = self._session.colouring, self._session.clustering

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog
 
@@ -15,7 +17,7 @@ from napari_cryodeco.gui.colours import Colours
 from napari_cryodeco.gui.scatter import ScatterWidget
 from napari_cryodeco.gui.session import Session, Target
 from napari_cryodeco.gui.telling import attempt
-from napari_cryodeco.gui.view_bar import ViewBar
+from napari_cryodeco.gui.view_bar import OF_SELECTION, REMOVE, ViewBar
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.landscape import ClusterCurve, Clustering, Projection
@@ -74,6 +76,7 @@ class ExplorerView(QObject):
             self,
             (session.opened, self._show_run),
             (session.views_changed, self._show_points),
+            (session.views_changed, self._show_colours),  # one is of the plane in view
             (session.colour_changed, self._show_colouring),
             (session.clustering_changed, self._show_colours),
             (session.cursor_changed, self._show_cursor),
@@ -88,11 +91,36 @@ class ExplorerView(QObject):
         snapshot = self._session.snapshot
         if snapshot is None:
             return
+        if method in OF_SELECTION or method == REMOVE:
+            self._show_view()
+            self._try(self._remove_view if method == REMOVE else partial(self._project, method))
+            return
         if method in snapshot.projections:
             self._session.set_view(method)
             return
         self._show_view()  # back to what is shown until the new one is there
         self._analysis.start_umap(snapshot)
+
+    def _project(self, choice: str) -> None:
+        """Compute the projection of the selected particles alone."""
+        from napari_cryodeco.explore.selection import Selection  # torch, which an open run has
+
+        history = self._session.history
+        if history is None or not history.count:
+            raise ValueError("Nothing is selected: its own projection is that of a selection.")
+        steps = history.recipe.steps
+        plain = len(steps) == 1 and steps[0].kind != "rows"
+        words = steps[0].words() if plain else "selection"
+        name = f"{words[:28]} ({history.count:,})"
+        chosen = Selection(name, history.rows, history.recipe)
+        self._analysis.start_part(self._session.loaded(), chosen, OF_SELECTION[choice])
+
+    def _remove_view(self) -> None:
+        from napari_cryodeco.explore import parts
+
+        session = self._session
+        parts.forget(session.loaded().run.paths.views, session.projection)
+        session.drop_projection(session.view)
 
     def _projected(self, projection: Projection) -> None:
         if projection.epoch == self._session.epoch:
@@ -131,7 +159,9 @@ class ExplorerView(QObject):
 
     def _show_view(self) -> None:
         session = self._session
-        self._bar.show_view(session.view, session.axis_names(), session.axes)
+        kept = session.loaded().projections.values()
+        titles = {made.key: made.title for made in kept if made.part is not None}
+        self._bar.show_view(session.view, session.axis_names(), session.axes, titles)
 
     def _show_points(self) -> None:
         session = self._session
@@ -158,7 +188,8 @@ class ExplorerView(QObject):
     def _show_cursor(self) -> None:
         cursor = self._session.cursor
         idle = self._session.target not in (Target.POINT, Target.PARTICLE)
-        self._scatter.set_cursor(None if cursor is None else (cursor.x, cursor.y), idle)
+        there = cursor is not None and np.isfinite((cursor.x, cursor.y)).all()
+        self._scatter.set_cursor((cursor.x, cursor.y) if cursor and there else None, idle)
 
     def _show_path(self) -> None:
         path = self._session.path

@@ -122,13 +122,11 @@ def chosen_groups(session: Session, which: Which, labels: str = "") -> tuple[Gro
 
 def clusters_as_groups(session: Session) -> tuple[Group, ...]:
     """Each cluster that has particles, in its colour."""
-    from napari_cryodeco.explore.figure import Group
+    from napari_cryodeco.explore.figure import cluster_groups
 
-    clustering = session.clustering
-    if clustering is None:
+    if session.clustering is None:
         raise ValueError(NO_CLUSTERS)
-    numbers = [n for n, count in enumerate(clustering.counts.tolist(), 1) if count]
-    return tuple(Group(f"cluster {n}", clustering.members([n]), category(n - 1)) for n in numbers)
+    return cluster_groups(session.clustering)
 
 
 _SHORT = {Which.SELECTION: "selected", Which.OTHERS: "others", Which.ALL: "all"}

@@ -273,6 +273,7 @@ class ExportPanel(QWidget):
             with_images=self.copy_images.isChecked() and self._rows.isRowVisible(self.copy_images),
             onto=onto,
             mapped=self.original.mapped if onto is not None else None,
+            datadir=self.original.datadir.value() if onto is not None else None,
             partial=self.original.partial.isChecked(),
             replace=self.replace.isChecked(),
             options=self._options(onto) if bundle else None,
@@ -294,6 +295,7 @@ class ExportPanel(QWidget):
             low_pass=session.map_filter.low_pass,
             b_factor=session.map_filter.b_factor,
             onto=onto,
+            datadir=self.original.datadir.value() if onto is not None else None,
             partial=self.original.partial.isChecked(),
         )
 

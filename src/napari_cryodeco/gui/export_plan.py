@@ -49,6 +49,8 @@ class Order:
     onto, mapped
         Another file of the same particles whose rows are written, and where they lie in it once
         that was looked up (all particles of the run).
+    datadir
+        Folder of the stacks of that other file, where they are not near it.
     partial
         Leave out what that file has not.
     replace
@@ -65,6 +67,7 @@ class Order:
     with_images: bool = False
     onto: Path | None = None
     mapped: MapBack | None = None
+    datadir: Path | None = None
     partial: bool = False
     replace: bool = False
     options: BundleOptions | None = None
@@ -146,10 +149,11 @@ def carry_out(order: Order, snapshot: Snapshot, report: Report) -> str:
             order.partial,
             order.replace,
             report,
+            order.datadir,
         )
     elif order.mapped is not None:
         mapped = order.mapped.only(rows)
-        written = write_mapped(mapped, target, None, None, order.partial, order.replace)
+        written = write_mapped(mapped, target, order.datadir, None, order.partial, order.replace)
     elif order.with_images:
         written = subset.write_with_images(rows, run.particles, target, None, order.replace, report)
     else:

@@ -82,6 +82,7 @@ class SessionKeeper(QObject):
             session.target_changed,
             session.cursor_changed,
             session.route_changed,
+            session.landscape_changed,
             self._layer.level_changed,
         )
 
@@ -145,6 +146,7 @@ class SessionKeeper(QObject):
             low_pass=session.map_filter.low_pass,
             b_factor=session.map_filter.b_factor,
             route=session.route,
+            landscape=session.landscape,
             camera=self._camera or looks,
         )
 
@@ -190,6 +192,8 @@ class SessionKeeper(QObject):
         session.resume_selection(saved.mask(), saved.made_by())
         session.set_overlays(names & set(saved.overlays))
         attempt(lambda: session.set_view(saved.view, saved.axes), self.told.emit)
+        if saved.landscape is not None:
+            session.set_landscape(saved.landscape)
         self._view.resume_colour(saved.colour)
         session.map_filter = MapFilter(saved.low_pass, saved.b_factor)
         if saved.cursor is not None and saved.cursor < saved.particles:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_cryodeco.explore.read_columns import ReadColumns
+from napari_cryodeco.explore.recipe import Step
 from napari_cryodeco.gui.colouring import (
     Categorical,
     Colouring,
@@ -36,6 +37,7 @@ class LatentView:
     colour_changed = Signal()
     clustering_changed = Signal()
     columns_changed = Signal()
+    landscape_changed = Signal()
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
@@ -43,6 +45,7 @@ class LatentView:
         self.axes = (0, 1)
         self.colouring: Colouring = Density()
         self.columns = ReadColumns()  # of the file, of poses, of the user
+        self.landscape: float | None = None  # kT that marked minima are deep; None: not shown
 
     @property
     def run(self) -> Run | None:
@@ -95,6 +98,15 @@ class LatentView:
         names = self.axis_names()
         return tuple(names[axis].split(" (")[0] for axis in self.axes if axis < len(names))
 
+    def outline_step(self, polygon: tuple[tuple[float, float], ...]) -> Step:
+        """The step of an outline drawn over the axes shown, in data units."""
+        shown = self.projection
+        step = Step("lasso", axes=self.axis_labels(), polygon=polygon)
+        if shown.part is None:
+            return step
+        steps = shown.part.recipe(len(shown.coordinates))
+        return replace(step, steps=steps, labels=(shown.seed or 0,))
+
     def set_view(self, method: str, axes: tuple[int, int] | None = None) -> None:
         """Show another projection, or other axes of it."""
         if method not in self.loaded().projections:
@@ -113,20 +125,32 @@ class LatentView:
         """Take a projection that was made of the latents shown, and show it."""
         snapshot = self.loaded()
         self.snapshot = replace(
-            snapshot, projections=snapshot.projections | {projection.method: projection}
+            snapshot, projections=snapshot.projections | {projection.key: projection}
         )
-        self.set_view(projection.method)
+        self.set_view(projection.key)
+
+    def drop_projection(self, key: str) -> None:
+        """Do without the projection of a selection; if it is shown, the PCA is from now on."""
+        snapshot = self.loaded()
+        rest = {name: made for name, made in snapshot.projections.items() if name != key}
+        self.snapshot = replace(snapshot, projections=rest)
+        self.set_view("pca" if self.view == key else self.view)
 
     def set_clustering(self, clustering: Clustering) -> None:
         """Take clusters of the latents shown, and colour by them."""
         self.snapshot = replace(self.loaded(), clustering=clustering)
         self.clustering_changed.emit()
-        self.set_colouring(by_label("cluster", clustering.labels))
+        self.set_colouring(by_label("cluster", clustering.labels, clustering.shown))
 
     def set_columns(self, columns: ReadColumns) -> None:
         """Take the columns ``(n,)`` that there are, to colour by; they are read when looked at."""
         self.columns = columns
         self.columns_changed.emit()
+
+    def set_landscape(self, depth: float | None) -> None:
+        """Show the free energy of the view with minima deeper than so many kT, or do not."""
+        self.landscape = depth
+        self.landscape_changed.emit()
 
     def set_colouring(self, colouring: Colouring) -> None:
         """Colour the particles."""
@@ -143,8 +167,9 @@ class LatentView:
             table = (np.asarray(z) - shown.mean) @ shown.components.T
         else:
             latents = self.loaded().latents
-            rows = [int(np.argmin(((latents - point) ** 2).sum(1))) for point in np.atleast_2d(z)]
-            table = shown.coordinates[rows]
+            there = np.arange(len(latents)) if shown.part is None else shown.part.rows
+            near = [np.argmin(((latents[there] - p) ** 2).sum(1)) for p in np.atleast_2d(z)]
+            table = shown.coordinates[there[np.array(near, np.int64)]]
         y = table[:, self.axes[1]] if self.axes[1] < table.shape[1] else np.zeros(len(table))
         return np.column_stack([table[:, self.axes[0]], y])
 
@@ -153,7 +178,8 @@ class LatentView:
         x, y = self.coordinates()
         lines = [f"particle {row + 1:,} (row {row:,} of the file)"]
         for name, values in zip(self.axis_labels(), (x, y), strict=False):
-            lines.append(f"{name} {values[row]:.3g}")
+            if np.isfinite(values[row]):
+                lines.append(f"{name} {values[row]:.3g}")
         if isinstance(colouring := self.colouring, Continuous):
             lines.append(f"{title_of(colouring)} {colouring.values[row]:.5g}")
         elif isinstance(colouring, Categorical):

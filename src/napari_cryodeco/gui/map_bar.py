@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -51,7 +53,6 @@ class MapBar(QWidget):
         self.cluster = QSpinBox()
         self.cluster.setPrefix("cluster ")
         self.cluster.setMinimum(1)
-        self.cluster.setToolTip("Which cluster's centre is decoded (as in the legend)")
         self.level = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.level.setRange(LOWEST, HIGHEST)
         self.level.setDecimals(2)
@@ -113,15 +114,17 @@ class MapBar(QWidget):
             box.setValue(value)
             box.blockSignals(False)
 
-    def show_target(self, target: Target, cluster: int, clusters: int) -> None:
-        """Show what is decoded; clusters count from 0, there may be none."""
+    def show_target(self, target: Target, cluster: int, clusters: Sequence[str]) -> None:
+        """Show what is decoded; clusters count from 0, there may be none. Their names are told."""
         self.target.setCurrentIndex(self.target.findData(target.value))
         self.cluster.blockSignals(True)
-        self.cluster.setMaximum(max(clusters, 1))
+        self.cluster.setMaximum(max(len(clusters), 1))
         self.cluster.setValue(cluster + 1)
         self.cluster.blockSignals(False)
         self.cluster.setVisible(target is Target.CLUSTER)
-        self.cluster.setEnabled(clusters > 0)
+        self.cluster.setEnabled(len(clusters) > 0)
+        named = f": {clusters[cluster]}" if cluster < len(clusters) else ""
+        self.cluster.setToolTip(f"Which cluster's centre is decoded (as in the legend){named}")
 
     def show_level(self, level: float) -> None:
         """Show the level without telling anyone."""

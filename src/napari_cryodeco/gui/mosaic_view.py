@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.camera import camera_rotation
-from napari_cryodeco.gui.comparing import NO_RUN, draw_mosaic, group_names, save_mosaic
+from napari_cryodeco.gui.comparing import NO_RUN, draw_mosaic, save_mosaic
 from napari_cryodeco.gui.editors import PathEditor, in_line
 from napari_cryodeco.gui.export_choice import NO_CLUSTERS, clusters_as_groups, suggest_target
 from napari_cryodeco.gui.layers import map_view_of
@@ -177,8 +177,10 @@ class MosaicView(QGroupBox):
 
     def _aim(self, name: str) -> None:
         """Show the map of the cluster that was clicked in the viewer."""
-        if name in group_names(self._session):
-            self._session.set_target(Target.CLUSTER, cluster=int(name.split()[-1]) - 1)
+        clustering = self._session.clustering
+        if clustering is not None and name in clustering.titles:
+            place = clustering.titles.index(name)
+            self._session.set_target(Target.CLUSTER, cluster=place)
 
     def _save(self) -> None:
         path = self.file.value()

@@ -239,8 +239,8 @@ class MoviePanel(QWidget):
         if clustering is None:
             self._say("There are no clusters yet: make them in the Explorer first.")
             return
-        for number, centre in enumerate(clustering.centres):
-            self.chooser.anchor_page.add(Anchor.at(f"cluster {number + 1}", centre))
+        for title, centre in zip(clustering.titles, clustering.centres, strict=True):
+            self.chooser.anchor_page.add(Anchor.at(title, centre))
 
     # ---- decoding
 

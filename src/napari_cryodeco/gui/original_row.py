@@ -36,6 +36,7 @@ class OriginalRow(QWidget):
         self.file = PathEditor(
             False, "rows of the run's own file", "Particles (*.star *.cs);;All files (*)"
         )
+        self.datadir = PathEditor(True, "folder of its stacks: near the file")
         self.match = QPushButton("Match")
         self.counts = QLabel()
         self.counts.setWordWrap(True)
@@ -44,6 +45,10 @@ class OriginalRow(QWidget):
         self.file.setToolTip(
             "<qt>Another STAR or .cs file of the same particles, not binned for example: its rows "
             "are written, with all its columns. Leave empty for the run's own file.</qt>"
+        )
+        self.datadir.setToolTip(
+            "<qt>Folder in which the image stacks of that file lie, where they are not near it: "
+            "their names in the file are looked for from here. Leave empty where they are.</qt>"
         )
         self.match.setToolTip(
             "<qt>Look the particles up in that file: by uid, else by the name of the image, else "
@@ -60,9 +65,10 @@ class OriginalRow(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         column.addLayout(row)
-        for widget in (self.work, self.counts, self.partial):
+        for widget in (self.datadir, self.work, self.counts, self.partial):
             column.addWidget(widget)
         self.file.changed.connect(self._file_changed)
+        self.datadir.changed.connect(self.changed)
         self.match.clicked.connect(self.look_up)
         self.partial.toggled.connect(self.changed)
         self._task.returned.connect(self._take)
@@ -114,6 +120,7 @@ class OriginalRow(QWidget):
     def _file_changed(self) -> None:
         self.match.setEnabled(self._wanted() is not None and not self._task.busy)
         self.partial.setChecked(False)
+        self.datadir.setVisible(self.file.value() is not None)
         self.work.say("")
         self.changed.emit()
 

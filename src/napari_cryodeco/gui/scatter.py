@@ -71,6 +71,8 @@ class ScatterWidget(ScatterCanvas):
     picked = Signal(int, str)  # row of the point clicked, operation
     counting = Signal(object)  # how many a lasso ended here would select; None when it ends
     category_clicked = Signal(int, str)  # code in the legend, operation
+    category_menu = Signal(int, object)  # code in the legend, place on the screen
+    minimum_clicked = Signal(int)  # a marked minimum of the free energy, from 0
     hovered = Signal(object)  # row of the point under the mouse, or None
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -116,7 +118,10 @@ class ScatterWidget(ScatterCanvas):
         if not len(self._picture.x):
             return
         place = event.position()
-        code = self.category_at(place) if event.button() == Button.LeftButton else None
+        code = self.category_at(place) if event.button() != Button.MiddleButton else None
+        if code is not None and event.button() == Button.RightButton:
+            self.category_menu.emit(code, event.globalPosition().toPoint())
+            return
         if code is not None:
             operation = operation_of(event.modifiers(), self.operation)
             self.category_clicked.emit(code, operation)
@@ -132,6 +137,10 @@ class ScatterWidget(ScatterCanvas):
             return
         if kind == Mode.POLYGON:
             self._click_polygon(event)
+            return
+        minimum = self.minimum_at(place) if kind == Mode.POINT else None
+        if minimum is not None:
+            self.minimum_clicked.emit(minimum)
             return
         self._drag = (kind, place, self._extent)
         if kind == Mode.PAN:

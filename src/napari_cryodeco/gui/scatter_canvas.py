@@ -14,6 +14,7 @@ from napari_cryodeco.gui import plot_axes, scatter_overlays
 from napari_cryodeco.gui.aggregate import Extent, Floats, enclosing
 from napari_cryodeco.gui.colouring import Categorical, Colouring, Continuous, Directional
 from napari_cryodeco.gui.plot_axes import BOTTOM, LEFT, TOP, Frame
+from napari_cryodeco.gui.scatter_overlays import Contour, Mark
 from napari_cryodeco.gui.scatter_picture import Overlay, ScatterPicture
 from napari_cryodeco.gui.style import Theme, theme_of
 
@@ -39,6 +40,8 @@ class ScatterCanvas(QWidget):
         self._path_support: NDArray[np.bool_] | None = None
         self._path_position = 0.0
         self._anchors: Floats | None = None
+        self._contours: tuple[Contour, ...] = ()
+        self._marks: tuple[Mark, ...] = ()
         self.empty_text = "Nothing to show yet."
         self.setMinimumSize(220, 150)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -102,6 +105,17 @@ class ScatterCanvas(QWidget):
         """Draw numbered points ``(m, 2)`` that a trajectory goes through, or none."""
         self._anchors = places
         self.update()
+
+    def set_landscape(self, lines: tuple[Contour, ...], marks: tuple[Mark, ...]) -> None:
+        """Draw lines of equal free energy and mark minima, or neither."""
+        self._contours, self._marks = lines, marks
+        self.update()
+
+    def minimum_at(self, place: QPointF) -> int | None:
+        """Which marked minimum, from 0, is at a widget position, if any."""
+        frame = self.frame()
+        boxes = [scatter_overlays.mark_box(frame, mark) for mark in self._marks]
+        return next((i for i, box in enumerate(boxes) if box.contains(place)), None)
 
     def set_path_position(self, frame: float) -> None:
         """Move the marker along the trajectory; frames count from 0."""
@@ -175,11 +189,13 @@ class ScatterCanvas(QWidget):
         painter.drawImage(frame.rect, self._points_image(frame, theme.dark))
         self._paint_axes(painter, frame, theme)
         painter.setClipRect(frame.rect)
+        scatter_overlays.draw_contours(painter, frame, self._contours, theme)
         if self._path is not None:
             places, bare = self._path, self._path_support
             scatter_overlays.draw_path(painter, frame, places, bare, self._path_position, theme)
         if self._anchors is not None:
             scatter_overlays.draw_anchors(painter, frame, self._anchors, theme)
+        scatter_overlays.draw_minima(painter, frame, self._marks, theme)
         if self._hovered is not None:
             x, y = (float(c[self._hovered]) for c in (self._picture.x, self._picture.y))
             scatter_overlays.draw_hovered(painter, frame, (x, y), theme)

@@ -14,6 +14,10 @@ from napari_cryodeco.gui.plot_axes import Frame
 from napari_cryodeco.gui.style import Theme
 from napari_cryodeco.gui.support_ribbon import EXTRAPOLATED
 
+Contour = tuple[float, Floats]  # kT and places (m, 2) of a line of equal free energy
+Mark = tuple[float, float, str]  # x, y of a minimum, and what stands beside it
+MARK = 18.0  # pixels
+
 _SHADE = QColor(0, 0, 0, 140)  # under bright lines, so that they show on any colour
 
 
@@ -84,6 +88,41 @@ def draw_anchors(painter: QPainter, frame: Frame, places: Floats, theme: Theme) 
         painter.drawEllipse(disc)
         painter.setPen(QPen(QColor("black")))
         painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, str(number))
+
+
+def draw_contours(painter: QPainter, frame: Frame, lines: Sequence[Contour], theme: Theme) -> None:
+    """Lines of equal free energy, the fainter the higher."""
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for level, line in lines:
+        ink = QColor(theme.text)
+        ink.setAlpha(max(70, 230 - round(25 * level)))
+        painter.setPen(QPen(ink, 1.2))
+        painter.drawPolyline(QPolygonF([frame.to_screen(x, y) for x, y in line.tolist()]))
+
+
+def mark_box(frame: Frame, mark: Mark) -> QRectF:
+    """Where a minimum is marked, and clicked."""
+    at = frame.to_screen(mark[0], mark[1])
+    return QRectF(at.x() - MARK / 2, at.y() - MARK / 2, MARK, MARK)
+
+
+def draw_minima(painter: QPainter, frame: Frame, marks: Sequence[Mark], theme: Theme) -> None:
+    """Numbered squares at the minima, from 1, with their words beside them."""
+    for number, mark in enumerate(marks, 1):
+        box = mark_box(frame, mark)
+        painter.setPen(QPen(QColor("white"), 1.6))
+        painter.setBrush(QColor(20, 24, 30, 225))
+        painter.drawRoundedRect(box, 4, 4)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, str(number))
+        wide = painter.fontMetrics().horizontalAdvance(mark[2]) + 8
+        room = box.right() + 1 + wide < frame.rect.right()
+        left = box.right() + 1 if room else box.left() - 1 - wide
+        words = QRectF(left, box.top(), wide, box.height())
+        veil = QColor(theme.plot)
+        veil.setAlpha(170)
+        painter.fillRect(words, veil)
+        painter.setPen(theme.text)
+        painter.drawText(words, Qt.AlignmentFlag.AlignCenter, mark[2])
 
 
 def draw_stroke(

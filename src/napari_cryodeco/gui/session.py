@@ -48,9 +48,7 @@ class Session(Aiming):
         self.colour_changed.emit()
         self.selection_changed.emit()
         if self.cursor is not None:  # the same particle has another z now
-            x, y = self.coordinates()
-            row = self.cursor.row
-            self.cursor = self.lifted(float(x[row]), float(y[row]))
+            self.cursor = self.on_particle(self.cursor.row)
             self.cursor_changed.emit(self.cursor, True)
 
     def _forget(self) -> None:
@@ -59,7 +57,7 @@ class Session(Aiming):
         self.named, self.overlays, self.hovered = snapshot.named, frozenset(), None
         self.cursor, self.route, self.path = None, None, None
         self.path_support, self.path_position = None, 0.0
-        self.map_filter = MapFilter()
+        self.map_filter, self.landscape = MapFilter(), None
         self.view, self.axes, self.target = "pca", (0, 1), Target.POINT
         self.colouring, self.columns = Density(), ReadColumns()
         self.named_changed.emit()

@@ -38,7 +38,7 @@ class Snapshot:
         Class posteriors ``(n, K)`` of the ab-initio stage, if there were classes.
     projections
         Views by method: always "pca", of an earlier epoch turned onto that of the newest, and
-        "umap" once it was made for this epoch.
+        "umap" once it was made for this epoch; and those of selections, by their keys.
     clustering
         Clusters of these latents, once they were made for this epoch.
     named
@@ -63,7 +63,7 @@ def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
         When there is no run, or it has no finished epoch yet.
     """
     # These import torch, which takes seconds: not at the top of a gui module.
-    from napari_cryodeco.explore import epochs, landscape, shelf
+    from napari_cryodeco.explore import epochs, landscape, parts, shelf
     from napari_cryodeco.runs.run import Run
 
     run = Run.open(path)
@@ -71,6 +71,7 @@ def load_snapshot(path: Path, epoch: int | None = None) -> Snapshot:
     latents = found.latents()
     views = run.paths.views
     projections = epochs.kept_projections(run, found)
+    projections |= parts.kept_parts(views, latents, found.number)
     clustering = landscape.latest_clustering(views, found.number)
     return Snapshot(
         run,
@@ -108,7 +109,8 @@ def own_colourings(snapshot: Snapshot) -> dict[str, Callable[[], Colouring]]:
 
 
 def _labelled(columns: EpochColumns, name: str) -> Colouring:
-    return by_label(name, columns.labels(name))
+    clusters = columns.clustering if name == "cluster" else None
+    return by_label(name, columns.labels(name), None if clusters is None else clusters.shown)
 
 
 def _valued(columns: EpochColumns, name: str) -> Colouring:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -10,14 +11,20 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QSizePolicy,
     QSpinBox,
+    QToolButton,
     QWidget,
 )
 from superqt import QSearchableComboBox
 
+from napari_cryodeco.explore.free_energy import CAVEAT
+
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
+OF_SELECTION: dict[str, Literal["umap", "pca"]] = {"part umap": "umap", "part pca": "pca"}
+REMOVE = "part remove"
 METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
 
 ADD = "Add a column…"
@@ -35,11 +42,15 @@ class ViewBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.view = self._box("How z is laid out in the plane. UMAP is computed when first chosen")
-        for method, text in VIEWS.items():
-            self.view.addItem(text, method)
+        self.view = self._box(
+            "<qt>How z is laid out in the plane. UMAP is computed when first chosen. <i>Of the "
+            "selection</i>: of the selected particles alone, the others are not drawn; it is kept "
+            "with the run, and a lasso in it selects only what it shows.</qt>"
+        )
+        self._list_views({})
         self.x = self._box("Horizontal axis; the share is that of the variance of z")
         self.y = self._box("Vertical axis; the share is that of the variance of z")
+        self.energy = _energy_button()
         self.colour = QSearchableComboBox()
         self._squeeze(self.colour)
         self.colour.setToolTip(
@@ -67,12 +78,16 @@ class ViewBar(QWidget):
             self.method.addItem(text, method)
         self.cluster = QPushButton("Cluster")
         self.cluster.setToolTip("Sort the particles' z into k clusters, in the background")
+        self.by_hand = _by_hand_button()
         self.suggest = QPushButton("k?")
         self.suggest.setToolTip(
             "Try 1 to 10 clusters; plot BIC and silhouette, propose k (lowest BIC of the mixture)"
         )
         self.suggest.setMaximumWidth(34)
         self._lay_out()
+        self._connect()
+
+    def _connect(self) -> None:
         self.view.activated.connect(lambda _: self.view_chosen.emit(self.view.currentData()))
         for box in (self.x, self.y):
             box.activated.connect(
@@ -101,7 +116,7 @@ class ViewBar(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         rows: list[tuple[str, Sequence[tuple[QWidget, int]]]] = [
-            ("View", ((self.view, 2), (self.x, 3), (self.y, 3))),
+            ("View", ((self.view, 2), (self.x, 3), (self.y, 3), (self.energy, 0))),
             ("Colour", ((self.colour, 1),)),
             ("Clusters", self._cluster_row()),
         ]
@@ -118,7 +133,7 @@ class ViewBar(QWidget):
 
     def _cluster_row(self) -> Sequence[tuple[QWidget, int]]:
         numbers = ((self.k, 0), (self.smallest, 0), (self.suggest, 0))
-        return (*numbers, (self.method, 1), (self.cluster, 0))
+        return (*numbers, (self.method, 1), (self.cluster, 0), (self.by_hand, 0))
 
     def _number(self) -> int:
         dense = self.method.currentData() == "hdbscan"
@@ -130,8 +145,25 @@ class ViewBar(QWidget):
         for widget in (self.k, self.suggest):
             widget.setVisible(not dense)
 
-    def show_view(self, method: str, names: Sequence[str], axes: tuple[int, int]) -> None:
-        """Show which projection and axes are on."""
+    def _list_views(self, parts: Mapping[str, str], shown: str = "pca") -> None:
+        self.view.clear()
+        for key, text in (VIEWS | dict(parts)).items():
+            self.view.addItem(text, key)
+        self.view.insertSeparator(self.view.count())
+        for key, method in OF_SELECTION.items():
+            self.view.addItem(f"{method.upper()} of the selection", key)
+        if shown in parts:
+            self.view.addItem("Remove this view", REMOVE)
+
+    def show_view(
+        self,
+        method: str,
+        names: Sequence[str],
+        axes: tuple[int, int],
+        parts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Show which projection and axes are on; `parts` are titles of those of selections."""
+        self._list_views(parts or {}, method)
         self.view.setCurrentIndex(self.view.findData(method))
         for box, axis in zip((self.x, self.y), axes, strict=True):
             box.clear()
@@ -152,3 +184,32 @@ class ViewBar(QWidget):
             self.colour.addItem(words, key)
         self.colour.addItem(ADD, None)
         self.colour.setCurrentIndex(max(self.colour.findData(chosen), 0))
+
+
+def _energy_button() -> QToolButton:
+    """Shows the free-energy landscape; its arrow has what goes with it."""
+    button = QToolButton()
+    button.setText("kT")
+    button.setCheckable(True)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+    button.setFixedWidth(52)  # napari's style leaves no room for words
+    button.setStyleSheet("QToolButton:checked { background-color: palette(highlight); }")
+    button.setMenu(QMenu(button))
+    button.setToolTip(
+        "<qt>Free-energy landscape of this view: −ln p in kT, lines 1 kT apart, minima deeper "
+        "than 1 kT marked with their energy and share of the particles. Click a mark to decode "
+        f"its map. {CAVEAT}</qt>"
+    )
+    return button
+
+
+def _by_hand_button() -> QPushButton:
+    """Has the menu of what is done to clusters by hand."""
+    button = QPushButton("By hand")
+    button.setMenu(QMenu(button))
+    button.setToolTip(
+        "<qt>Merge, split and name clusters, or make the selection one. The clusters meant are "
+        "those selected: click them in the legend (Shift adds). A right click in the legend "
+        "opens this, too; the computed clusters are kept.</qt>"
+    )
+    return button

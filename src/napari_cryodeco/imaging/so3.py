@@ -10,11 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-try:
-    import healpy
-except ImportError:  # Windows: astropy-healpix has the same layer
-    from astropy_healpix import healpy
-
 
 def euler_to_matrix(angles: Tensor) -> Tensor:
     """Matrices ``(..., 3, 3)``, ``r_image = R @ r_volume``, of RELION (rot, tilt, psi) in rad."""
@@ -92,6 +87,11 @@ def ring_grid(nside: int) -> Tensor:
 
     nside 2: 576 rotations (30° apart), 3: 1944 (20°), 4: 4608 (15°), 8: 36 864 (7.5°).
     """
+    try:  # brings astropy and matplotlib, a second of imports that only a search needs
+        import healpy
+    except ImportError:  # Windows: astropy-healpix has the same layer
+        from astropy_healpix import healpy
+
     theta, phi = healpy.pix2ang(nside, np.arange(12 * nside**2))
     turns = 6 * nside
     psi = (torch.arange(turns, dtype=torch.float64) + 0.5) * (2 * torch.pi / turns)
