@@ -121,7 +121,8 @@ def trace(
         One sentence, when there is no such path.
     """
     if route.kind == "pc":
-        return pc_traverse(latents, route.component, route.low, route.high, route.frames)
+        ends = route.component, route.low, route.high
+        return pc_traverse(latents, *ends, route.frames, route.spacing)
     latents = checked(latents)
     wrong = route.dimensions() - {latents.shape[1]}
     if wrong:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["pc", "line", "graph", "dense", "curve"]
+Spacing = Literal["linear", "percentile"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Route:
         `curve`, which was drawn.
     frames
         Points along it, equally spaced.
+    spacing
+        Of "pc": "linear", or equally spaced in percentiles: many frames where particles are many.
     closed
         Back to the first anchor: the frame after the last is the first again.
     anchors
@@ -51,6 +54,7 @@ class Route:
     high: float = 95.0
     anchors: tuple[Anchor, ...] = ()
     curve: tuple[tuple[float, ...], ...] = ()
+    spacing: Spacing = "linear"
 
     def with_anchor(self, anchor: Anchor) -> Route:
         """The same with one more anchor at its end; straight, unless it went through anchors."""

@@ -25,6 +25,7 @@ from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
 from napari_cryodeco.gui.decoding import open_field
 from napari_cryodeco.gui.docking import Scrolled
+from napari_cryodeco.gui.frames_layer import FramesLayer, stacked
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.movie_export import MovieExport
 from napari_cryodeco.gui.path_chooser import PathChooser
@@ -34,6 +35,7 @@ from napari_cryodeco.gui.routing import Traced, routing_of
 from napari_cryodeco.gui.session import session_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari import Viewer
 
     from napari_cryodeco.explore.trajectory import Trajectory
@@ -63,6 +65,9 @@ class MoviePanel(QWidget):
         self.bar = QProgressBar()
         self.message = QLabel(NO_RUN)
         self.player = Player()
+        self.frames = FramesLayer(viewer, self._map, self)
+        self.as_layer = QPushButton("Frames as a 4-D layer")
+        self._stacking = Task(self)
         self.export = MovieExport(viewer)
         self._lay_out()
         self._connect()
@@ -79,6 +84,12 @@ class MoviePanel(QWidget):
         self.decode.setToolTip(
             "Decode every frame of the path in the background, filtered as in the Explorer"
         )
+        self.as_layer.setToolTip(
+            "<qt>All frames in one napari layer (frame, z, y, x), in Å, at the level of the map. "
+            "The slider under the picture moves it, and the marker on the path. For napari's own "
+            "tools: napari-animation, saving, measuring.</qt>"
+        )
+        self.as_layer.setEnabled(False)
         self.message.setWordWrap(True)
         self.bar.hide()
         self.cancel.hide()
@@ -96,6 +107,7 @@ class MoviePanel(QWidget):
         column.addWidget(self.message)
         column.addWidget(_line())
         column.addWidget(self.player)
+        column.addWidget(self.as_layer)
         column.addWidget(_line())
         column.addWidget(self.export)
         column.addStretch()
@@ -119,6 +131,10 @@ class MoviePanel(QWidget):
         self.player.ribbon.frame_chosen.connect(self._go_to)
         self.chooser.anchor_page.cursor_asked.connect(self._add_cursor)
         self.chooser.anchor_page.clusters_asked.connect(self._add_clusters)
+        self.as_layer.clicked.connect(self._stack)
+        self._stacking.returned.connect(self._show_stack)
+        self._stacking.failed.connect(self._say)
+        self.frames.frame_changed.connect(self.player.slider.setValue)
         self.decode.clicked.connect(self._decode)
         self.cancel.clicked.connect(self._cancelled)
         self.player.frame_changed.connect(self._show)
@@ -136,9 +152,8 @@ class MoviePanel(QWidget):
         if run is not None and run.path != self._run_path:
             self._run_path = run.path
             self._task.cancel()
-            self._clip = None
+            self._take(None)
             self.player.clear()
-            self.export.show_clip(None)
             self.chooser.forget()
             self.chooser.set_components(self._session.loaded().latents.shape[1])
             self.files.show_folder(run.paths.trajectories)
@@ -251,9 +266,8 @@ class MoviePanel(QWidget):
         snapshot = self._session.loaded()
         supported = None if traced is None else traced.support.supported
         clip = make_clip(path, snapshot.latents, supported)
-        self._clip = clip
+        self._take(clip)
         self.player.load(path.captions, clip.supported)
-        self.export.show_clip(None)
         fast = self.detail.currentText() == FAST
         opener = partial(open_field, snapshot.run, snapshot.epoch)
         chosen = self._session.map_filter
@@ -270,6 +284,7 @@ class MoviePanel(QWidget):
         self.player.set_ready(frame.number)
         if frame.clip.complete:
             self.export.show_clip(frame.clip)
+            self.as_layer.setEnabled(True)
         if frame.number == self.player.frame and not self.player.playing:
             self._show(frame.number)
 
@@ -278,8 +293,39 @@ class MoviePanel(QWidget):
         clip = self._clip
         volume = clip.volumes[number] if clip is not None else None
         if clip is not None and volume is not None:
+            if self.frames.seen:
+                self.frames.go_to(number)
+                return
             values = volume.in_sigma(clip.sigma)
             self._map.show_data(values, volume.voxel_size, full=not self.player.playing)
+
+    # ---- the 4-D layer
+
+    def _take(self, clip: Clip | None) -> None:
+        """Begin another clip, none of whose frames is there yet."""
+        self._clip = clip
+        self.export.show_clip(None)
+        self.frames.forget()
+        self.as_layer.setEnabled(False)
+
+    def _stack(self) -> None:
+        clip = self._clip
+        if clip is None or self._stacking.busy:
+            return
+        if self.frames.layer is not None:
+            self.frames.see(self.player.frame)
+        else:
+            self._stacking.start(lambda report: (clip, stacked(clip, report)))
+
+    def _show_stack(self, made: tuple[Clip, np.ndarray]) -> None:
+        clip, values = made
+        if clip is self._clip:
+            voxel_size = clip.decoded[0].voxel_size
+            self.frames.show(values, voxel_size, f"frames: {clip.path.name}", self.player.frame)
+            self.message.setText(
+                "The slider under the picture moves through the frames. What is asked for last is "
+                "seen: the 4-D layer or the map."
+            )
 
     def _progressed(self, done: int, of: int) -> None:
         self.bar.setRange(0, of)
