@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
@@ -45,6 +45,7 @@ class FramesLayer(QObject):
         bind(
             self,
             (viewer.dims.events.current_step, self._slider_moved),
+            (viewer.layers.events.removed, self._removed),
             (map_view.level_changed, self._level_changed),
             (map_view.map_shown, self._map_shown),
         )
@@ -134,6 +135,13 @@ class FramesLayer(QObject):
     def _map_shown(self) -> None:
         if self.seen:
             self._see(False)
+
+    def _removed(self, event: Any) -> None:
+        """Without it the map is there again."""
+        if event.value is self._layer:
+            self._layer = None
+            if (other := self._map.layer) is not None:
+                other.visible = True
 
     def _see(self, frames: bool) -> None:
         own = self.layer
