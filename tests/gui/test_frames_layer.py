@@ -44,10 +44,15 @@ def press(qtbot, panel) -> bool:
 
 
 @pytest.fixture
-def stacked(qtbot, panel):
+def stacked(qtbot, panel, viewer):
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.zoom *= 1.4
+    before = camera.zoom, camera.angles, camera.center
     with qtbot.waitSignal(panel._stacking.ended, timeout=30_000):
         qtbot.mouseClick(panel.as_layer, LEFT)
     qtbot.waitUntil(lambda: panel.frames.layer is not None, timeout=5000)
+    for now, then in zip((camera.zoom, camera.angles, camera.center), before, strict=True):
+        np.testing.assert_allclose(now, then)  # the camera is the user's
     return panel.frames.layer
 
 

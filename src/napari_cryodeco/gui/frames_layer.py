@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryodeco.gui.binding import bind
+from napari_cryodeco.gui.camera import camera_of
 from napari_cryodeco.gui.layers import LEVELS, MapView, corner_of
 from napari_cryodeco.gui.readers import FRAME_AXES
 
@@ -71,7 +72,11 @@ class FramesLayer(QObject):
         self.forget()
         viewer.dims.ndisplay = 3
         self._layer = layer = self._new(values, voxel_size, name)
+        camera = camera_of(viewer)
+        stands = camera.center, camera.zoom, camera.angles
         viewer.add_layer(layer)
+        if self._map.layer is not None:  # napari fits the view anew when a dimension is added
+            camera.center, camera.zoom, camera.angles = stands
         layer.events.iso_threshold.connect(self._threshold_changed)
         if viewer.dims.ndim == len(FRAME_AXES):
             viewer.dims.axis_labels = FRAME_AXES

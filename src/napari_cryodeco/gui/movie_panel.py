@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryodeco.explore.projection import principal_axes
 from napari_cryodeco.explore.route import Anchor
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
@@ -35,7 +37,6 @@ from napari_cryodeco.gui.routing import Traced, routing_of
 from napari_cryodeco.gui.session import session_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari import Viewer
 
     from napari_cryodeco.explore.trajectory import Trajectory
@@ -155,8 +156,9 @@ class MoviePanel(QWidget):
             self._take(None)
             self.player.clear()
             self.chooser.forget()
-            self.chooser.set_components(self._session.loaded().latents.shape[1])
             self.files.show_folder(run.paths.trajectories)
+        if run is not None:
+            self.chooser.set_scores(_scores(self._session.loaded().latents))
         self._show_route()
 
     def _show_route(self) -> None:
@@ -349,6 +351,14 @@ class MoviePanel(QWidget):
     def _say(self, sentence: str) -> None:
         self.message.setText(sentence)
         show_error(sentence)
+
+
+def _scores(latents: np.ndarray) -> np.ndarray:
+    """Along the components that a path goes along; the view of an earlier epoch may be turned."""
+    try:
+        return principal_axes(latents).scores
+    except ValueError:  # one rigid map: whoever asks for a path is told so
+        return np.zeros((0, 1))
 
 
 def _line() -> QFrame:
