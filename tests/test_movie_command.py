@@ -55,3 +55,20 @@ def test_what_cannot_be_is_one_sentence(planted_run, tmp_path, capsys, options, 
     said = capsys.readouterr().err.strip()
     assert words in said and "Traceback" not in said
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tour_of_the_clusters(planted_run, tmp_path, capsys) -> None:
+    ask = ["movie", str(planted_run.path), "--tour", "--spin", "360", "--side", "96"]
+    assert main([*ask, "-o", str(tmp_path / "none.gif")]) == 1
+    assert "has no clusters yet" in capsys.readouterr().err
+    assert main(["cluster", str(planted_run.path), "-k", "2"]) == 0
+    assert main([*ask, "-o", str(tmp_path / "tour.gif")]) == 0
+    assert "Hardly any" not in capsys.readouterr().err  # no frame lies between the clusters
+    with Image.open(tmp_path / "tour.gif") as film:
+        assert film.n_frames == 24
+    file = tmp_path / "tour.json"
+    path = ["path", str(planted_run.path), "--clusters", "2", "1", "--join", "tour"]
+    assert main([*path, "--frames", "4", "-o", str(file)]) == 0
+    again = ["-o", str(tmp_path / "x.gif"), "--path", str(file)]
+    assert main([*ask, *again]) == 1
+    assert "give one of them" in capsys.readouterr().err

@@ -48,12 +48,12 @@ def stacked(qtbot, panel, viewer):
     camera = getattr(viewer, "scene", viewer).camera
     camera.zoom *= 1.4
     before = camera.zoom, camera.angles, camera.center
-    with qtbot.waitSignal(panel._stacking.ended, timeout=30_000):
+    with qtbot.waitSignal(panel.as_layer.task.ended, timeout=30_000):
         qtbot.mouseClick(panel.as_layer, LEFT)
-    qtbot.waitUntil(lambda: panel.frames.layer is not None, timeout=5000)
+    qtbot.waitUntil(lambda: panel.as_layer.frames.layer is not None, timeout=5000)
     for now, then in zip((camera.zoom, camera.angles, camera.center), before, strict=True):
         np.testing.assert_allclose(now, then)  # the camera is the user's
-    return panel.frames.layer
+    return panel.as_layer.frames.layer
 
 
 def sliders(viewer):
@@ -116,7 +116,7 @@ def test_what_is_asked_for_last_is_seen(stacked, panel, viewer, qtbot):
     qtbot.mouseClick(panel.as_layer, LEFT)
     assert stacked.visible and not view.layer.visible and len(viewer.layers) == 2
     viewer.layers.remove(stacked)
-    assert panel.frames.layer is None and view.layer.visible
+    assert panel.as_layer.frames.layer is None and view.layer.visible
 
 
 def test_another_path_leaves_the_old_frames_to_the_user(stacked, panel, viewer, session, qtbot):
@@ -127,10 +127,13 @@ def test_another_path_leaves_the_old_frames_to_the_user(stacked, panel, viewer, 
     before = panel.player.frame
     viewer.dims.set_point(0, (before + 1) % FRAMES)
     assert panel.player.frame == before  # it is of another path
-    with qtbot.waitSignal(panel._stacking.ended, timeout=30_000):
+    with qtbot.waitSignal(panel.as_layer.task.ended, timeout=30_000):
         qtbot.mouseClick(panel.as_layer, LEFT)
-    qtbot.waitUntil(lambda: panel.frames.layer is not None, timeout=5000)
-    assert panel.frames.layer is not stacked and panel.frames.layer.name.startswith("frames: PC2")
+    qtbot.waitUntil(lambda: panel.as_layer.frames.layer is not None, timeout=5000)
+    assert (
+        panel.as_layer.frames.layer is not stacked
+        and panel.as_layer.frames.layer.name.startswith("frames: PC2")
+    )
 
 
 # ---- files
@@ -209,8 +212,31 @@ def test_napari_animation_films_the_frames(stacked, panel, viewer, session, tmp_
     camera.angles = tuple(np.add(camera.angles, (0, 60, 0)))
     animation.capture_keyframe(steps=2 * (FRAMES - 1))
     seen = []
-    panel.frames.frame_changed.connect(seen.append)
+    panel.as_layer.frames.frame_changed.connect(seen.append)
     animation.animate(tmp_path / "path.gif", fps=5)
     assert sorted(set(seen)) == list(range(FRAMES)) and session.path_position == FRAMES - 1
     with Image.open(tmp_path / "path.gif") as film:
         assert film.n_frames == 2 * (FRAMES - 1) + 1
+
+
+def test_one_button_makes_a_tour(qtbot, viewer, session):
+    from napari_cryodeco.explore.landscape import cluster
+
+    panel = MoviePanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Movie")
+    panel.detail.setCurrentText(FAST)
+    panel.chooser.tabs.setCurrentIndex(1)
+    page = panel.chooser.anchor_page
+    qtbot.mouseClick(page.tour, LEFT)
+    assert "There are no clusters yet" in panel.message.text()
+    session.set_clustering(cluster(session.loaded().latents, 2))
+    for _ in range(2):  # again, with the same clusters: the same again
+        with qtbot.waitSignal(panel._task.ended, timeout=60_000):
+            qtbot.mouseClick(page.tour, LEFT)
+        qtbot.waitUntil(lambda: panel._clip.complete, timeout=5000)
+        assert page.join.currentData() == "tour" and page.list.count() == 2
+        assert len(panel._clip.volumes) == 24 and panel._clip.supported.all()
+        assert panel._clip.path.captions[0] == "cluster 1: 50.0% of 60"
+        assert panel.export.turn.turn() == Turn(360.0) and panel.export.inset.isChecked()
+    panel.player.slider.setValue(13)
+    assert "cluster 2: 50.0% of 60" in panel.player.caption.text()

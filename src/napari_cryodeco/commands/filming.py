@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.commands.common import Output, open_run
+from napari_cryodeco.commands.common import Output, clusters_of, open_run
 from napari_cryodeco.explore.route import Spacing
 from napari_cryodeco.explore.turning import Axis, Turn
 from napari_cryodeco.terminal import Bar, complain, say
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_cryodeco.explore.trajectory import Trajectory
+    from napari_cryodeco.runs.run import Run
 
 _SIDES = (96, 4096)  # pixels
 
@@ -41,6 +42,7 @@ def movie(
     low_pass: float | None = None,
     b_factor: float = 0.0,
     path: Path | None = None,
+    tour: Annotated[bool, Parameter(negative="")] = False,
     overwrite: bool = False,
 ) -> None:
     """Film the motion along one principal component of z, or along a saved path.
@@ -83,6 +85,9 @@ def movie(
     path
         JSON file of a path (`cryodeco path`, or Save path in the window), in place of a component;
         its own frames are filmed.
+    tour
+        In place of a component: halt at the centre of each cluster, 12 frames each, named with its
+        share of the particles; best with --spin 360 --inset.
     overwrite
         Replace a file or folder of this name.
     """
@@ -92,13 +97,18 @@ def movie(
     if not _SIDES[0] <= side <= _SIDES[1]:
         raise ValueError(f"--side {side}: choose {_SIDES[0]} to {_SIDES[1]} pixels.")
     turn = Turn(spin or wiggle, axis, bool(wiggle))
-    epoch = open_run(run).epoch()
+    if tour and path is not None:
+        raise ValueError("--tour goes to the clusters and --path along a file: give one of them.")
+    opened = open_run(run)
+    epoch = opened.epoch()
     from napari_cryodeco.explore import movie as film
     from napari_cryodeco.explore import trajectory
     from napari_cryodeco.explore.render import View
 
     latents = epoch.latents()
-    if path is None:
+    if tour:
+        walk = _tour(opened, latents)
+    elif path is None:
         walk = trajectory.pc_traverse(latents, pc, from_, to, frames, spacing)
     else:
         walk = _saved(path, run, latents)
@@ -118,6 +128,14 @@ def movie(
     if written.unsupported:
         numbers = ", ".join(str(frame) for frame in written.unsupported)
         complain(f"Hardly any particles support frames {numbers}: do not interpret these.")
+
+
+def _tour(run: Run, latents: np.ndarray) -> Trajectory:
+    """From cluster to cluster."""
+    from napari_cryodeco.explore.paths import trace
+    from napari_cryodeco.explore.tour import tour_of
+
+    return trace(tour_of(clusters_of(run)), latents)
 
 
 def _saved(path: Path, run: Path, latents: np.ndarray) -> Trajectory:

@@ -153,11 +153,17 @@ def write_movie(
     tell = _stoppable(progress, stop)
     decoder = open_decoder(epoch, options.device, "auto")
     volumes = []
+    points, frames = np.unique(walk.points, axis=0, return_inverse=True)  # a tour halts
+    order = dict.fromkeys(frames.reshape(-1).tolist())
     requests = [
-        VolumeRequest(z, low_pass=options.low_pass, b_factor=options.b_factor) for z in walk.points
+        VolumeRequest(points[i], low_pass=options.low_pass, b_factor=options.b_factor)
+        for i in order
     ]
-    for volume in decoder.decode_many(requests):
-        volumes.append(volume)
+    maps, decoded = decoder.decode_many(requests), dict[int, Volume]()
+    for frame in frames.reshape(-1).tolist():
+        if frame not in decoded:
+            decoded[frame] = next(maps)
+        volumes.append(decoded[frame])
         tell(len(volumes), count + pictures)
     supported = support(walk.points, epoch.latents()).supported
 

@@ -166,6 +166,23 @@ def through(
     return Trajectory(name, points.astype(np.float32), captions, closed)
 
 
+def halting(
+    anchors: np.ndarray, names: Sequence[str], frames: int, name: str = "tour", closed: bool = False
+) -> Trajectory:
+    """Stay at each anchor ``(m, d)`` for as many frames, then go on to the next at once.
+
+    Raises
+    ------
+    ValueError
+        For fewer frames than anchors.
+    """
+    if frames < len(anchors):
+        raise ValueError(f"{frames} frames for {len(anchors)} points: choose at least one each.")
+    at = [frame * len(anchors) // frames for frame in range(frames)]
+    points = np.asarray(anchors, np.float32)[at]
+    return Trajectory(name, points, tuple(names[place] for place in at), closed)
+
+
 @dataclass(frozen=True, eq=False)
 class Crowd:
     """Particles ``(n, d)`` ready to say how near they are to any point.

@@ -94,10 +94,13 @@ def decode_clip(
     decoder, points = open_decoder(), clip.path.points
     first = decoder.preview(points[0], FAST_SECONDS) if fast else VolumeRequest(points[0])
     order = spread_order(len(points))
+    made: dict[bytes, Volume] = {}  # a tour halts: the same map for many frames
     for done, number in enumerate(order):
         report(done, len(order))
-        request = replace(first, z=points[number])  # all of one size
-        show(Frame(clip, number, decoder.decode(map_filter.on(request))))
+        z = points[number]
+        if (key := z.tobytes()) not in made:
+            made[key] = decoder.decode(map_filter.on(replace(first, z=z)))  # all of one size
+        show(Frame(clip, number, made[key]))
     report(len(order), len(order))
     return clip
 

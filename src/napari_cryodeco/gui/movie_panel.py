@@ -22,12 +22,13 @@ from qtpy.QtWidgets import (
 
 from napari_cryodeco.explore.projection import principal_axes
 from napari_cryodeco.explore.route import Anchor
+from napari_cryodeco.explore.tour import stops, tour_of
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
 from napari_cryodeco.gui.decoding import open_field
 from napari_cryodeco.gui.docking import Scrolled
-from napari_cryodeco.gui.frames_layer import FramesLayer, stacked
+from napari_cryodeco.gui.frames_button import FramesButton
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.movie_export import MovieExport
 from napari_cryodeco.gui.path_chooser import PathChooser
@@ -35,6 +36,7 @@ from napari_cryodeco.gui.path_files import PathFiles
 from napari_cryodeco.gui.player import Player
 from napari_cryodeco.gui.routing import Traced, routing_of
 from napari_cryodeco.gui.session import session_of
+from napari_cryodeco.gui.turn_editor import SPIN
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -56,6 +58,7 @@ class MoviePanel(QWidget):
         self._map = map_view_of(viewer)
         self._clip: Clip | None = None
         self._run_path: Path | None = None
+        self._decode_next = False
         self._task = Task(self)
         self._routing = routing_of(viewer)
         self.chooser = PathChooser()
@@ -66,9 +69,7 @@ class MoviePanel(QWidget):
         self.bar = QProgressBar()
         self.message = QLabel(NO_RUN)
         self.player = Player()
-        self.frames = FramesLayer(viewer, self._map, self)
-        self.as_layer = QPushButton("Frames as a 4-D layer")
-        self._stacking = Task(self)
+        self.as_layer = FramesButton(viewer, self._map)
         self.export = MovieExport(viewer)
         self._lay_out()
         self._connect()
@@ -85,12 +86,6 @@ class MoviePanel(QWidget):
         self.decode.setToolTip(
             "Decode every frame of the path in the background, filtered as in the Explorer"
         )
-        self.as_layer.setToolTip(
-            "<qt>All frames in one napari layer (frame, z, y, x), in Å, at the level of the map. "
-            "The slider under the picture moves it, and the marker on the path. For napari's own "
-            "tools: napari-animation, saving, measuring.</qt>"
-        )
-        self.as_layer.setEnabled(False)
         self.message.setWordWrap(True)
         self.bar.hide()
         self.cancel.hide()
@@ -132,10 +127,10 @@ class MoviePanel(QWidget):
         self.player.ribbon.frame_chosen.connect(self._go_to)
         self.chooser.anchor_page.cursor_asked.connect(self._add_cursor)
         self.chooser.anchor_page.clusters_asked.connect(self._add_clusters)
-        self.as_layer.clicked.connect(self._stack)
-        self._stacking.returned.connect(self._show_stack)
-        self._stacking.failed.connect(self._say)
-        self.frames.frame_changed.connect(self.player.slider.setValue)
+        self.chooser.anchor_page.tour_asked.connect(self._tour)
+        self.as_layer.made.connect(self.message.setText)
+        self.as_layer.failed.connect(self._say)
+        self.as_layer.frames.frame_changed.connect(self.player.slider.setValue)
         self.decode.clicked.connect(self._decode)
         self.cancel.clicked.connect(self._cancelled)
         self.player.frame_changed.connect(self._show)
@@ -199,8 +194,12 @@ class MoviePanel(QWidget):
                 f"{traced.path.name}: {len(traced.path)} frames, {alone} of them where no "
                 "particles are (red)."
             )
+        if self._decode_next and traced.route.kind == "tour":
+            self._decode_next = False
+            self._decode()
 
     def _no_path(self, sentence: str) -> None:
+        self._decode_next = False
         self.decode.setEnabled(False)
         self.files.save.setEnabled(False)
         self.message.setText(sentence)
@@ -256,8 +255,22 @@ class MoviePanel(QWidget):
         if clustering is None:
             self._say("There are no clusters yet: make them in the Explorer first.")
             return
-        for number, centre in enumerate(clustering.centres):
-            self.chooser.anchor_page.add(Anchor.at(f"cluster {number + 1}", centre))
+        for anchor in stops(clustering):
+            self.chooser.anchor_page.add(anchor)
+
+    def _tour(self) -> None:
+        """Halt at every cluster: path, frames and look of the movie in one."""
+        clustering = self._session.clustering
+        if clustering is None:
+            self._say("There are no clusters yet: make them in the Explorer first.")
+            return
+        self._decode_next = True  # when it is known what supports the frames
+        self.export.turn.kind.setCurrentText(SPIN)
+        self.export.inset.setChecked(True)
+        route = tour_of(clustering)
+        if route == self._session.route and self._routing.latest is not None:
+            self._path_traced(self._routing.latest)
+        self._session.set_route(route)
 
     # ---- decoding
 
@@ -286,48 +299,25 @@ class MoviePanel(QWidget):
         self.player.set_ready(frame.number)
         if frame.clip.complete:
             self.export.show_clip(frame.clip)
-            self.as_layer.setEnabled(True)
+            self.as_layer.show_clip(frame.clip)
         if frame.number == self.player.frame and not self.player.playing:
             self._show(frame.number)
 
     def _show(self, number: int) -> None:
         self._session.set_path_position(float(number))
+        if self.as_layer.go_to(number):
+            return
         clip = self._clip
         volume = clip.volumes[number] if clip is not None else None
         if clip is not None and volume is not None:
-            if self.frames.seen:
-                self.frames.go_to(number)
-                return
             values = volume.in_sigma(clip.sigma)
             self._map.show_data(values, volume.voxel_size, full=not self.player.playing)
-
-    # ---- the 4-D layer
 
     def _take(self, clip: Clip | None) -> None:
         """Begin another clip, none of whose frames is there yet."""
         self._clip = clip
         self.export.show_clip(None)
-        self.frames.forget()
-        self.as_layer.setEnabled(False)
-
-    def _stack(self) -> None:
-        clip = self._clip
-        if clip is None or self._stacking.busy:
-            return
-        if self.frames.layer is not None:
-            self.frames.see(self.player.frame)
-        else:
-            self._stacking.start(lambda report: (clip, stacked(clip, report)))
-
-    def _show_stack(self, made: tuple[Clip, np.ndarray]) -> None:
-        clip, values = made
-        if clip is self._clip:
-            voxel_size = clip.decoded[0].voxel_size
-            self.frames.show(values, voxel_size, f"frames: {clip.path.name}", self.player.frame)
-            self.message.setText(
-                "The slider under the picture moves through the frames. What is asked for last is "
-                "seen: the 4-D layer or the map."
-            )
+        self.as_layer.show_clip(None)
 
     def _progressed(self, done: int, of: int) -> None:
         self.bar.setRange(0, of)

@@ -38,6 +38,10 @@ JOINS = {
         "Along dense regions",
         "As along the particles, but a step costs its length over the density there",
     ),
+    "tour": (
+        "Halt at each point",
+        "Each point in its turn for as many frames, with nothing made up between",
+    ),
 }
 TABS = ("pc", "points", "curve")
 
@@ -125,6 +129,7 @@ class AnchorPage(QWidget):
 
     cursor_asked = Signal()
     clusters_asked = Signal()
+    tour_asked = Signal()
     changed = Signal()
 
     def __init__(self) -> None:
@@ -138,6 +143,7 @@ class AnchorPage(QWidget):
         )
         self.add_cursor = QPushButton("Add cursor")
         self.add_clusters = QPushButton("Add clusters")
+        self.tour = QPushButton("Tour")
         self.remove = QPushButton("Remove")
         self.up, self.down = QPushButton("↑"), QPushButton("↓")
         self.join = QComboBox()
@@ -155,6 +161,11 @@ class AnchorPage(QWidget):
                 self.add_clusters,
                 "Add the centres of all clusters, after the chosen point or at the end",
             ),
+            (
+                self.tour,
+                "<qt>A first look: halt at the centre of every cluster, with its share of the "
+                "particles. Decodes them, and sets the movie below to spin with an inset.</qt>",
+            ),
             (self.remove, "Remove the chosen point, or all where none is chosen"),
             (self.up, "Move the chosen point to an earlier place"),
             (self.down, "Move the chosen point to a later place"),
@@ -163,6 +174,7 @@ class AnchorPage(QWidget):
         self._lay_out()
         self.add_cursor.clicked.connect(self.cursor_asked)
         self.add_clusters.clicked.connect(self.clusters_asked)
+        self.tour.clicked.connect(self.tour_asked)
         self.remove.clicked.connect(self._remove)
         self.up.clicked.connect(lambda: self._move(-1))
         self.down.clicked.connect(lambda: self._move(1))
@@ -172,7 +184,7 @@ class AnchorPage(QWidget):
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
-        for button in (self.add_cursor, self.add_clusters, self.remove):
+        for button in (self.add_cursor, self.add_clusters, self.tour, self.remove):
             buttons.addWidget(button)
         order = QHBoxLayout()
         order.addWidget(QLabel("Join"))
