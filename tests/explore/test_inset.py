@@ -76,6 +76,19 @@ def test_the_axes_are_those_along_which_the_path_moves() -> None:
     assert LatentMap.of(z[:, :1], z[:2, :1]).labels == ("PC1", "")
 
 
+def test_a_tour_has_no_way_between_its_stops() -> None:
+    z = np.random.default_rng(1).normal(0, 0.2, (300, 2)) + np.repeat([[0, 0], [6, 2]], 150, 0)
+    straight = np.linspace((0, 0), (6, 2), 5)
+    tour = np.repeat(straight[[0, -1]], 3, 0)
+    colour = np.array(ImageColor.getrgb(palette.PATH_ON_LIGHT)[:3])
+    drawn = []
+    for points in (straight, tour):
+        picture = Inset(LatentMap.of(z, points), 144).picture(0).astype(int)
+        drawn.append((np.abs(picture - colour).max(-1) < 30).sum())
+    disc = np.pi * (144 / 22) ** 2
+    assert drawn[1] < disc < drawn[0]  # the marker alone; the marker and a line
+
+
 def test_a_particle_outside_the_view_and_a_path_outside_the_crowd_do_no_harm() -> None:
     rows = cloud()
     rows[5] = np.nan

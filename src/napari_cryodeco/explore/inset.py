@@ -33,11 +33,14 @@ class LatentMap:
         ``(t, 2)`` of the frames.
     labels
         Names of the two axes; the second may be empty.
+    joined
+        Whether there is a way from frame to frame to be drawn; a tour has none.
     """
 
     coordinates: np.ndarray
     path: np.ndarray
     labels: tuple[str, str]
+    joined: bool = True
 
     @classmethod
     def of(cls, latents: np.ndarray, points: np.ndarray) -> LatentMap:
@@ -58,8 +61,9 @@ class LatentMap:
         if len(chosen) == 1:
             flat = np.zeros((len(axes.scores), 1)), np.zeros((len(path), 1))
             coordinates, line = np.hstack([axes.scores, flat[0]]), np.hstack([path, flat[1]])
-            return cls(coordinates, line, (names[0], ""))
-        return cls(axes.scores[:, chosen], path[:, chosen], (names[0], names[1]))
+            return cls(coordinates, line, (names[0], ""), not halts(points))
+        labels = names[0], names[1]
+        return cls(axes.scores[:, chosen], path[:, chosen], labels, not halts(points))
 
 
 class Inset:
@@ -95,7 +99,8 @@ class Inset:
         self._ranges = tuple(_joined(span(known[:, axis]), path[:, axis]) for axis in range(2))
         self._ground = self._particles(known)
         self.path = np.column_stack([self._place(path[:, axis], axis) for axis in range(2)])
-        self._draw_path()
+        if latent_map.joined:
+            self._draw_path()
 
     def picture(self, frame: int) -> np.ndarray:
         """The map with the marker at `frame`, ``(side, side, 3)`` uint8."""
@@ -152,6 +157,11 @@ class Inset:
         pen.text((gap, gap), self._labels[1], fill=ink, font=font, anchor="la")
         frame = ImageColor.getrgb(palette.EXTRAPOLATED)[:3] if bare else ink
         pen.rectangle((0, 0, self.side - 1, self.side - 1), outline=frame, width=2 if bare else 1)
+
+
+def halts(points: np.ndarray) -> bool:
+    """Whether a path ``(t, d)`` stays anywhere, as a tour does: then it jumps."""
+    return bool((points[1:] == points[:-1]).all(1).any())
 
 
 def side_of(size: tuple[int, int]) -> int:

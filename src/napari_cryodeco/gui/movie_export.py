@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.explore.inset import LatentMap
+from napari_cryodeco.explore.inset import LatentMap, halts
 from napari_cryodeco.explore.turning import Turn
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.camera import camera_rotation
@@ -216,8 +216,9 @@ class MovieExport(QWidget):
         """The plane that the Explorer shows."""
         session = self._session
         labels = (*session.axis_labels(), "")[:2]
-        places = np.column_stack(session.coordinates())
-        return LatentMap(places, session.project(clip.path.points), (labels[0], labels[1]))
+        places, points = np.column_stack(session.coordinates()), clip.path.points
+        path = session.project(points)
+        return LatentMap(places, path, (labels[0], labels[1]), not halts(points))
 
     def _progressed(self, done: int, of: int) -> None:
         self.bar.setRange(0, of)
