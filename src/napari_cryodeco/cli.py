@@ -16,7 +16,8 @@ from napari_cryodeco.commands.bundling import bundle
 from napari_cryodeco.commands.checking import check
 from napari_cryodeco.commands.columns import columns
 from napari_cryodeco.commands.evidence import backproject
-from napari_cryodeco.commands.exploring import cluster, decode, movie, project, stability
+from napari_cryodeco.commands.exploring import cluster, decode, project, stability
+from napari_cryodeco.commands.filming import movie
 from napari_cryodeco.commands.judging import align, judge, score
 from napari_cryodeco.commands.landscaping import landscape
 from napari_cryodeco.commands.mapping import codebook

@@ -165,3 +165,35 @@ def test_wrong_wishes_are_refused_before_anything_is_decoded(planted_run, tmp_pa
     with pytest.raises(ValueError, match=r"ends in \.mp4"):
         movie.write_pc_movie(planted_run, tmp_path / "a.mov")
     assert not list(tmp_path.iterdir())
+
+
+def test_all_maps_in_one_4d_file(planted_run, tmp_path: Path) -> None:
+    walk = movie.pc_traverse(planted_run.epoch().latents(), 1, 5, 95, 3)
+    calls: list[tuple[int, int]] = []
+    made = movie.write_movie(
+        planted_run.epoch(), tmp_path / "pc1.mrc", walk, progress=lambda *call: calls.append(call)
+    )
+    movie.write_movie(planted_run.epoch(), tmp_path / "maps", walk, options=SMALL)
+    assert made.frames == 3 and calls == [(i, 6) for i in range(1, 7)]
+    assert mrcfile.validate(str(tmp_path / "pc1.mrc"))
+    with mrcfile.open(tmp_path / "pc1.mrc") as mrc:
+        assert mrc.is_volume_stack() and mrc.data.shape == (3, *(planted_run.geometry.box,) * 3)
+        assert mrc.voxel_size.z == pytest.approx(planted_run.geometry.pixel_size)
+        assert mrc.header.dmax == mrc.data.max()
+        for frame, values in enumerate(mrc.data):
+            with mrcfile.open(tmp_path / "maps" / f"frame_{frame:03d}.mrc") as one:
+                np.testing.assert_allclose(values, one.data, atol=1e-5 * np.abs(one.data).max())
+    with pytest.raises(FileExistsError, match="exists already"):
+        movie.write_movie(planted_run.epoch(), tmp_path / "pc1.mrc", walk)
+
+
+def test_a_4d_file_that_failed_is_not_there(tmp_path: Path) -> None:
+    volumes = [Volume(np.ones((8, 8, 8), np.float32), 2.0)] * 3
+
+    def broken(done: int, of: int) -> None:
+        if done == 2:
+            raise Stopped("in the middle")
+
+    with pytest.raises(Stopped):
+        movie.write_frames(tmp_path / "a.mrc", volumes, broken)
+    assert not list(tmp_path.iterdir())

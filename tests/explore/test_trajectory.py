@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_cryodeco.explore import trajectory
-from napari_cryodeco.explore.projection import pca
+from napari_cryodeco.explore.projection import pca, principal_axes
 
 
 @pytest.fixture
@@ -103,3 +103,21 @@ def test_saved_paths_come_back(tmp_path, latents: np.ndarray) -> None:
     (tmp_path / "bad.json").write_text('{"name": "x"}')
     with pytest.raises(ValueError, match=r"bad\.json holds no trajectory"):
         trajectory.load(tmp_path / "bad.json")
+
+
+def test_in_percentiles_there_are_equally_many_particles_between_frames() -> None:
+    """Oracle: counting. The scores of an exponential crowd at one end, in equal steps, are not."""
+    random = np.random.default_rng(3)
+    z = np.column_stack([random.exponential(2.0, 4001), random.normal(0, 0.1, 4001)])
+    even = trajectory.pc_traverse(z, 1, 0, 100, 9, "percentile")
+    axes = principal_axes(z)
+    own = axes.scores[:, 0]
+    scores = (even.points - axes.mean) @ axes.directions[0]
+    counts, _ = np.histogram(own, np.sort(scores) + np.array([-1e-3, *[0] * 7, 1e-3]))
+    assert np.ptp(counts) <= 2
+    assert trajectory.pc_traverse(z, 1, 20, 60, 1, "percentile").points[0] @ axes.directions[0] == (
+        pytest.approx(np.percentile(own, 40) + axes.mean @ axes.directions[0], abs=1e-4)
+    )
+    linear = trajectory.pc_traverse(z, 1, 0, 100, 9)
+    np.testing.assert_allclose(even.points[[0, -1]], linear.points[[0, -1]], atol=1e-5)
+    assert np.abs(even.points - linear.points).max() > 1

@@ -108,6 +108,19 @@ def test_a_stack_is_flat_images_with_a_scale(tmp_path):
     assert "rendering" not in options
 
 
+def test_a_4d_file_is_one_map_under_a_slider(tmp_path, make_napari_viewer):
+    from napari_cryodeco.runs.store import write_volume_stack
+
+    values = np.random.default_rng(0).normal(20, 10, (3, 8, 8, 8)).astype(np.float32)
+    write_volume_stack(tmp_path / "path.mrc", values, 3, 2.5)
+    (data, options, kind) = readers.read_mrc_files(str(tmp_path / "path.mrc"))[0]
+    np.testing.assert_array_equal(data, values)
+    layer = make_napari_viewer().add_image(data, **options)
+    assert kind == "image" and layer.rendering == "iso"
+    np.testing.assert_allclose(layer.scale, (1, 2.5, 2.5, 2.5))
+    assert layer.axis_labels == readers.FRAME_AXES
+
+
 def test_several_files_make_several_layers(tmp_path):
     paths = [
         str(write_mrc(tmp_path / name, np.ones((4, 4, 4), np.float32), 1.5))

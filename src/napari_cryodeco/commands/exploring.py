@@ -1,4 +1,4 @@
-"""``cryodeco project``, ``cluster``, ``decode`` and ``movie``."""
+"""``cryodeco project``, ``cluster``, ``stability`` and ``decode``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_cryodeco.commands.common import (
     say_clusters,
 )
 from napari_cryodeco.runs.progress import one_line
-from napari_cryodeco.terminal import Bar, complain, say
+from napari_cryodeco.terminal import Bar, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -309,72 +309,3 @@ def _point(run: Run, cluster: int | None, row: int | None, z: Path | None) -> np
         return np.load(z, allow_pickle=False)
     except ValueError as error:
         raise ValueError(f"{z} is no .npy file of numbers ({one_line(error)}).") from error
-
-
-def movie(
-    run: Path,
-    /,
-    *,
-    output: Output,
-    pc: int = 1,
-    from_: Annotated[float, Parameter(name="--from")] = 5.0,
-    to: float = 95.0,
-    frames: int = 20,
-    fps: float = 10.0,
-    ping_pong: bool = False,
-    low_pass: float | None = None,
-    b_factor: float = 0.0,
-    path: Path | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Film the motion along one principal component of z, or along a saved path.
-
-    Parameters
-    ----------
-    run
-        Run directory.
-    output
-        FILE.mp4, FILE.gif, or a folder for MRC maps.
-    pc
-        Principal component, from 1.
-    from_
-        Percentile of the particles where it begins.
-    to
-        Percentile where it ends.
-    frames
-        Number of maps.
-    fps
-        Frames per second.
-    ping_pong
-        Go there and back.
-    low_pass
-        Resolution in Å to filter the maps to.
-    b_factor
-        Å²; amplitudes are multiplied by exp(−B s²/4): negative sharpens, as in RELION.
-    path
-        JSON file of a path (`cryodeco path`, or Save path in the window), in place of a component;
-        its own frames are filmed.
-    overwrite
-        Replace a file or folder of this name.
-    """
-    refuse_existing(output, overwrite)
-    opened = open_run(run)
-    from napari_cryodeco.explore import trajectory
-    from napari_cryodeco.explore.movie import MovieOptions, write_movie
-
-    epoch = opened.epoch()
-    if path is None:
-        walk = trajectory.pc_traverse(epoch.latents(), pc, from_, to, frames)
-    else:
-        walk = trajectory.load_for(opened.path, path, epoch.latents().shape[1])
-    options = MovieOptions(
-        loop="ping-pong" if ping_pong else "once", low_pass=low_pass, b_factor=b_factor
-    )
-    with Bar("movie") as bar:
-        written = write_movie(
-            epoch, output, walk, fps, options, progress=bar.count, overwrite=overwrite
-        )
-    say(f"{output}: {written.frames} frames")
-    if written.unsupported:
-        numbers = ", ".join(str(frame) for frame in written.unsupported)
-        complain(f"Hardly any particles support frames {numbers}: do not interpret these.")

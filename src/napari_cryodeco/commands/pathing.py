@@ -24,7 +24,7 @@ def path(
     *,
     rows: Annotated[list[int] | None, _COMMAS] = None,
     clusters: Annotated[list[int] | None, _COMMAS] = None,
-    join: Literal["graph", "dense", "line"] = "graph",
+    join: Literal["graph", "dense", "line", "tour"] = "graph",
     loop: Annotated[bool, Parameter(negative="")] = False,
     frames: int = 20,
     again: Path | None = None,
@@ -46,7 +46,8 @@ def path(
         In place of particles, the centres of clusters, by number from 1.
     join
         graph: the shortest way from particle to neighbouring particle, which follows bent motions;
-        dense: such a way that keeps to crowded places; line: straight.
+        dense: such a way that keeps to crowded places; line: straight; tour:
+        halt at each point, with nothing between.
     loop
         Back to the first point.
     frames

@@ -18,11 +18,11 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from napari_cryodeco.explore.palette import category
 from napari_cryodeco.explore.partition import Clustering
 from napari_cryodeco.explore.projection import Projection
+from napari_cryodeco.explore.raster import dots, places, shades, span
 
 _SIDE = 720  # pixels of the plot; twice as many in the picture
 _LEFT, _TOP, _RIGHT, _BOTTOM = 70, 20, 240, 60
 _INK, _FRAME = "#202020", "#808080"
-_DOTS = ((2_000, 4), (20_000, 2), (200_000, 1))  # up to so many particles: radius in pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,22 +73,16 @@ def draw(projection: Projection, groups: Sequence[Group], axes: tuple[int, int] 
     x = table[:, axes[0]]
     y = np.zeros(len(table)) if second is None else table[:, second]
     known = np.isfinite(x) & np.isfinite(y)  # the others are not of this view
-    ranges = _range(x[known]), _range(y[known])
+    ranges = span(x[known]), span(y[known])
     side = 2 * _SIDE
-    columns, rows = (
-        _places(np.where(known, v, r[0]), r, side) for v, r in zip((x, y), ranges, strict=True)
-    )
-    rows = side - 1 - rows  # y grows upwards
-    counts = np.bincount((rows * side + columns)[known], minlength=side * side)
-    counts = counts.reshape(side, side)
-    spread = _spread(counts, len(table))
-    grey = 235 - 135 * np.log1p(spread) / np.log1p(max(1, spread.max()))
+    at = places(np.where(known, x, 0), np.where(known, y, 0), ranges, side)
+    spread = dots(at[:, known], side, len(table))
+    grey = 235 - 135 * shades(spread)
     plot = np.repeat(np.where(spread > 0, grey, 255).astype(np.uint8)[..., None], 3, axis=2)
     for group in groups:
-        mask = np.zeros((side, side), dtype=np.int64)
         shown = group.rows[known[group.rows]]
-        np.add.at(mask, (rows[shown], columns[shown]), 1)
-        plot[_spread(mask, len(table)) > 0] = ImageColor.getrgb(group.colour)[:3]
+        there = dots(at[:, shown], side, len(table)) > 0
+        plot[there] = ImageColor.getrgb(group.colour)[:3]
     method = {"pca": "PC", "umap": "UMAP "}.get(projection.method, f"{projection.method} ")
     names = f"{method}{axes[0] + 1}", "" if second is None else f"{method}{second + 1}"
     n = len(table)
@@ -140,31 +134,6 @@ def write_svg(figure: Figure, path: Path) -> None:
 
 def _size() -> tuple[int, int]:
     return _LEFT + _SIDE + _RIGHT, _TOP + _SIDE + _BOTTOM
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    """Where nearly all values lie, with a margin; the few others are drawn at the edge."""
-    low, high = np.percentile(values, (0.05, 99.95)).tolist()
-    margin = 0.06 * (high - low) or 0.5
-    return low - margin, high + margin
-
-
-def _places(values: np.ndarray, ends: tuple[float, float], side: int) -> np.ndarray:
-    share = (values - ends[0]) / (ends[1] - ends[0])
-    return np.clip((share * side).astype(np.int64), 0, side - 1)
-
-
-def _spread(counts: np.ndarray, count: int) -> np.ndarray:
-    """Counts as round dots, the larger the fewer particles there are."""
-    radius = next((r for most, r in _DOTS if count <= most), 0)
-    side, padded = len(counts), np.pad(counts, radius)
-    found = np.zeros_like(counts)
-    reach = range(-radius, radius + 1)
-    for i in reach:
-        for j in reach:
-            if i * i + j * j <= radius * radius + 1:
-                found += padded[radius + i :, radius + j :][:side, :side]
-    return found
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""Pictures and maps to files: MP4, GIF, a folder of PNG, a folder of MRC.
+"""Pictures and maps to files: MP4, GIF, a folder of PNG, a folder of MRC, one 4-D MRC.
 
 Every file appears under its name only when it is whole.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 
 from napari_cryodeco.atomic import refuse_existing, replacing, replacing_folder
 from napari_cryodeco.explore.volumes import Volume
-from napari_cryodeco.runs.store import write_mrc
+from napari_cryodeco.runs.store import write_mrc, write_volume_stack
 
 Progress = Callable[[int, int], None]
 Writer = Callable[[Path, Iterable[np.ndarray], float], None]
@@ -65,6 +65,35 @@ def fill_series(folder: Path, volumes: Sequence[Volume], progress: Progress | No
             progress(index + 1, len(volumes))
 
 
+def write_frames(
+    path: Path | str,
+    volumes: Sequence[Volume],
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write maps as one 4-D MRC file with their voxel size; raising in `progress` cancels.
+
+    Raises
+    ------
+    FileExistsError
+        When `path` is there and may not be replaced.
+    """
+    refuse_existing(Path(path), overwrite)
+
+    def told() -> Iterator[np.ndarray]:
+        for index, volume in enumerate(volumes):
+            yield volume.data
+            if progress is not None:
+                progress(index + 1, len(volumes))
+
+    write_volume_stack(path, told(), len(volumes), volumes[0].voxel_size)
+
+
+def is_4d(path: Path) -> bool:
+    """Whether a movie of this name is one file of maps, without pictures."""
+    return path.suffix.lower() == ".mrc"
+
+
 def have_ffmpeg() -> bool:
     """Tell whether .mp4 can be written here."""
     return importlib.util.find_spec("imageio_ffmpeg") is not None
@@ -75,7 +104,10 @@ def writer_for(path: Path) -> Writer:
     writers = {".mp4": _write_mp4, ".gif": _write_gif, "": write_pngs}
     suffix = path.suffix.lower()
     if suffix not in writers:
-        raise ValueError(f"{path}: a movie ends in .mp4 or .gif, or is a folder without a suffix.")
+        raise ValueError(
+            f"{path}: a movie ends in .mp4 or .gif, or in .mrc (maps, 4-D), or is a folder without "
+            "a suffix."
+        )
     if suffix == ".mp4" and not have_ffmpeg():
         raise ValueError(
             f"{path}: MP4 needs `pip install 'napari-cryodeco[all]'`; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -36,8 +37,17 @@ def _write_angstroms(
     pen.ellipse(ring, outline=ink, width=max(1, round(radius / 2.5)))
 
 
+def ink_on(background: Sequence[int] | np.ndarray) -> tuple[int, int, int]:
+    """Dark grey on bright paper, light grey on dark."""
+    return (40, 44, 52) if np.mean(background) > 127 else (226, 230, 236)
+
+
 def annotate(
-    frame: np.ndarray, caption: str = "", pixel_size: float | None = None, warning: str = ""
+    frame: np.ndarray,
+    caption: str = "",
+    pixel_size: float | None = None,
+    warning: str = "",
+    inset: np.ndarray | None = None,
 ) -> np.ndarray:
     """Write on a copy of a picture ``(h, w, 3)`` uint8.
 
@@ -49,17 +59,23 @@ def annotate(
         Å per pixel for a scale bar below on the left, or None.
     warning
         Below on the right, in orange.
+    inset
+        Picture ``(s, s, 3)`` for the corner below on the right; the warning is over it then.
     """
     height, width = frame.shape[:2]
     picture = Image.fromarray(frame)
     pen = ImageDraw.Draw(picture)
-    ink = (40, 44, 52) if frame[0, 0].mean() > 127 else (226, 230, 236)
+    ink = ink_on(frame[0, 0])
     margin, size = max(6, width // 30), max(11, height // 26)
     font = ImageFont.load_default(size)
     if caption:
         pen.text((margin, margin), caption.translate(_MISSING), fill=ink, font=font)
     if warning:
-        pen.text((width - margin, height - margin), warning, fill=_WARNING, font=font, anchor="rs")
+        foot = height - margin - (0 if inset is None else len(inset) + margin // 2)
+        pen.text((width - margin, foot), warning, fill=_WARNING, font=font, anchor="rs")
+    if inset is not None:
+        corner = width - margin - inset.shape[1], height - margin - len(inset)
+        picture.paste(Image.fromarray(inset), corner)
     if pixel_size is not None:
         length = scale_bar_length(width * pixel_size)
         end = margin + round(length / pixel_size)

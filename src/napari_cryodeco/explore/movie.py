@@ -7,7 +7,7 @@ answers True, ends the work and leaves nothing behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,27 +19,43 @@ from napari_cryodeco.explore.frames import (
     Progress,
     fill_series,
     have_ffmpeg,
+    is_4d,
     write,
+    write_frames,
     write_pngs,
     write_series,
     writer_for,
 )
+from napari_cryodeco.explore.inset import OFFSET, ROOM, Inset, LatentMap, side_of
 from napari_cryodeco.explore.labels import annotate
-from napari_cryodeco.explore.render import Style, View, framing, suggest_level, surface
+from napari_cryodeco.explore.render import (
+    Style,
+    View,
+    framing,
+    framing_turned,
+    suggest_level,
+    surface,
+)
 from napari_cryodeco.explore.trajectory import Trajectory, pc_traverse, support
+from napari_cryodeco.explore.turning import Shot, Turn, shots, there_and_back
 from napari_cryodeco.explore.volumes import Volume, VolumeRequest, common_sigma
 from napari_cryodeco.runs.checkpoint import Epoch
 from napari_cryodeco.runs.run import Run
 
 __all__ = [
+    "LatentMap",
     "MovieFile",
     "MovieOptions",
+    "Shot",
     "Stopped",
+    "Turn",
     "draw",
     "film",
     "have_ffmpeg",
+    "shots",
     "there_and_back",
     "write",
+    "write_frames",
     "write_movie",
     "write_pc_movie",
     "write_series",
@@ -66,6 +82,10 @@ class MovieOptions:
         Å or None, and Å² (negative sharpens), as in a `VolumeRequest`.
     view, style
         Camera and colours; a view without an extent is fitted to what the frames show.
+    turn
+        How the camera turns over the movie; place and zoom stay.
+    inset
+        A map of the latents for the corner of each picture, or None.
     device
         Where maps are decoded.
     """
@@ -76,6 +96,8 @@ class MovieOptions:
     b_factor: float = 0.0
     view: View = field(default_factory=View)
     style: Style = field(default_factory=Style)
+    turn: Turn = field(default_factory=Turn)
+    inset: LatentMap | None = None
     device: str = "auto"
 
 
@@ -103,8 +125,8 @@ def write_pc_movie(
 ) -> MovieFile:
     """Walk a principal component of the newest epoch from percentile `low` to `high`, and film it.
 
-    `path` ends in .mp4 or .gif; without a suffix it becomes a folder with a picture and a map
-    (``frame_000.png``, ``frame_000.mrc``) for each frame.
+    `path` ends in .mp4 or .gif, or in .mrc for all maps in one 4-D file; without a suffix it
+    becomes a folder with a picture and a map (``frame_000.png``, ``frame_000.mrc``) for each frame.
     """
     epoch = run.epoch()
     walk = pc_traverse(epoch.latents(), component, low, high, frames)
@@ -123,18 +145,26 @@ def write_movie(
 ) -> MovieFile:
     """Film any trajectory through the latents of an epoch, as :func:`write_pc_movie` does."""
     path, options = Path(path), options or MovieOptions()
-    writer_for(path)  # a wrong suffix must not cost the decoding of all frames
+    if not is_4d(path):
+        writer_for(path)  # a wrong suffix must not cost the decoding of all frames
     refuse_existing(path, overwrite)
     count = len(walk)
+    pictures = count if is_4d(path) else len(_distinct(path, walk, options))
     tell = _stoppable(progress, stop)
     decoder = open_decoder(epoch, options.device, "auto")
     volumes = []
+    points, frames = np.unique(walk.points, axis=0, return_inverse=True)  # a tour halts
+    order = dict.fromkeys(frames.reshape(-1).tolist())
     requests = [
-        VolumeRequest(z, low_pass=options.low_pass, b_factor=options.b_factor) for z in walk.points
+        VolumeRequest(points[i], low_pass=options.low_pass, b_factor=options.b_factor)
+        for i in order
     ]
-    for volume in decoder.decode_many(requests):
-        volumes.append(volume)
-        tell(len(volumes), 2 * count)
+    maps, decoded = decoder.decode_many(requests), dict[int, Volume]()
+    for frame in frames.reshape(-1).tolist():
+        if frame not in decoded:
+            decoded[frame] = next(maps)
+        volumes.append(decoded[frame])
+        tell(len(volumes), count + pictures)
     near = support(walk.points, epoch.latents())
 
     def drawn(done: int, of: int) -> None:
@@ -159,18 +189,21 @@ def film(
     `supported` ``(t,)`` bool: frames without particles are marked.
     """
     path, options = Path(path), options or MovieOptions()
-    pictures = []
-    for picture in draw(volumes, walk, supported, options):
-        pictures.append(picture)
+    if is_4d(path):
+        write_frames(path, volumes, progress, overwrite)
+        return
+    wanted = _distinct(path, walk, options)
+    pictures: dict[Shot, np.ndarray] = {}
+    for shot, picture in zip(wanted, draw(volumes, walk, supported, options, wanted), strict=True):
+        pictures[shot] = picture
         if progress is not None:
-            progress(len(pictures), len(volumes))
+            progress(len(pictures), len(wanted))
     if path.suffix:
-        if options.loop == "ping-pong":
-            pictures = [pictures[i] for i in there_and_back(len(pictures))]
-        write(path, pictures, fps, overwrite)
+        order = _shots(path, walk, options)
+        write(path, (pictures[shot] for shot in order), fps, overwrite)
         return
     with replacing_folder(path, overwrite) as part:
-        write_pngs(part, pictures)
+        write_pngs(part, list(pictures.values()))
         fill_series(part, volumes)
 
 
@@ -179,24 +212,66 @@ def draw(
     walk: Trajectory,
     supported: np.ndarray | None = None,
     options: MovieOptions | None = None,
+    wanted: Sequence[Shot] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Draw each map at the same σ, level and camera, with its caption and a scale bar."""
+    """Draw shots (each map once, where none are given) at the same σ, level, place and zoom.
+
+    Each has its caption, a scale bar, and the inset if the options have one.
+    """
     options = options or MovieOptions()
+    if wanted is None:
+        wanted = shots(len(volumes), options.turn)
     sigma = common_sigma(volumes)
     level = options.level or suggest_level(volumes, sigma)
-    view = options.view
-    if view.extent is None:
-        view = framing(volumes, level, view, sigma)
-    for index, volume in enumerate(volumes):
-        picture = surface(volume, level, view, options.style, sigma)
+    view = _camera(volumes, wanted, options, level, sigma)
+    inset = None
+    if options.inset is not None:
+        side = side_of(view.size)
+        inset = Inset(options.inset, side, options.style.background, supported)
+    for index, angle in wanted:
+        volume = volumes[index]
+        seen = replace(view, rotation=options.turn.rotation(angle) @ view.rotation)
+        picture = surface(volume, level, seen, options.style, sigma)
         caption = walk.captions[index] if walk.captions else ""
         bare = supported is not None and not supported[index]
-        yield annotate(picture, caption, view.pixel_size(volume), UNSUPPORTED if bare else "")
+        corner = None if inset is None else inset.picture(index)
+        words = UNSUPPORTED if bare else ""
+        yield annotate(picture, caption, view.pixel_size(volume), words, corner)
 
 
-def there_and_back(count: int) -> list[int]:
-    """Frame numbers of a loop without a halt at either end: 0 1 2 3 2 1."""
-    return [*range(count), *range(count - 2, 0, -1)]
+def _shots(path: Path, walk: Trajectory, options: MovieOptions) -> list[Shot]:
+    """The pictures of a movie; a folder has one a frame, and no way back."""
+    back = bool(path.suffix) and options.loop == "ping-pong"
+    return shots(len(walk), options.turn, back, walk.closed)
+
+
+def _distinct(path: Path, walk: Trajectory, options: MovieOptions) -> list[Shot]:
+    """The same without those that come again: on the way back, if nothing turns."""
+    return list(dict.fromkeys(_shots(path, walk, options)))
+
+
+def _camera(
+    volumes: Sequence[Volume],
+    wanted: Sequence[Shot],
+    options: MovieOptions,
+    level: float,
+    sigma: float,
+) -> View:
+    """The view of the first picture, fitted to what all pictures show beside the inset."""
+    if options.view.extent is not None:
+        return options.view
+    turn = options.turn
+    if turn.degrees:
+        shown = [
+            (volume, [turn.rotation(angle) for frame, angle in wanted if frame == index])
+            for index, volume in enumerate(volumes)
+        ]
+        view = framing_turned(shown, level, options.view, sigma)
+    else:
+        view = framing(volumes, level, options.view, sigma)
+    if options.inset is None or view.extent is None:
+        return view
+    return replace(view, extent=ROOM * view.extent, offset=OFFSET)
 
 
 def _stoppable(progress: Progress | None, stop: Callable[[], bool] | None) -> Progress:

@@ -21,6 +21,14 @@ PAIR = ("#56B4E9", "#E69F00")
 FAR = ("#E4E4E4", "#F0C75E", "#E07B1A", "#B0301A", "#57103C")
 UNCLEAR = "#0072B2"
 
+SUPPORTED, EXTRAPOLATED = "#009E73", "#D55E00"  # frames of a path among particles, and without
+PATH_ON_DARK, PATH_ON_LIGHT = "#FF5E8A", "#C2185B"
+
+RGB = tuple[int, int, int]
+# Few to many particles.
+DENSITY_ON_DARK: tuple[RGB, ...] = ((52, 78, 110), (86, 140, 190), (170, 210, 235), (250, 252, 255))
+DENSITY_ON_LIGHT: tuple[RGB, ...] = ((165, 195, 222), (90, 140, 190), (35, 80, 140), (8, 25, 60))
+
 
 def category(index: int) -> str:
     """Colour of a category; they come round after twelve. Negative: other."""

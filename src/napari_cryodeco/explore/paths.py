@@ -17,7 +17,7 @@ import numpy as np
 from napari_cryodeco.explore.neighbours import COUNT, nearest
 from napari_cryodeco.explore.projection import checked
 from napari_cryodeco.explore.route import Route
-from napari_cryodeco.explore.trajectory import Trajectory, pc_traverse, through
+from napari_cryodeco.explore.trajectory import Trajectory, halting, pc_traverse, through
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 MOST_PARTICLES = 50_000  # in the graph; that many stand for all, evenly drawn
 NEAR = 50  # particles of the view whose mean lifts a place of it
 PLACES = 64  # of a drawn curve that are lifted
-NAMES = {"line": "straight", "graph": "along particles", "dense": "along dense regions"}
+NAMES = {
+    "line": "straight",
+    "graph": "along particles",
+    "dense": "along dense regions",
+    "tour": "one after another",
+}
 
 Progress = Callable[[int, int], None]
 
@@ -121,7 +126,8 @@ def trace(
         One sentence, when there is no such path.
     """
     if route.kind == "pc":
-        return pc_traverse(latents, route.component, route.low, route.high, route.frames)
+        ends = route.component, route.low, route.high
+        return pc_traverse(latents, *ends, route.frames, route.spacing)
     latents = checked(latents)
     wrong = route.dimensions() - {latents.shape[1]}
     if wrong:
@@ -133,12 +139,15 @@ def trace(
         corners = np.array(route.curve, np.float32).reshape(-1, latents.shape[1])
         return through(corners, route.frames, "drawn curve", route.closed)
     anchors = np.array([anchor.z for anchor in route.anchors], np.float32)
-    if len(anchors) < 2:
+    if len(anchors) < (1 if route.kind == "tour" else 2):
         raise ValueError("A path needs at least two points; add another one.")
-    if route.kind != "line":
-        anchors = _over(Graph.of(latents) if graph is None else graph(), route, anchors)
     loop = ", closed" if route.closed else ""
     name = f"{len(route.anchors)} points, {NAMES[route.kind]}{loop}"
+    if route.kind == "tour":
+        names = [anchor.name for anchor in route.anchors]
+        return halting(anchors, names, route.frames, name, route.closed)
+    if route.kind != "line":
+        anchors = _over(Graph.of(latents) if graph is None else graph(), route, anchors)
     return through(anchors, route.frames, name, route.closed)
 
 

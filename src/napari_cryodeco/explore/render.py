@@ -39,12 +39,15 @@ class View:
         Å across the shorter side of the picture; None: the box.
     size
         Height and width in pixels.
+    offset
+        Where in the picture the centre is: right of and above its middle, in its shorter sides.
     """
 
     rotation: np.ndarray = field(default_factory=lambda: np.eye(3))
     centre: np.ndarray = field(default_factory=lambda: np.zeros(3))
     extent: float | None = None
     size: tuple[int, int] = (480, 480)
+    offset: tuple[float, float] = (0.0, 0.0)
 
     def pixel_size(self, volume: Volume) -> float:
         """Å per pixel of the picture."""
@@ -150,23 +153,57 @@ def framing(
     view = view or View()
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for volume in volumes:
-        voxels = np.argwhere(volume.in_sigma(sigma) >= level)[:, ::-1] - len(volume.data) // 2
-        if len(voxels):
-            points = voxels * volume.voxel_size @ view.rotation.T
+        points = filled(volume, level, sigma) @ view.rotation.T
+        if len(points):
             low, high = np.minimum(low, points.min(0)), np.maximum(high, points.max(0))
     if not np.isfinite(low).all():
         return view
+    extent = _fitting((high - low)[:2], view)
+    return replace(view, centre=(low + high) / 2 @ view.rotation, extent=extent)
+
+
+def framing_turned(
+    shown: Sequence[tuple[Volume, Sequence[np.ndarray]]],
+    level: float,
+    view: View,
+    sigma: float | None = None,
+) -> View:
+    """Move and zoom a view so that all fits while the camera turns: one place, one zoom.
+
+    Parameters
+    ----------
+    shown
+        Each map with the turns ``(3, 3)`` of the picture's axes under which it is seen.
+    """
+    view = framing([volume for volume, _ in shown], level, view, sigma)
+    reach = np.zeros(2)
+    for volume, turns in shown:
+        points = (filled(volume, level, sigma) - view.centre) @ view.rotation.T
+        if len(points):
+            for turn in turns:
+                reach = np.maximum(reach, np.abs(points @ turn[:2].T).max(0))
+    return replace(view, extent=_fitting(2 * reach, view)) if reach.any() else view
+
+
+def filled(volume: Volume, level: float, sigma: float | None = None) -> np.ndarray:
+    """Places ``(m, 3)`` xyz in Å, from the centre, of the voxels at or above a level."""
+    voxels = np.argwhere(volume.in_sigma(sigma) >= level)[:, ::-1] - len(volume.data) // 2
+    return voxels * volume.voxel_size
+
+
+def _fitting(wanted: np.ndarray, view: View) -> float:
+    """Å across the shorter side that shows `wanted` Å rightwards and upwards, with a margin."""
     height, width = view.size
     shorter = min(view.size)
-    fitting = max((high - low)[0] * shorter / width, (high - low)[1] * shorter / height)
-    return replace(view, centre=(low + high) / 2 @ view.rotation, extent=float(fitting) * 1.15)
+    return float(max(wanted[0] * shorter / width, wanted[1] * shorter / height)) * 1.15
 
 
 def _axes(view: View, spacing: float, factor: float) -> tuple[Tensor, Tensor]:
     """Coordinates of the columns (rightwards) and of the rows (downwards from the top)."""
     rows, columns = (int(side * factor) for side in view.size)
-    right = (torch.arange(columns) - (columns - 1) / 2) * spacing
-    up = ((rows - 1) / 2 - torch.arange(rows)) * spacing
+    aside, above = (share * min(rows, columns) for share in view.offset)
+    right = (torch.arange(columns) - (columns - 1) / 2 - aside) * spacing
+    up = ((rows - 1) / 2 - torch.arange(rows) - above) * spacing
     return right, up
 
 

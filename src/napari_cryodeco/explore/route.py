@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-Kind = Literal["pc", "line", "graph", "dense", "curve"]
+Kind = Literal["pc", "line", "graph", "dense", "tour", "curve"]
+JOINED: tuple[Kind, ...] = ("line", "graph", "dense", "tour")  # through anchors
+Spacing = Literal["linear", "percentile"]
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,16 @@ class Route:
     kind
         "pc": along principal component `component` (from 1) from percentile `low` to `high`;
         "line": straight from anchor to anchor; "graph": the shortest way from particle to
-        neighbouring particle; "dense": such a way that keeps to crowded places; "curve": along
-        `curve`, which was drawn.
+        neighbouring particle; "dense": such a way that keeps to crowded places; "tour": halting at
+        each anchor, with nothing between; "curve": along `curve`, which was drawn.
     frames
         Points along it, equally spaced.
+    spacing
+        Of "pc": "linear", or equally spaced in percentiles: many frames where particles are many.
     closed
         Back to the first anchor: the frame after the last is the first again.
     anchors
-        In their order, of "line", "graph" and "dense".
+        In their order, of "line", "graph", "dense" and "tour".
     curve
         Points z ``(m, d)``.
     """
@@ -51,10 +55,11 @@ class Route:
     high: float = 95.0
     anchors: tuple[Anchor, ...] = ()
     curve: tuple[tuple[float, ...], ...] = ()
+    spacing: Spacing = "linear"
 
     def with_anchor(self, anchor: Anchor) -> Route:
         """The same with one more anchor at its end; straight, unless it went through anchors."""
-        kind = self.kind if self.kind in ("line", "graph", "dense") else "line"
+        kind = self.kind if self.kind in JOINED else "line"
         return replace(self, kind=kind, anchors=(*self.anchors, anchor))
 
     def dimensions(self) -> set[int]:

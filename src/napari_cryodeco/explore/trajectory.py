@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cryodeco.explore.projection import checked, principal_axes
-from napari_cryodeco.explore.route import Route
+from napari_cryodeco.explore.route import Route, Spacing
 from napari_cryodeco.runs.json_file import read_json, write_json
 
 if TYPE_CHECKING:
@@ -32,11 +32,14 @@ class Trajectory:
         ``(t, d)`` float32.
     captions
         One line a frame, or none at all.
+    closed
+        The point after the last is the first again.
     """
 
     name: str
     points: np.ndarray
     captions: tuple[str, ...] = ()
+    closed: bool = False
 
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or not len(self.points) or not np.isfinite(self.points).all():
@@ -86,7 +89,12 @@ class Support:
 
 
 def pc_traverse(
-    latents: np.ndarray, component: int, low: float, high: float, frames: int
+    latents: np.ndarray,
+    component: int,
+    low: float,
+    high: float,
+    frames: int,
+    spacing: Spacing = "linear",
 ) -> Trajectory:
     """Walk along one principal component, the others at their mean.
 
@@ -99,7 +107,9 @@ def pc_traverse(
     low, high
         Percentiles of the particles' scores where it begins and ends; low > high walks backwards.
     frames
-        Equally spaced in the score.
+        How many.
+    spacing
+        "linear": equally spaced in the score; "percentile": with equally many particles between.
 
     Raises
     ------
@@ -116,8 +126,13 @@ def pc_traverse(
     if frames < 1:
         raise ValueError(f"{frames} frames: choose at least 1.")
     axes = principal_axes(z)
-    first, last = np.percentile(axes.scores[:, component - 1], [low, high])
-    scores = np.linspace(first, last, frames) if frames > 1 else np.array([(first + last) / 2])
+    own = axes.scores[:, component - 1]
+    if spacing == "percentile":
+        middle = [(low + high) / 2]
+        scores = np.percentile(own, np.linspace(low, high, frames) if frames > 1 else middle)
+    else:
+        first, last = np.percentile(own, [low, high])
+        scores = np.linspace(first, last, frames) if frames > 1 else np.array([(first + last) / 2])
     points = axes.mean + scores[:, None] * axes.directions[component - 1]
     captions = tuple(f"PC{component} {score:+.2f}".replace("-", "−") for score in scores)
     return Trajectory(f"PC{component}, {low:g} to {high:g} %", points.astype(np.float32), captions)
@@ -153,7 +168,24 @@ def through(
     if not closed:
         points[-1] = corners[-1]
     captions = tuple(f"{name} {share:.0%}" for share in at / length[-1])
-    return Trajectory(name, points.astype(np.float32), captions)
+    return Trajectory(name, points.astype(np.float32), captions, closed)
+
+
+def halting(
+    anchors: np.ndarray, names: Sequence[str], frames: int, name: str = "tour", closed: bool = False
+) -> Trajectory:
+    """Stay at each anchor ``(m, d)`` for as many frames, then go on to the next at once.
+
+    Raises
+    ------
+    ValueError
+        For fewer frames than anchors.
+    """
+    if frames < len(anchors):
+        raise ValueError(f"{frames} frames for {len(anchors)} points: choose at least one each.")
+    at = [frame * len(anchors) // frames for frame in range(frames)]
+    points = np.asarray(anchors, np.float32)[at]
+    return Trajectory(name, points, tuple(names[place] for place in at), closed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +237,7 @@ def save(trajectory: Trajectory, path: Path, recipe: Mapping[str, Any] | None = 
         "name": trajectory.name,
         "points": trajectory.points.tolist(),
         "captions": list(trajectory.captions),
+        "closed": trajectory.closed,
     }
     write_json(path, record if recipe is None else record | {"recipe": dict(recipe)})
 
@@ -249,7 +282,8 @@ def load(path: Path) -> Trajectory:
     try:
         points = np.array(record["points"], dtype=np.float32)
         captions: Sequence[str] = record.get("captions", [])
-        return Trajectory(str(record["name"]), points, tuple(captions))
+        closed = bool(record.get("closed", False))
+        return Trajectory(str(record["name"]), points, tuple(captions), closed)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} holds no trajectory ({error}); it needs a name and a table of points."

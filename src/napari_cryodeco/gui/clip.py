@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,13 +91,16 @@ def decode_clip(
     """
     from napari_cryodeco.explore.volumes import VolumeRequest  # brings torch
 
-    decoder = open_decoder()
-    order = spread_order(len(clip.path))
+    decoder, points = open_decoder(), clip.path.points
+    first = decoder.preview(points[0], FAST_SECONDS) if fast else VolumeRequest(points[0])
+    order = spread_order(len(points))
+    made: dict[bytes, Volume] = {}  # a tour halts: the same map for many frames
     for done, number in enumerate(order):
         report(done, len(order))
-        z = clip.path.points[number]
-        request = decoder.preview(z, FAST_SECONDS) if fast else VolumeRequest(z)
-        show(Frame(clip, number, decoder.decode(map_filter.on(request))))
+        z = points[number]
+        if (key := z.tobytes()) not in made:
+            made[key] = decoder.decode(map_filter.on(replace(first, z=z)))  # all of one size
+        show(Frame(clip, number, made[key]))
     report(len(order), len(order))
     return clip
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryodeco.explore.route import Anchor, Route
+from napari_cryodeco.explore.route import JOINED, Anchor, Route
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.scatter import ScatterWidget
@@ -89,7 +89,7 @@ class ExplorerPath(QObject):
 
     def _show_anchors(self, *_: object) -> None:
         route = self._session.route
-        there = route is not None and route.kind in ("line", "graph", "dense") and route.anchors
+        there = route is not None and route.kind in JOINED and route.anchors
         if route is None or not there or self._session.snapshot is None:
             self._scatter.set_anchors(None)
         else:

@@ -78,6 +78,7 @@ class MapView:
 
     level_changed = Signal(float)  # σ
     framed = Signal()  # the camera was set for the first map
+    map_shown = Signal()  # another map
 
     def __init__(
         self,
@@ -112,10 +113,14 @@ class MapView:
         return self._level if self._level is not None else 3.0
 
     @property
+    def colours(self) -> Colormap:
+        """Of the layer, or of the one to come."""
+        return self._colours if (layer := self.layer) is None else layer.colormap
+
+    @property
     def colour(self) -> str:
         """The middle of the layer's colours, ``#RRGGBB``."""
-        colours = self._colours if (layer := self.layer) is None else layer.colormap
-        red, green, blue = (round(255 * float(v)) for v in colours.map(0.5).ravel()[:3])
+        red, green, blue = (round(255 * float(v)) for v in self.colours.map(0.5).ravel()[:3])
         return f"#{red:02X}{green:02X}{blue:02X}"
 
     def set_level(self, level: float) -> None:
@@ -162,6 +167,7 @@ class MapView:
             self._show_volume(layer)
         else:
             self._show_mesh(layer)
+        self.map_shown.emit()
 
     def _add(self, viewer: Viewer) -> Image | Surface:
         first = not any(layer.ndim == 3 for layer in viewer.layers)

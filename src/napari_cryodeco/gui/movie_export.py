@@ -24,12 +24,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryodeco.atomic import refuse_existing
+from napari_cryodeco.explore.inset import LatentMap, halts
+from napari_cryodeco.explore.turning import Turn
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.camera import camera_rotation
 from napari_cryodeco.gui.editors import PathEditor
 from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import session_of
+from napari_cryodeco.gui.turn_editor import TurnEditor
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -51,13 +54,18 @@ KINDS = (
     Kind("GIF movie", ".gif"),
     Kind("PNG pictures and maps", ""),
     Kind("MRC maps", "", is_maps=True),
+    Kind("4-D MRC file", ".mrc", is_maps=True),
 )
 PAPERS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """How frames are drawn: camera `rotation` ``(3, 3)``, `level` in σ, `side` in pixels."""
+    """How frames are drawn: camera `rotation` ``(3, 3)``, `level` in σ, `side` in pixels.
+
+    Of the inset, all particles ``(n, 2)`` and the path ``(t, 2)`` in the plane that the Explorer
+    shows, with the names of its axes; or None.
+    """
 
     rotation: np.ndarray
     level: float
@@ -65,6 +73,8 @@ class Look:
     fps: int
     to_and_fro: bool
     background: tuple[int, int, int]
+    turn: Turn
+    inset: LatentMap | None
 
 
 class MovieExport(QWidget):
@@ -82,6 +92,8 @@ class MovieExport(QWidget):
         self.fps = QSpinBox()
         self.to_and_fro = QCheckBox("to and fro")
         self.paper = QComboBox()
+        self.turn = TurnEditor()
+        self.inset = QCheckBox("map of the latents in the corner")
         self.target = PathEditor(False, "file or folder to write", save=True)
         self.write = QPushButton("Export movie")
         self.cancel = QPushButton("Cancel")
@@ -110,6 +122,10 @@ class MovieExport(QWidget):
         self.to_and_fro.setToolTip("The movie runs back to its beginning")
         self.paper.addItems(list(PAPERS))
         self.paper.setToolTip("Background of the pictures")
+        self.inset.setToolTip(
+            "<qt>Each picture has the plot of the Explorer in its corner: all particles, the path, "
+            "and a marker where the picture is; orange where no particles are.</qt>"
+        )
         self.write.setToolTip("Draw every frame from where the camera of the window stands")
         self.bar.hide()
         self.cancel.hide()
@@ -125,6 +141,8 @@ class MovieExport(QWidget):
         rows.addRow("Format", self.kind)
         rows.addRow("Pictures", sizes)
         rows.addRow("Paper", looks)
+        rows.addRow("Camera", self.turn)
+        rows.addRow("Inset", self.inset)
         rows.addRow("File", self.target)
         buttons = QHBoxLayout()
         buttons.addWidget(self.write, 1)
@@ -161,7 +179,8 @@ class MovieExport(QWidget):
     def _refresh(self, *_: object) -> None:
         there = self._clip is not None and self.target.value() is not None
         self.write.setEnabled(there and not self._task.busy)
-        for widget in (self.side, self.fps, self.to_and_fro, self.paper):
+        drawn = (self.side, self.fps, self.to_and_fro, self.paper, self.turn, self.inset)
+        for widget in drawn:
             widget.setEnabled(not self._kind.is_maps)
 
     def _export(self) -> None:
@@ -173,15 +192,33 @@ class MovieExport(QWidget):
             ending = f"ends in {self._kind.suffix}" if self._kind.suffix else "is a folder"
             self._failed(f"{target.name}: {self._kind.name} {ending}.")
             return
-        rotation = camera_rotation(self._viewer)
-        numbers = (self.side.value(), self.fps.value(), self.to_and_fro.isChecked())
-        look = Look(rotation, self._map.level, *numbers, PAPERS[self.paper.currentText()])
+        look = self._look(clip)
         work = _write_maps if self._kind.is_maps else _write_pictures
         self._task.start(partial(work, clip, target, look))
         self.bar.setRange(0, 0)
         for widget in (self.bar, self.cancel):
             widget.show()
         self._refresh()
+
+    def _look(self, clip: Clip) -> Look:
+        return Look(
+            camera_rotation(self._viewer),
+            self._map.level,
+            self.side.value(),
+            self.fps.value(),
+            self.to_and_fro.isChecked(),
+            PAPERS[self.paper.currentText()],
+            self.turn.turn(),
+            self._latent_map(clip) if self.inset.isChecked() else None,
+        )
+
+    def _latent_map(self, clip: Clip) -> LatentMap:
+        """The plane that the Explorer shows."""
+        session = self._session
+        labels = (*session.axis_labels(), "")[:2]
+        places, points = np.column_stack(session.coordinates()), clip.path.points
+        path = session.project(points)
+        return LatentMap(places, path, (labels[0], labels[1]), not halts(points))
 
     def _progressed(self, done: int, of: int) -> None:
         self.bar.setRange(0, of)
@@ -208,9 +245,10 @@ def _file_name(text: str) -> str:
 
 
 def _write_maps(clip: Clip, target: Path, look: Look, report: Report) -> str:
-    from napari_cryodeco.explore.movie import write_series
+    from napari_cryodeco.explore.movie import write_frames, write_series
 
-    write_series(target, clip.decoded, progress=report)
+    work = write_frames if target.suffix else write_series
+    work(target, clip.decoded, progress=report)
     return f"{target}: {len(clip.volumes)} maps written."
 
 
@@ -224,6 +262,8 @@ def _write_pictures(clip: Clip, target: Path, look: Look, report: Report) -> str
         loop="ping-pong" if look.to_and_fro else "once",
         view=View(rotation=look.rotation, size=(look.side, look.side)),
         style=Style(background=look.background),
+        turn=look.turn,
+        inset=look.inset,
     )
     film(target, clip.decoded, clip.path, clip.supported, look.fps, options, report)
     return f"{target}: {len(clip.volumes)} frames written."

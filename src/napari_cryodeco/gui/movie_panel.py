@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -19,12 +20,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryodeco.explore.projection import principal_axes
 from napari_cryodeco.explore.route import Anchor
+from napari_cryodeco.explore.tour import stops, tour_of
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.clip import Clip, Frame, decode_clip, make_clip
 from napari_cryodeco.gui.decoding import open_field
 from napari_cryodeco.gui.docking import Scrolled
+from napari_cryodeco.gui.frames_button import FramesButton
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.movie_export import MovieExport
 from napari_cryodeco.gui.path_chooser import PathChooser
@@ -32,6 +36,7 @@ from napari_cryodeco.gui.path_files import PathFiles
 from napari_cryodeco.gui.player import Player
 from napari_cryodeco.gui.routing import Traced, routing_of
 from napari_cryodeco.gui.session import session_of
+from napari_cryodeco.gui.turn_editor import SPIN
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -53,6 +58,7 @@ class MoviePanel(QWidget):
         self._map = map_view_of(viewer)
         self._clip: Clip | None = None
         self._run_path: Path | None = None
+        self._decode_next = False
         self._task = Task(self)
         self._routing = routing_of(viewer)
         self.chooser = PathChooser()
@@ -63,6 +69,7 @@ class MoviePanel(QWidget):
         self.bar = QProgressBar()
         self.message = QLabel(NO_RUN)
         self.player = Player()
+        self.as_layer = FramesButton(viewer, self._map)
         self.export = MovieExport(viewer)
         self._lay_out()
         self._connect()
@@ -96,6 +103,7 @@ class MoviePanel(QWidget):
         column.addWidget(self.message)
         column.addWidget(_line())
         column.addWidget(self.player)
+        column.addWidget(self.as_layer)
         column.addWidget(_line())
         column.addWidget(self.export)
         column.addStretch()
@@ -119,6 +127,10 @@ class MoviePanel(QWidget):
         self.player.ribbon.frame_chosen.connect(self._go_to)
         self.chooser.anchor_page.cursor_asked.connect(self._add_cursor)
         self.chooser.anchor_page.clusters_asked.connect(self._add_clusters)
+        self.chooser.anchor_page.tour_asked.connect(self._tour)
+        self.as_layer.made.connect(self.message.setText)
+        self.as_layer.failed.connect(self._say)
+        self.as_layer.frames.frame_changed.connect(self.player.slider.setValue)
         self.decode.clicked.connect(self._decode)
         self.cancel.clicked.connect(self._cancelled)
         self.player.frame_changed.connect(self._show)
@@ -136,12 +148,12 @@ class MoviePanel(QWidget):
         if run is not None and run.path != self._run_path:
             self._run_path = run.path
             self._task.cancel()
-            self._clip = None
+            self._take(None)
             self.player.clear()
-            self.export.show_clip(None)
             self.chooser.forget()
-            self.chooser.set_components(self._session.loaded().latents.shape[1])
             self.files.show_folder(run.paths.trajectories)
+        if run is not None:
+            self.chooser.set_scores(_scores(self._session.loaded().latents))
         self._show_route()
 
     def _show_route(self) -> None:
@@ -182,8 +194,12 @@ class MoviePanel(QWidget):
                 f"{traced.path.name}: {len(traced.path)} frames, {alone} of them where no "
                 "particles are (red)."
             )
+        if self._decode_next and traced.route.kind == "tour":
+            self._decode_next = False
+            self._decode()
 
     def _no_path(self, sentence: str) -> None:
+        self._decode_next = False
         self.decode.setEnabled(False)
         self.files.save.setEnabled(False)
         self.message.setText(sentence)
@@ -239,8 +255,22 @@ class MoviePanel(QWidget):
         if clustering is None:
             self._say("There are no clusters yet: make them in the Explorer first.")
             return
-        for title, centre in zip(clustering.titles, clustering.centres, strict=True):
-            self.chooser.anchor_page.add(Anchor.at(title, centre))
+        for anchor in stops(clustering):
+            self.chooser.anchor_page.add(anchor)
+
+    def _tour(self) -> None:
+        """Halt at every cluster: path, frames and look of the movie in one."""
+        clustering = self._session.clustering
+        if clustering is None:
+            self._say("There are no clusters yet: make them in the Explorer first.")
+            return
+        self._decode_next = True  # when it is known what supports the frames
+        self.export.turn.kind.setCurrentText(SPIN)
+        self.export.inset.setChecked(True)
+        route = tour_of(clustering)
+        if route == self._session.route and self._routing.latest is not None:
+            self._path_traced(self._routing.latest)
+        self._session.set_route(route)
 
     # ---- decoding
 
@@ -251,9 +281,8 @@ class MoviePanel(QWidget):
         snapshot = self._session.loaded()
         supported = None if traced is None else traced.support.supported
         clip = make_clip(path, snapshot.latents, supported)
-        self._clip = clip
+        self._take(clip)
         self.player.load(path.captions, clip.supported)
-        self.export.show_clip(None)
         fast = self.detail.currentText() == FAST
         opener = partial(open_field, snapshot.run, snapshot.epoch)
         chosen = self._session.map_filter
@@ -270,16 +299,25 @@ class MoviePanel(QWidget):
         self.player.set_ready(frame.number)
         if frame.clip.complete:
             self.export.show_clip(frame.clip)
+            self.as_layer.show_clip(frame.clip)
         if frame.number == self.player.frame and not self.player.playing:
             self._show(frame.number)
 
     def _show(self, number: int) -> None:
         self._session.set_path_position(float(number))
+        if self.as_layer.go_to(number):
+            return
         clip = self._clip
         volume = clip.volumes[number] if clip is not None else None
         if clip is not None and volume is not None:
             values = volume.in_sigma(clip.sigma)
             self._map.show_data(values, volume.voxel_size, full=not self.player.playing)
+
+    def _take(self, clip: Clip | None) -> None:
+        """Begin another clip, none of whose frames is there yet."""
+        self._clip = clip
+        self.export.show_clip(None)
+        self.as_layer.show_clip(None)
 
     def _progressed(self, done: int, of: int) -> None:
         self.bar.setRange(0, of)
@@ -303,6 +341,14 @@ class MoviePanel(QWidget):
     def _say(self, sentence: str) -> None:
         self.message.setText(sentence)
         show_error(sentence)
+
+
+def _scores(latents: np.ndarray) -> np.ndarray:
+    """Along the components that a path goes along; the view of an earlier epoch may be turned."""
+    try:
+        return principal_axes(latents).scores
+    except ValueError:  # one rigid map: whoever asks for a path is told so
+        return np.zeros((0, 1))
 
 
 def _line() -> QFrame:

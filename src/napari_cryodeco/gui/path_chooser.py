@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -23,7 +25,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryodeco.explore.route import Anchor, Kind, Route
+from napari_cryodeco.explore.route import Anchor, Kind, Route, Spacing
+from napari_cryodeco.gui.path_ends import PathEnds
 
 JOINS = {
     "line": ("Straight lines", "Straight from point to point, whether or not particles are there"),
@@ -35,8 +38,18 @@ JOINS = {
         "Along dense regions",
         "As along the particles, but a step costs its length over the density there",
     ),
+    "tour": (
+        "Halt at each point",
+        "Each point in its turn for as many frames, with nothing made up between",
+    ),
 }
 TABS = ("pc", "points", "curve")
+
+
+SPACINGS: dict[str, Spacing] = {
+    "equal steps of the score": "linear",
+    "equal numbers of particles": "percentile",
+}
 
 
 class ComponentPage(QWidget):
@@ -44,21 +57,71 @@ class ComponentPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._table = np.zeros((0, 1))
+        self._shown: int | None = None
         self.component = QSpinBox()
         self.component.setRange(1, 1)
         self.component.setPrefix("PC ")
+        self.ends = PathEnds()
         self.low, self.high = QDoubleSpinBox(), QDoubleSpinBox()
-        for box, value in ((self.low, 5.0), (self.high, 95.0)):
+        for box, value, end in ((self.low, 5.0, "begins"), (self.high, 95.0, "ends")):
             box.setRange(0, 100)
             box.setDecimals(1)
             box.setValue(value)
             box.setSuffix(" %")
-            box.setToolTip("Percentile of the particles along this component")
+            box.setToolTip(f"Percentile of the particles along this component where the path {end}")
+        self.spacing = QComboBox()
+        self.spacing.addItems(list(SPACINGS))
+        self.spacing.setToolTip(
+            "<qt>Equal steps: the motion runs evenly. Equal numbers: as many particles from each "
+            "frame to the next, so many frames where particles are many.</qt>"
+        )
         self.component.setToolTip("Principal component of z; the others stay at their mean")
+        limits = QHBoxLayout()
+        for widget in (self.low, QLabel("to"), self.high):
+            limits.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
         rows = QFormLayout(self)
         rows.addRow("Component", self.component)
-        rows.addRow("From", self.low)
-        rows.addRow("To", self.high)
+        rows.addRow(self.ends)
+        rows.addRow("From", limits)
+        rows.addRow("Frames at", self.spacing)
+        self.ends.ends_changed.connect(self._dragged)
+
+    def set_scores(self, table: np.ndarray) -> None:
+        """Show the particles' scores ``(n, c)`` along the components."""
+        self._table, self._shown = table, None
+        self.component.setRange(1, max(1, table.shape[1]))
+
+    def show_path(self, frames: int) -> None:
+        """Show on the histogram what the boxes say."""
+        if self._shown != self.component.value():
+            self._shown = self.component.value()
+            self.ends.set_scores(self._table[:, self._shown - 1])
+        self.ends.show_path(self.low.value(), self.high.value(), frames, self.chosen_spacing())
+
+    def chosen_spacing(self) -> Spacing:
+        """How the frames are spaced."""
+        return SPACINGS[self.spacing.currentText()]
+
+    def _dragged(self, low: float, high: float) -> None:
+        self.low.setValue(low)
+        self.high.setValue(high)
+
+
+class PointList(QListWidget):
+    """Names of points; Delete asks for the chosen one to go, Escape chooses none."""
+
+    delete_asked = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Take these two, leave the rest to the list."""
+        if event.key() == Qt.Key.Key_Delete:
+            if self.currentRow() >= 0:
+                self.delete_asked.emit()
+        elif event.key() == Qt.Key.Key_Escape:
+            self.setCurrentRow(-1)
+        else:
+            super().keyPressEvent(event)
 
 
 class AnchorPage(QWidget):
@@ -66,16 +129,21 @@ class AnchorPage(QWidget):
 
     cursor_asked = Signal()
     clusters_asked = Signal()
+    tour_asked = Signal()
     changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        self.list = QListWidget()
+        self.list = PointList()
         self.list.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.list.setFixedHeight(72)  # the player below matters more
-        self.list.setToolTip("The path goes through these points in this order; drag to reorder")
+        self.list.setToolTip(
+            "<qt>The path goes through these points in this order. Drag to reorder; Delete removes "
+            "the chosen one; Escape chooses none.</qt>"
+        )
         self.add_cursor = QPushButton("Add cursor")
         self.add_clusters = QPushButton("Add clusters")
+        self.tour = QPushButton("Tour")
         self.remove = QPushButton("Remove")
         self.up, self.down = QPushButton("↑"), QPushButton("↓")
         self.join = QComboBox()
@@ -84,8 +152,20 @@ class AnchorPage(QWidget):
             self.join.addItem(text, kind)
             self.join.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
         for button, tip in (
-            (self.add_cursor, "Add what the Explorer's map shows: the point under its cursor"),
-            (self.add_clusters, "Add the centres of all clusters"),
+            (
+                self.add_cursor,
+                "<qt>Add what the Explorer's map shows, the point under its cursor: after the "
+                "chosen point, or at the end where none is chosen</qt>",
+            ),
+            (
+                self.add_clusters,
+                "Add the centres of all clusters, after the chosen point or at the end",
+            ),
+            (
+                self.tour,
+                "<qt>A first look: halt at the centre of every cluster, with its share of the "
+                "particles. Decodes them, and sets the movie below to spin with an inset.</qt>",
+            ),
             (self.remove, "Remove the chosen point, or all where none is chosen"),
             (self.up, "Move the chosen point to an earlier place"),
             (self.down, "Move the chosen point to a later place"),
@@ -94,15 +174,17 @@ class AnchorPage(QWidget):
         self._lay_out()
         self.add_cursor.clicked.connect(self.cursor_asked)
         self.add_clusters.clicked.connect(self.clusters_asked)
+        self.tour.clicked.connect(self.tour_asked)
         self.remove.clicked.connect(self._remove)
         self.up.clicked.connect(lambda: self._move(-1))
         self.down.clicked.connect(lambda: self._move(1))
         self.join.activated.connect(lambda _: self.changed.emit())
         self.list.model().rowsMoved.connect(self.changed)
+        self.list.delete_asked.connect(self._remove)
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
-        for button in (self.add_cursor, self.add_clusters, self.remove):
+        for button in (self.add_cursor, self.add_clusters, self.tour, self.remove):
             buttons.addWidget(button)
         order = QHBoxLayout()
         order.addWidget(QLabel("Join"))
@@ -121,21 +203,25 @@ class AnchorPage(QWidget):
         return tuple(self.list.item(row).data(role) for row in range(self.list.count()))
 
     def add(self, anchor: Anchor) -> None:
-        """Append a point."""
-        self._append(anchor)
+        """Insert a point after the chosen one, and choose it; at the end where none is chosen."""
+        row = self.list.currentRow()
+        place = self.list.count() if row < 0 else row + 1
+        self._insert(place, anchor)
+        if row >= 0:
+            self.list.setCurrentRow(place)
         self.changed.emit()
 
-    def _append(self, anchor: Anchor) -> None:
+    def _insert(self, place: int, anchor: Anchor) -> None:
         item = QListWidgetItem(anchor.name)
         item.setData(Qt.ItemDataRole.UserRole, anchor)
-        self.list.addItem(item)
+        self.list.insertItem(place, item)
 
     def show_anchors(self, anchors: Sequence[Anchor]) -> None:
         """Show these points without telling anyone."""
         if tuple(anchors) != self.anchors():
             self.list.clear()
-            for anchor in anchors:
-                self._append(anchor)
+            for place, anchor in enumerate(anchors):
+                self._insert(place, anchor)
 
     def _move(self, by: int) -> None:
         row = self.list.currentRow()
@@ -193,18 +279,21 @@ class PathChooser(QWidget):
         page = self.component_page
         for box in (page.component, page.low, page.high, self.frames):
             box.valueChanged.connect(self.changed)
+        page.spacing.currentIndexChanged.connect(self.changed)
         self.anchor_page.changed.connect(self.changed)
         self.tabs.currentChanged.connect(self.changed)
         self.closed.toggled.connect(self.changed)
         self.changed.connect(self._show_enabled)
         self._show_enabled()
 
-    def set_components(self, count: int) -> None:
-        """Offer this many principal components."""
-        self.component_page.component.setRange(1, max(1, count))
+    def set_scores(self, table: np.ndarray) -> None:
+        """Offer the principal components along which the particles have scores ``(n, c)``."""
+        self.component_page.set_scores(table)
+        self._show_enabled()
 
     def _show_enabled(self) -> None:
         self.closed.setEnabled(self.tabs.currentWidget() is not self.component_page)
+        self.component_page.show_path(self.frames.value())
         self.curve_page.setText(
             "The curve drawn in the Explorer's plot, lifted into all dimensions of z by the mean "
             "of the particles near it."
@@ -227,6 +316,7 @@ class PathChooser(QWidget):
             page.high.value(),
             self.anchor_page.anchors(),
             self._curve,
+            page.chosen_spacing(),
         )
 
     def show_route(self, route: Route) -> None:
@@ -238,6 +328,7 @@ class PathChooser(QWidget):
         page.component.setValue(route.component)
         page.low.setValue(route.low)
         page.high.setValue(route.high)
+        page.spacing.setCurrentIndex(list(SPACINGS.values()).index(route.spacing))
         self.frames.setValue(route.frames)
         self.closed.setChecked(route.closed)
         if tab == "points":

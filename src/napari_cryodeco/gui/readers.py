@@ -18,6 +18,7 @@ from napari_cryodeco.runs.paths import RunPaths
 LayerData = tuple[Any, ...]
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
 
+FRAME_AXES = ("frame", "z", "y", "x")
 NOTHING_TO_SHOW: list[LayerData] = [(None,)]  # napari's word for "read, but it makes no layer"
 
 
@@ -67,8 +68,8 @@ def is_run(path: Path) -> bool:
 def read_mrc_files(path: str | Sequence[str]) -> list[LayerData]:
     """One Image layer per file, raw values, scale in Å.
 
-    Maps come as a 3-D layer at an isosurface of 3 σ, stacks as 2-D images under a slider. The
-    values stay on disk until they are looked at.
+    Maps come as a 3-D layer at an isosurface of 3 σ, stacks as 2-D images under a slider, and 4-D
+    files as maps under a slider. The values stay on disk until they are looked at.
 
     Raises
     ------
@@ -125,7 +126,17 @@ def _read_mrc(path: Path, name: str | None = None) -> LayerData:
     if is_stack:
         spacing = (1.0,) * (data.ndim - 2) + (step, step)
         return data, {"name": name, "scale": spacing, "units": _units(data.ndim)}, "image"
+    if data.ndim == 4:
+        return data, frames_options(data, step, name), "image"
     return data, map_options(data, step, name), "image"
+
+
+def frames_options(data: np.ndarray, voxel_size: float, name: str) -> dict[str, Any]:
+    """How an Image layer shows maps ``(t, z, y, x)``: as one map, level of the middle one."""
+    options = map_options(data[len(data) // 2], voxel_size, name)
+    ahead = {"scale": 1.0, "units": "pixel"}
+    options |= {key: (value, *options[key]) for key, value in ahead.items()}
+    return options | {"axis_labels": FRAME_AXES}
 
 
 def map_options(data: np.ndarray, voxel_size: float, name: str) -> dict[str, Any]:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QWidget
 
-from napari_cryodeco.explore.palette import CATEGORIES, OTHER, category, ramp
+from napari_cryodeco.explore.palette import (
+    CATEGORIES,
+    DENSITY_ON_DARK,
+    DENSITY_ON_LIGHT,
+    OTHER,
+    PATH_ON_DARK,
+    PATH_ON_LIGHT,
+    category,
+    ramp,
+)
 from napari_cryodeco.gui.aggregate import UNKNOWN, Floats, Ink
 from napari_cryodeco.gui.colouring import Categorical, Continuous, Directional
 
@@ -51,7 +60,7 @@ def theme_of(widget: QWidget) -> Theme:
         faint=faint,
         selection=QColor("#FFB000") if dark else QColor("#D55E00"),
         cursor=QColor("#FFFFFF") if dark else QColor("#000000"),
-        path=QColor("#FF5E8A") if dark else QColor("#C2185B"),
+        path=QColor(PATH_ON_DARK if dark else PATH_ON_LIGHT),
     )
 
 
@@ -64,9 +73,7 @@ def rgb(colour: QColor | str) -> tuple[int, int, int]:
 @lru_cache(maxsize=4)
 def density_ramp(dark: bool) -> NDArray[np.uint8]:
     """Few to many particles."""
-    if dark:
-        return ramp([(52, 78, 110), (86, 140, 190), (170, 210, 235), (250, 252, 255)])
-    return ramp([(165, 195, 222), (90, 140, 190), (35, 80, 140), (8, 25, 60)])
+    return ramp(DENSITY_ON_DARK if dark else DENSITY_ON_LIGHT)
 
 
 @lru_cache(maxsize=4)

@@ -9,10 +9,12 @@ from qtpy.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from napari_cryodeco.explore import palette
+
 if TYPE_CHECKING:
     from napari_cryodeco.explore.trajectory import Support
 
-SUPPORTED, EXTRAPOLATED = QColor("#009E73"), QColor("#D55E00")
+SUPPORTED, EXTRAPOLATED = QColor(palette.SUPPORTED), QColor(palette.EXTRAPOLATED)
 HEIGHT = 34
 LEAST = 3.0  # pixels of a bar: where no particle is, red must show
 _PALE = 110  # opacity of a frame that is not decoded yet

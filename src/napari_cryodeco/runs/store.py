@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,27 @@ def write_mrc(path: Path | str, volume: Tensor | np.ndarray, pixel_size: float) 
         mrc.set_data(data)
         mrc.set_volume()
         mrc.voxel_size = pixel_size
+
+
+def write_volume_stack(
+    path: Path | str, volumes: Iterable[np.ndarray], count: int, pixel_size: float
+) -> None:
+    """Write `count` maps ``(z, y, x)`` of one shape as one 4-D file, with their voxel size in Å.
+
+    An MRC2014 volume stack (space group 401), float32; one map at a time is in memory.
+    """
+    with replacing(path) as part:
+        mrc = None
+        for index, volume in enumerate(volumes):
+            data = _checked(volume, pixel_size, path)
+            if mrc is None:
+                mrc = mrcfile.new_mmap(part, (count, *data.shape), mrc_mode=2, overwrite=True)
+            mrc.data[index] = data
+        if mrc is None:
+            raise ValueError(f"{path}: there is no map to write.")
+        with mrc:
+            mrc.voxel_size = pixel_size
+            mrc.update_header_stats()
 
 
 def write_stack(path: Path | str, images: Tensor | np.ndarray, pixel_size: float) -> None:
