@@ -188,7 +188,8 @@ def test_the_movie_turns_and_shows_where_it_is(qtbot, panel, viewer, session, tm
     files = sorted((tmp_path / "pictures").glob("*.png"))
     assert len(files) == FRAMES
     for file, picture in zip(files, expected, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(file)), picture)
+        # sums of floats may round the other way
+        np.testing.assert_allclose(np.asarray(Image.open(file)), picture.astype(float), atol=2)
 
 
 def test_a_spin_of_the_window_is_about_the_axes_of_its_picture(qtbot, panel):

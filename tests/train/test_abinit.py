@@ -128,6 +128,7 @@ def test_a_start_of_an_older_version_is_told_apart(mixture):
     with pytest.raises(ValueError, match="earlier version"):
         stage.load({"numerator.0": torch.zeros(2, 5), "denominator.0": torch.zeros(2, 5)})
     stage.load({"volumes": torch.zeros(2, 5), "scores": torch.zeros(3)})  # finished: as it is
+    stage.load({"numerator.1": torch.zeros(2, 5), "handicaps.1": torch.zeros(2)})  # the first ended
 
 
 def test_work_side_by_side_keeps_its_order_and_the_threads():

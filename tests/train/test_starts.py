@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.train import starts
 from napari_cryodeco.train.starts import MOST_PATIENCE, Start, StartPlan
 
 
@@ -50,3 +51,32 @@ def test_of_equally_likely_species_none_is_left_without_images(tripod_and_arc):
     start.step(1, torch.Generator().manual_seed(1))
     powers = start.volumes.norm(dim=1)
     assert powers.min() > 0.2 * powers.max()
+
+
+def test_a_species_with_a_handicap_gets_fewer_images(tripod_and_arc):
+    looks = tripod_and_arc.looks
+    start = Start(
+        looks.evidence(torch.arange(64)),
+        looks.power,
+        StartPlan(steps=3, batch=64),
+        torch.full((64, 2), 0.5),
+    )
+    draw = torch.Generator().manual_seed(0)
+    start.step(0, draw)
+    kept = start.tensors() | {"handicaps": torch.tensor([-1e5, 0.0]), "shares": torch.ones(2) / 2}
+    start.load(kept, start._plan.radius(0))
+    start.step(1, draw)
+    first, second = start.tensors()["shares"].tolist()
+    assert first < 0.5 < second
+
+
+def test_a_handicap_ends_with_the_crowd_and_has_a_bound(tripod_and_arc):
+    looks, n = tripod_and_arc.looks, 40
+    plan = StartPlan(steps=10, batch=8)
+    start = Start(looks.evidence(torch.arange(n)), looks.power, plan, torch.full((n, 4), 0.25))
+    for _ in range(400):
+        start._share(torch.tensor([0.97, 0.01, 0.01, 0.01]))
+    assert start._handicaps.tolist() == [-starts.DEEPEST, 0, 0, 0]
+    for _ in range(400):
+        start._share(torch.tensor([0.28, 0.24, 0.24, 0.24]))  # uneven, but none is empty
+    assert start._handicaps.abs().max() < 1e-3

@@ -27,7 +27,7 @@ from napari_cryodeco.model.grid_slices import GridSlices
 from napari_cryodeco.train import coverage
 from napari_cryodeco.train.looks import Looks
 
-PER_SPECIES = 250  # steps; with 150 one of six runs ended with two species in one class
+PER_SPECIES = 150  # steps
 # Log-likelihood that an image tells up to shell 9 from which 250 steps are enough for one species.
 # With 184 and more they are right. With some 60, 8 of 10 starts ended at 64 - 121 degrees, and
 # four of 1000 - 1500 steps and twice the memory at 10, 16, 21 and 64.
@@ -36,7 +36,11 @@ FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
 # Most of the time would go into species far behind. Once maps are DECIDED (share of the steps), an
 # image that a species explained so much worse (log-likelihood) when it was last seen is compared
 # with that species in one visit of ten only. Before, a species could lose all its images by it.
-DECIDED, LEFT_BEHIND, AGAIN = 0.6, 15.0, 0.1
+DECIDED, LEFT_BEHIND, AGAIN = 0.5, 15.0, 0.1
+# A map with more images has less noise, fits better for it and draws more images, until two species
+# share it and another is empty. Those that got so many that the others can no longer have the LEAST
+# (of an even share) lose log-likelihood, a STEP for e times too many, and never more than DEEPEST.
+LEAST, STEP, DEEPEST = 0.5, 0.5, 10.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ class Start:
         self._crowding = torch.ones(prior.shape[1], coverage.AXES, device=device)
         self._penalties = torch.zeros_like(self._crowding)
         self._behind = torch.zeros(prior.shape, device=device)
+        self._shares = torch.full(prior.shape[1:], 1 / prior.shape[1], device=device)
+        self._handicaps = torch.zeros_like(self._shares)
         self._sums: list[Accumulator] = []
         self._volumes: list[Tensor] = []
 
@@ -123,7 +129,8 @@ class Start:
     def tensors(self) -> dict[str, Tensor]:
         """The running sums ``(K, m)``; crowding and penalties of the viewing axes ``(K, AXES)``.
 
-        And how far ``(n, K)`` each species is behind the best one of an image.
+        And how far ``(n, K)`` each species is behind the best one of an image; share and handicap
+        ``(K,)`` of each.
         """
         return {
             "numerator": torch.stack([sums.numerator for sums in self._sums]).cpu(),
@@ -131,6 +138,8 @@ class Start:
             "crowding": self._crowding.cpu(),
             "penalties": self._penalties.cpu(),
             "behind": self._behind.cpu(),
+            "shares": self._shares.cpu(),
+            "handicaps": self._handicaps.cpu(),
         }
 
     def load(self, tensors: dict[str, Tensor], radius: int) -> None:
@@ -142,6 +151,8 @@ class Start:
         self._crowding = tensors["crowding"].to(device)
         self._penalties = tensors["penalties"].to(device)
         self._behind = tensors["behind"].to(device)
+        self._shares = tensors["shares"].to(device)
+        self._handicaps = tensors["handicaps"].to(device)
 
     def step(self, number: int, generator: torch.Generator) -> None:
         """Do step `number` of the plan."""
@@ -226,11 +237,12 @@ class Start:
             scores, shift = GridSlices(slices).best(seen[some], shifts)
             tops[some, index], best = (scores + added[index]).topk(spread, dim=1)
             poses[some, index], where[some, index] = best, shift.gather(1, best).long()
-        totals = log_prior + tops.logsumexp(2)
+        totals = log_prior + tops.logsumexp(2) + self._handicaps
         behind = totals.amax(1, keepdim=True) - totals
         self._behind[rows] = torch.where(behind.isfinite(), behind, self._behind[rows])
         species = totals.softmax(1)
         weights = (tops.softmax(2) * species[:, :, None]).nan_to_num()
+        self._share(species.mean(0))
         self._spread(weights, axis[poses], coverage.even_share(axis))
         moved = seen.shifted(shifts)
         for index, sums in enumerate(self._sums):
@@ -243,6 +255,13 @@ class Start:
                 grid[poses[image, index, pose]],
                 ball2,
             )
+
+    def _share(self, shares: Tensor) -> None:
+        """Note which share ``(K,)`` of the images each species got; keep them from gathering."""
+        self._shares = self._shares + self._plan.memory * (shares - self._shares)
+        most = (1 + LEAST / max(1, len(shares) - 1)) / len(shares)
+        crowd = (self._shares / most).clamp_min(1e-3)
+        self._handicaps = (self._handicaps - STEP * crowd.log()).clamp(-DEEPEST, 0.0)
 
     def _spread(self, weights: Tensor, axes: Tensor, even: Tensor) -> None:
         """Note along which axes images ``(b, K, poses)`` look, and keep them from gathering."""
