@@ -77,6 +77,6 @@ def test_a_handicap_ends_with_the_crowd_and_has_a_bound(tripod_and_arc):
     for _ in range(400):
         start._share(torch.tensor([0.97, 0.01, 0.01, 0.01]))
     assert start._handicaps.tolist() == [-starts.DEEPEST, 0, 0, 0]
-    for _ in range(400):
+    for _ in range(2000):
         start._share(torch.tensor([0.28, 0.24, 0.24, 0.24]))  # uneven, but none is empty
     assert start._handicaps.abs().max() < 1e-3
