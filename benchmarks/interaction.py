@@ -37,6 +37,7 @@ PYQTGRAPH = "pyqtgraph==0.14.0"
 WIDGETS = ("matplotlib", "pyqtgraph", "napari")
 SUBJECTS = ("ours", *WIDGETS, "cryodrgn", "window", "session")
 KEYS = ("program", "particles", "act")
+PAUSES = (0, 10)  # seconds from the Explorer standing there to opening a run
 SECONDS = 8  # with the mouse held down
 WINDOW, SESSION = (100_000, 1_000_000), 100_000  # particles of the runs opened for these
 
@@ -133,9 +134,11 @@ def window(bench: Bench) -> None:
 def sessions(bench: Bench, run: Path) -> Iterator[dict[str, Any]]:
     """Leave one, then open it in new processes."""
     list(bench.child("interaction_window", "leave", run))
-    opened = [list(bench.child("interaction_window", "restore", run)) for _ in range(3)]
-    for rows in zip(*opened, strict=True):
-        yield rows[0] | {"taken": [took for row in rows for took in row["taken"]]}
+    for pause in PAUSES:
+        words = ("restore", run, pause)
+        opened = [list(bench.child("interaction_window", *words)) for _ in range(3)]
+        for rows in zip(*opened, strict=True):
+            yield rows[0] | {"taken": [took for row in rows for took in row["taken"]]}
 
 
 def install(cache: Path) -> None:

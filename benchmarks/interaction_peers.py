@@ -213,7 +213,6 @@ def main() -> None:
     acts.many("zoom", subject.zoom, rest=0.2)
     acts.many("recolour", subject.recolour, rest=0.2)
     acts.many("lasso to result", lambda _: subject.select(), prepare=subject.unselect, rest=0.2)
-    tell("selected", [], selected=int(subject.inside().sum()))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python interaction_window.py live RUN SECONDS
     python interaction_window.py training RUN SECONDS SOURCE FOLDER
     python interaction_window.py leave RUN
-    python interaction_window.py restore RUN
+    python interaction_window.py restore RUN SECONDS
 
 A part of `interaction.py`.
 """
@@ -196,10 +196,14 @@ def leave(run: Path) -> None:
     window.app.spin(0.5)
 
 
-def restore(run: Path) -> None:
-    """Open it again, in a process that has opened nothing before."""
+def restore(run: Path, seconds: float) -> None:
+    """Open it again, in a process that has opened nothing before.
+
+    At once, or some seconds after the Explorer stands there, as when one looks for the folder.
+    """
     saved = json.loads((run / "session.json").read_text())
     window = Window()
+    window.app.spin(seconds)
     acts = Acts(window.app, window.scatter, 1)
     session, view = window.session, window.panel.view
 
@@ -215,7 +219,9 @@ def restore(run: Path) -> None:
 
     taken["map"] = watch.once(whole, lambda: window.panel.map.layer.layer is not None)
     for name, took in taken.items():
-        tell(f"session restored: {name}", [took], selected=int(session.history.count))
+        when = f"after {seconds:.0f} s" if seconds else "at once"
+        act = f"session restored, opened {when}: {name}"
+        tell(act, [took], selected=int(session.history.count))
     window.panel.decoding.stop()
     window.viewer.close()
 
@@ -226,8 +232,10 @@ def main() -> None:
         live(Path(run), float(rest[0]), "")
     elif part == "training":
         beside_training(Path(run), float(rest[0]), Path(rest[1]), Path(rest[2]))
+    elif part == "restore":
+        restore(Path(run), float(rest[0]))
     else:
-        {"leave": leave, "restore": restore}[part](Path(run))
+        leave(Path(run))
 
 
 if __name__ == "__main__":
