@@ -16,6 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -37,6 +39,7 @@ PYQTGRAPH = "pyqtgraph==0.14.0"
 WIDGETS = ("matplotlib", "pyqtgraph", "napari")
 SUBJECTS = ("ours", *WIDGETS, "cryodrgn", "window", "session")
 KEYS = ("program", "particles", "act")
+KILLED = (128 + signal.SIGKILL, 128 + signal.SIGXCPU)  # as a shell tells it
 PAUSES = (0, 10)  # seconds from the Explorer standing there to opening a run
 SECONDS = 8  # with the mouse held down
 WINDOW, SESSION = (100_000, 1_000_000), 100_000  # particles of the runs opened for these
@@ -61,17 +64,21 @@ class Bench:
         return run_of(count, self.source, self.cache / "sets")
 
     def child(self, script: str, *words: object) -> Iterator[dict[str, Any]]:
-        """Lines that a script prints, in a window of its own, until its time is over."""
+        """Lines that a script prints, in a window of its own, until its processor time is over."""
         command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", sys.executable]
         command += [str(HERE / f"{script}.py"), *map(str, words)]
         paths = [str(SOURCE), str(self.cache / "pyqtgraph")]
         given = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-        limit = ["timeout", "--kill-after=10", str(self.asked.limit)]
+        limit = (self.asked.limit, self.asked.limit)
         done = subprocess.run(
-            [*limit, *command], stdout=subprocess.PIPE, env=os.environ | given, check=False
+            command,
+            stdout=subprocess.PIPE,
+            env=os.environ | given,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, limit),
         )
         yield from (json.loads(line) for line in done.stdout.splitlines() if line[:1] == b"{")
-        if done.returncode == 124:
+        if done.returncode in KILLED:
             yield {"act": "limit", "limit_s": self.asked.limit}
         elif done.returncode:
             print(f"{script} {words} ended with {done.returncode}", file=sys.stderr)
@@ -121,7 +128,7 @@ def plots(bench: Bench, count: int) -> None:
 def window(bench: Bench) -> None:
     """What our window does while it decodes and beside a training; a session restored."""
     asked = bench.asked
-    for count in WINDOW if "window" in asked.subjects else ():
+    for count in set(WINDOW) & set(asked.counts) if "window" in asked.subjects else ():
         if bench.missing("window", count):
             run, script = bench.run(count), "interaction_window"
             bench.put("window", count, bench.child(script, "live", run, SECONDS))
@@ -136,7 +143,10 @@ def sessions(bench: Bench, run: Path) -> Iterator[dict[str, Any]]:
     list(bench.child("interaction_window", "leave", run))
     for pause in PAUSES:
         words = ("restore", run, pause)
-        opened = [list(bench.child("interaction_window", *words)) for _ in range(3)]
+        opened = [
+            list(bench.child("interaction_window", *words))
+            for _ in range(min(3, bench.asked.repeats))
+        ]
         for rows in zip(*opened, strict=True):
             yield rows[0] | {"taken": [took for row in rows for took in row["taken"]]}
 
@@ -157,7 +167,9 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
     parser.add_argument("--repeats", type=int, default=7, help="of each act")
-    parser.add_argument("--limit", type=int, default=300, help="seconds of a program and a count")
+    parser.add_argument(
+        "--limit", type=int, default=300, help="CPU-seconds of a program and a count"
+    )
     parser.add_argument("--again", action="store_true", help="measure what is there already, too")
     parser.add_argument("--docs", type=Path, default=HERE.parent / "docs" / "explorer.md")
     asked = parser.parse_args()

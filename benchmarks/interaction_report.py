@@ -16,6 +16,7 @@ GOALS = {  # milliseconds, at a million particles
     "recolour": 150,
     "lasso to result": 250,
 }
+HARDER = {"pan, half selected, coloured by a number": 50}
 BEGIN, END = "<!-- interaction: begin -->", "<!-- interaction: end -->"
 Rows = list[dict[str, Any]]
 
@@ -37,7 +38,7 @@ def _short(value: float) -> str:
 
 def _cell(row: dict[str, Any] | None, stopped: dict[str, Any] | None) -> str:
     if row is None or not row["taken"]:
-        return f"> {stopped['limit_s']} s" if stopped else "–"
+        return f"> {stopped['limit_s']} CPU-s" if stopped else "–"
     words = " / ".join(_short(value) for value in milliseconds(row["taken"], "cpu"))
     words += f" ({_short(milliseconds(row['taken'], 'wall')[0])})"
     return words + (f", {row['bytes'] / 1e6:.1f} MB" if "bytes" in row else "")
@@ -65,7 +66,7 @@ def plots(rows: Rows) -> str:
                     name = NAMES.get(program, program) + more
                     lines.append(f"| {count:,} | {name} | " + " | ".join(cells) + " |")
     lines += ["", "| goal at 1,000,000 | ours, median | |", "|---|---|---|"]
-    for act, goal in GOALS.items():
+    for act, goal in (GOALS | HARDER).items():
         row = found.get((OURS, max(counts, default=0), act))
         if row:
             _, median = milliseconds(row["taken"], "cpu")

@@ -35,7 +35,7 @@ def test_what_did_not_end_in_time_says_so(report: ModuleType) -> None:
     stopped = {"program": "napari", "particles": 1_000_000, "act": "limit", "limit_s": 240}
     table = report.plots([row("napari", "first view", 5.0), stopped])
     (line,) = [line for line in table.splitlines() if "napari Points" in line]
-    assert line.count("> 240 s") == 4 and "5,000 / 5,000 (10,000)" in line
+    assert line.count("> 240 CPU-s") == 4 and "5,000 / 5,000 (10,000)" in line
 
 
 def test_a_page_keeps_what_is_not_between_the_marks(report: ModuleType, tmp_path) -> None:
