@@ -5,6 +5,7 @@ Run as::
     python peer_files.py rows ROWS.npy IND.pkl
     python peer_files.py array Z.pkl Z.npy
     python peer_files.py rotations POSE.pkl ROTATIONS.npy
+    python peer_files.py poses ROTATIONS.npy SHIFTS.npy POSE.pkl
 """
 
 import pickle
@@ -23,6 +24,9 @@ def main():
     if verb == "rows":
         with open(targets[0], "wb") as file:
             pickle.dump(np.load(source), file)
+    elif verb == "poses":
+        with open(targets[1], "wb") as file:
+            pickle.dump((np.load(source), np.load(targets[0])), file)
     elif verb == "array":
         np.save(targets[0], np.asarray(read(source)))
     elif verb == "rotations":

@@ -47,6 +47,11 @@ class Peer:
             subprocess.run([str(where / "bin" / "pip"), "install", PEER], check=True)
         return where / "bin"
 
+    @property
+    def program(self) -> Path:
+        """``cryodrgn`` itself, for what is measured in another way."""
+        return self._bin / "cryodrgn"
+
     def run(self, folder: Path, *words: object) -> Spent:
         """Run ``cryodrgn`` tuned, on one thread; see :func:`measured`."""
         return measured([str(self._bin / "cryodrgn"), *map(str, words)], folder, TUNED)
@@ -83,6 +88,21 @@ class Peer:
         np.save(out.with_suffix(".npy"), np.arange(count))
         self._convert("rows", out.with_suffix(".npy"), out)
         return out
+
+    def write(self, out: Path, array: np.ndarray) -> None:
+        """Write an array as a pickle of the peer."""
+        np.save(out.with_suffix(".npy"), array)
+        self._convert("rows", out.with_suffix(".npy"), out)
+        out.with_suffix(".npy").unlink()
+
+    def write_poses(self, out: Path, rotations: np.ndarray, shifts: np.ndarray) -> None:
+        """Write rotations ``(n, 3, 3)`` and shifts ``(n, 2)`` in box sides as the peer's poses."""
+        files = [out.with_name(f"{name}.npy") for name in ("rotations", "shifts")]
+        for file, array in zip(files, (rotations, shifts), strict=True):
+            np.save(file, array)
+        self._convert("poses", *files, out)
+        for file in files:
+            file.unlink()
 
     def array(self, pickle: Path) -> np.ndarray:
         """Read latents ``(n, d)``."""

@@ -68,3 +68,14 @@ def test_what_the_explorer_page_points_at_is_there() -> None:
     assert not [name for name in named if not (ROOT / "tests" / name).is_file()]
     rows = [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
     assert [int(row.split("|")[1]) for row in rows] == list(range(1, 41))
+
+
+def test_the_tests_that_the_explorer_page_names_are_there() -> None:
+    page = (ROOT / "docs" / "explorer.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)*test_\w+\.py)::(test_\w+)`", page)
+    bugs = page.split("## Bugs of peers, as tests", 1)[1].split("\n## ", 1)[0]
+    assert bugs.count("\n- ") == 10
+    assert all("::test_" in bug for bug in bugs.split("\n- ")[1:])
+    for file, name in named:
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert re.search(rf"^(?:async )?def {name}\(", text, re.MULTILINE), f"{file}::{name}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +26,29 @@ def wait_until(fact: Callable[[], bool], seconds: float = 120) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"it did not come true within {seconds} s")
         time.sleep(0.1)
+
+
+def test_training_needs_no_display_and_no_window_library() -> None:
+    """Every module that trains is imported where Qt and napari are broken, without a screen."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "class Broken:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'qtpy', 'PyQt6', 'PySide6', 'napari', 'vispy'}:\n"
+        "            raise ImportError(name + ' is broken here')\n"
+        "sys.meta_path.insert(0, Broken())\n"
+        "import napari_cryodeco.cli, napari_cryodeco.jobs, napari_cryodeco.train as train\n"
+        "found = [m.name for m in pkgutil.walk_packages(train.__path__, train.__name__ + '.')]\n"
+        "[importlib.import_module(name) for name in found]\n"
+        "print(len(found))"
+    )
+    screen = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    given = {name: value for name, value in os.environ.items() if name not in screen}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=given, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
 
 
 @pytest.mark.slow

@@ -207,6 +207,14 @@ def test_a_subset_is_read_back_and_stays_out_of_the_job(cs_job: Path, tmp_path: 
         subset.write(np.array([1]), particles, cs_job.parent / "subset.cs")
 
 
+def test_a_cs_of_another_length_is_not_written_from(cs_job: Path, tmp_path: Path, cs_saver) -> None:
+    particles, rows = read_particles(cs_job), np.load(cs_job)
+    cs_saver(cs_job, rows[:-2])
+    with pytest.raises(ValueError, match=rf"has {len(rows) - 2} rows now but {len(rows)} were"):
+        subset.write(np.array([0]), particles, tmp_path / "subset.cs")
+    assert not (tmp_path / "subset.cs").exists()
+
+
 def test_a_cs_takes_no_relion_columns(cs_job: Path, tmp_path: Path) -> None:
     columns = {"rlnClassNumber": np.array([1])}
     with pytest.raises(ValueError, match=r"written to .star files only"):

@@ -180,6 +180,19 @@ def test_a_subset_holds_exactly_the_chosen_rows(chosen: Particles, tmp_path: Pat
     assert again.slice_of.tolist() == [3, 17, 41]
 
 
+def test_a_subset_holds_both_half_sets(particle_set, tmp_path: Path) -> None:
+    blocks = starfile.read(particle_set.star_with_poses)
+    halves = np.resize([1, 2, 2], len(particle_set))
+    blocks["particles"]["rlnRandomSubset"] = halves
+    star = tmp_path / "halves.star"
+    starfile.write(blocks, star)
+    rows = np.arange(5, 45)
+    whole = read_particles(star, particle_set.stack.parent)
+    written = selection.write(rows, whole, tmp_path / "subset.star")
+    after = starfile.read(written.path)["particles"]["rlnRandomSubset"]
+    assert after.tolist() == halves[rows].tolist() and set(after) == {1, 2}
+
+
 def test_columns_follow_their_rows(chosen: Particles, tmp_path: Path) -> None:
     rows = np.array([41, 3, 17])
     columns = {"rlnClassNumber": rows + 100}

@@ -56,6 +56,22 @@ def test_opening_shows_points_and_a_map(opened, qtbot):
     assert (wide > 0).all() and geometry.length > 0
 
 
+def test_fifty_clicks_leave_one_map_of_the_last(opened, qtbot):
+    scatter, answers = opened.scatter, []
+    opened.decoding.decoded.connect(answers.append)
+    rect = scatter.frame().rect
+    for i in range(50):
+        place = QPoint(round(rect.left() + (i + 1) / 51 * rect.width()), round(rect.center().y()))
+        qtbot.mouseClick(scatter, LEFT, NONE, place)
+    last = opened.session.wanted().caption
+    qtbot.waitUntil(lambda: bool(answers) and answers[-1].full, timeout=60_000)
+    qtbot.wait(300)
+    assert answers[-1].full and answers[-1].caption == last
+    assert len(opened.viewer_for_test.layers) == 1
+    shown, _ = opened.map.layer.shown
+    assert np.array_equal(shown, answers[-1].volume.in_sigma())
+
+
 def test_lasso_select_add_undo_and_count(opened, qtbot):
     qtbot.mouseClick(opened.selection_bar.button("lasso"), LEFT)
     lasso(qtbot, opened, 0.0, 0.5)

@@ -34,15 +34,13 @@ def cloud(n, seed=0):
 
 
 def crossings_odd(x, y, polygon):
-    """Even-odd rule, one point and one edge at a time."""
-    answer = []
-    for px, py in zip(x.astype(float), y.astype(float), strict=True):
-        odd = False
-        for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, 0), strict=True):
-            if (y0 <= py) != (y1 <= py) and px < x0 + (py - y0) * (x1 - x0) / (y1 - y0):
-                odd = not odd
-        answer.append(odd)
-    return np.array(answer)
+    """Even-odd rule: every edge against every point."""
+    px, py = x.astype(float), y.astype(float)
+    odd = np.zeros(len(x), bool)
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, 0), strict=True):
+        if y0 != y1:
+            odd ^= ((y0 <= py) != (y1 <= py)) & (px < x0 + (py - y0) * (x1 - x0) / (y1 - y0))
+    return odd
 
 
 def drag(qtbot, widget, places, modifier=NONE, button=LEFT):
@@ -133,7 +131,7 @@ def test_a_colour_of_another_length_is_refused(scatter):
         scatter.set_colouring(colouring.by_value("wrong", np.zeros(11)))
 
 
-@pytest.mark.parametrize("n", [400, 5000])
+@pytest.mark.parametrize("n", [400, 5000, 400_000])
 def test_a_drawn_lasso_selects_what_brute_force_selects(qtbot, scatter, n):
     x, y = cloud(n, seed=3)
     x[5] = np.nan
@@ -226,6 +224,25 @@ def test_a_click_in_lasso_mode_points(qtbot, scatter):
     with qtbot.assertNotEmitted(scatter.lassoed), qtbot.waitSignal(scatter.pointed) as caught:
         qtbot.mouseClick(scatter, LEFT, NONE, scatter.frame().rect.center().toPoint())
     assert caught.args[2] is True
+
+
+@pytest.mark.parametrize("points", [0, 100])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_clicks_outside_the_axes_are_harmless(qtbot, scatter, mode, points):
+    scatter.set_points(*cloud(points), ("a", "b"))
+    scatter.mode = mode
+    extent, pointed, lassoed = scatter.extent, [], []
+    scatter.pointed.connect(lambda *place: pointed.append(place))
+    scatter.lassoed.connect(lambda *answer: lassoed.append(answer))
+    with qtbot.captureExceptions() as raised:
+        right, bottom = scatter.width() - 1, scatter.height() - 1
+        for x, y in ((0, 0), (right, 0), (0, bottom), (right, bottom), (right // 2, bottom)):
+            qtbot.mouseClick(scatter, LEFT, NONE, QPoint(x, y))
+        drag(qtbot, scatter, [(-50, -50), (-40, -60)])
+        scatter.grab()
+    assert raised == [] and np.isfinite([place[:2] for place in pointed]).all()
+    assert scatter.extent == extent or mode is Mode.PAN
+    assert not any(mask.any() for mask, *_ in lassoed)
 
 
 @pytest.mark.parametrize("button", [Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton])

@@ -19,8 +19,10 @@ from scipy.spatial.transform import Rotation
 from napari_cryodeco.cli import main
 from napari_cryodeco.data.foreign.opening import open_latents
 from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.explore import shelf
 from napari_cryodeco.explore.backprojection import back_project
 from napari_cryodeco.explore.exporting import export_maps, export_run
+from napari_cryodeco.explore.selection import Selection
 from napari_cryodeco.explore.subset import write
 from napari_cryodeco.explore.volumes import Volume
 from napari_cryodeco.runs.adopt import adopt
@@ -195,6 +197,24 @@ def test_a_subset_keeps_the_rows_of_its_particles(
     again = Run.open(moved)
     again.check_source()
     assert again.particles.source.is_file()
+
+
+def test_a_selection_in_a_subset_means_the_same_particles_when_it_is_reopened(
+    drgn: Path, particle_set: Any, tmp_path: Path
+) -> None:
+    """Rows of the subset are kept, and never taken for rows of the whole file or mapped twice."""
+    rows = np.array([40, 3, 17, 59, 8])
+    set_ind(drgn, rows)
+    run = adopt(open_latents(drgn), tmp_path / "run", particle_set.star_with_poses).run
+    shelf.keep(Selection("mine", np.array([0, 3])), run.paths.selections)
+    again = Run.open(run.path)
+    (kept,) = shelf.load_all(again.paths.selections)
+    assert kept.rows.tolist() == [0, 3]
+    out = write(kept.rows, again.particles, tmp_path / "mine.star").path
+    assert read_particles(out).slice_of.tolist() == [40, 59]
+    users = starfile.read(particle_set.star_with_poses)["particles"].iloc[[40, 59]]
+    written = starfile.read(out)["particles"]
+    assert written["rlnDefocusU"].tolist() == users["rlnDefocusU"].tolist()
 
 
 def test_a_subset_of_a_star_file_keeps_all_its_columns(

@@ -17,6 +17,7 @@ Floats = NDArray[np.floating[Any]]
 Picture = NDArray[np.uint8]  # (height, width, 4) RGBA
 
 UNKNOWN = 255
+_BLOCK = 32_768  # points at once: what is computed on the way stays in the cache of a core
 FAINTEST = 0.4
 
 
@@ -91,13 +92,16 @@ class Bins:
         """How many points are in view."""
         return int(self.counts.sum())
 
-    def sums(self, weights: Floats) -> Floats:
+    def sums(self, weights: NDArray[Any]) -> Floats:
         """Sum of a weight per point ``(n,)`` in each pixel ``(height, width)``."""
         return self._shaped(np.bincount(self.pixel, weights, self.width * self.height + 1))
 
-    def count(self, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Number of the marked points ``(n,)`` in each pixel ``(height, width)``."""
-        return self._shaped(np.bincount(self.pixel[mask], minlength=self.width * self.height + 1))
+    def only(self, mask: NDArray[np.bool_]) -> Bins:
+        """The marked points ``(n,)`` alone: the others are out of view."""
+        # to pick their pixels out by the mask takes three times as long
+        return _counted(
+            np.where(mask, self.pixel, self.width * self.height), self.width, self.height
+        )
 
     def _shaped(self, flat: NDArray[Any]) -> NDArray[Any]:
         return flat[:-1].reshape(self.height, self.width)
@@ -109,12 +113,20 @@ class Bins:
 
 def bin_points(x: Floats, y: Floats, extent: Extent, width: int, height: int) -> Bins:
     """Sort points ``(n,)`` into the pixels of a picture; not-finite points are out of view."""
-    column = (x - x.dtype.type(extent.left)) * x.dtype.type(width / extent.width)
-    row = (y.dtype.type(extent.top) - y) * y.dtype.type(height / extent.height)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    with np.errstate(invalid="ignore"):  # what is not finite or far away is thrown out by the mask
-        pixel = row.astype(np.intp) * width + column.astype(np.intp)
-    pixel = np.where(inside, pixel, width * height)
+    left, across = x.dtype.type(extent.left), x.dtype.type(width / extent.width)
+    top, down = y.dtype.type(extent.top), y.dtype.type(height / extent.height)
+    pixel = np.empty(len(x), np.intp)
+    for start in range(0, len(x), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        column, row = (x[part] - left) * across, (top - y[part]) * down
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        with np.errstate(invalid="ignore"):  # what is not finite or far away: not inside
+            place = row.astype(np.intp) * width + column.astype(np.intp)
+        pixel[part] = np.where(inside, place, width * height)
+    return _counted(pixel, width, height)
+
+
+def _counted(pixel: NDArray[np.intp], width: int, height: int) -> Bins:
     counts = np.bincount(pixel, minlength=width * height + 1)[:-1].reshape(height, width)
     return Bins(pixel, width, height, counts)
 
@@ -137,24 +149,21 @@ class Ink:
     table: NDArray[np.uint8]
     ordered: bool
 
-    def mean_colours(
-        self, bins: Bins, mask: NDArray[np.bool_] | None = None, cell: int = 1
-    ) -> Floats:
+    def mean_colours(self, bins: Bins, cell: int = 1) -> Floats:
         """Colour ``(height, width, 3)`` of the points in each cell of ``cell × cell`` pixels.
 
-        Of the points in `mask` ``(n,)`` only, if given. Ordered indices are averaged before they
-        become a colour, so the picture holds no colour that the colour bar has not.
+        Ordered indices are averaged before they become a colour, so the picture holds no colour
+        that the colour bar has not.
         """
-        index = self.index if mask is None else self.index[mask]
-        if mask is not None:
-            bins = Bins(bins.pixel[mask], bins.width, bins.height, bins.count(mask))
         if not self.ordered:
             weights = np.maximum(pooled(bins.counts, cell), 1)
-            sums = [pooled(bins.sums(c[index]), cell) for c in self.table.T.astype(float)]
+            sums = [pooled(bins.sums(c[self.index]), cell) for c in self.table.T]
             return np.stack([channel / weights for channel in sums], -1)
-        known = index != UNKNOWN
-        counts = pooled(bins.counts if known.all() else bins.count(known), cell)
-        mean = pooled(bins.sums(np.where(known, index, 0)), cell) / np.maximum(counts, 1)
+        known = self.index != UNKNOWN
+        every = bool(known.all())
+        counts = pooled(bins.counts if every else bins.only(known).counts, cell)
+        total = pooled(bins.sums(self.index if every else np.where(known, self.index, 0)), cell)
+        mean = total / np.maximum(counts, 1)
         return self.table[np.where(counts > 0, mean, UNKNOWN).astype(np.intp)].astype(float)
 
 

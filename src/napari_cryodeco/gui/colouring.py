@@ -99,7 +99,8 @@ def by_angle(label: str, values: NDArray[np.generic], period: float, title: str 
 def by_value(label: str, values: NDArray[np.generic], title: str = "") -> Continuous:
     """Colour by a number, from its 1st to its 99th percentile: outliers do not flatten it."""
     numbers = np.asarray(values, np.float32)
-    known = numbers[np.isfinite(numbers)]
+    finite = np.isfinite(numbers)
+    known = numbers if finite.all() else numbers[finite]
     low, high = (float(v) for v in np.percentile(known, (1, 99))) if len(known) else (0.0, 1.0)
     if low == high:
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)

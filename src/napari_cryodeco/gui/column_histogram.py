@@ -62,10 +62,11 @@ class ColumnHistogram(QWidget):
         values = colouring.values
         known = np.isfinite(values)
         room = 0.25 * (colouring.high - colouring.low)
-        least = float(np.min(values, where=known, initial=np.inf))
-        most = float(np.max(values, where=known, initial=-np.inf))
-        self._low = max(least, colouring.low - room) if known.any() else colouring.low
-        self._high = min(most, colouring.high + room) if known.any() else colouring.high
+        finite = values if known.all() else values[known]
+        self._low = max(float(finite.min()), colouring.low - room) if len(finite) else colouring.low
+        self._high = (
+            min(float(finite.max()), colouring.high + room) if len(finite) else colouring.high
+        )
         if not self._high > self._low:
             self._high = self._low + 1.0
         place = (values - np.float32(self._low)) * np.float32(BINS / (self._high - self._low))
@@ -77,9 +78,10 @@ class ColumnHistogram(QWidget):
 
     def set_selected(self, mask: NDArray[np.bool_] | None) -> None:
         """Show how the selected particles ``(n,)`` bool spread."""
-        some = mask is not None and len(mask) == len(self._bins)
-        chosen = self._bins[mask] if some else np.empty(0, np.uint8)
-        self._chosen = np.bincount(chosen, minlength=256)[:BINS]
+        if mask is None or len(mask) != len(self._bins):
+            self._chosen = np.zeros(BINS, np.int64)
+        else:  # to pick out bars by the mask takes twice as long
+            self._chosen = np.bincount(self._bins, mask, 256)[:BINS].astype(np.int64)
         self.update()
 
     @property

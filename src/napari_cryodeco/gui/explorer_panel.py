@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import (
+    QDragEnterEvent,
+    QDropEvent,
+    QHideEvent,
+    QKeySequence,
+    QShortcut,
+    QShowEvent,
+)
 from qtpy.QtWidgets import QFileDialog, QLabel, QTabWidget, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -21,6 +28,7 @@ from napari_cryodeco.gui.explorer_path import ExplorerPath
 from napari_cryodeco.gui.explorer_selection import ExplorerSelection
 from napari_cryodeco.gui.explorer_view import ExplorerView
 from napari_cryodeco.gui.history_list import HistoryList
+from napari_cryodeco.gui.importing import import_ahead
 from napari_cryodeco.gui.keeping import SessionKeeper
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.map_bar import MapBar
@@ -40,6 +48,7 @@ from napari_cryodeco.runs.paths import RunPaths
 if TYPE_CHECKING:
     from napari import Viewer
 
+AFTER_SHOWN_MS = 300
 WELCOME = (
     "Open a run folder (button above), or drop one here, to see its particles.\n\n"
     "On another machine? Run `cryodeco serve RUN` there, and give its address by the arrow beside "
@@ -205,6 +214,11 @@ class ExplorerPanel(QWidget):
         self.tell("")
         self.decoding.reopen()
         self.map.decode()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Get ready for a run, once the window stands."""
+        super().showEvent(event)
+        QTimer.singleShot(AFTER_SHOWN_MS, import_ahead)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Keep how it is left: the window may be closing."""

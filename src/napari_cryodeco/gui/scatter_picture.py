@@ -120,7 +120,7 @@ class ScatterPicture:
         if ink is None:
             back = aggregate.density_picture(counts, style.density_ramp(dark))
         else:
-            back = aggregate.colour_picture(ink.mean_colours(bins, cell=cell), counts)
+            back = aggregate.colour_picture(ink.mean_colours(bins, cell), counts)
         if marked is None and not self.overlays:
             return back
         back = aggregate.dimmed(back, DIMMED)
@@ -128,11 +128,12 @@ class ScatterPicture:
             back = aggregate.over(self._overlay_picture(bins, cell), back)
         if marked is None:
             return back
-        chosen = aggregate.pooled(bins.count(marked), cell)
+        part = bins.only(marked)
+        chosen = aggregate.pooled(part.counts, cell)
         if ink is None:
             front = aggregate.density_picture(chosen, style.selection_ramp(dark))
         else:
-            front = aggregate.colour_picture(ink.mean_colours(bins, marked, cell), chosen)
+            front = aggregate.colour_picture(ink.mean_colours(part, cell), chosen)
         return aggregate.over(front, back)
 
     def _overlay_picture(self, bins: Bins, cell: int) -> Picture:
@@ -140,7 +141,7 @@ class ScatterPicture:
         counts = np.zeros((bins.height, bins.width), np.intp)
         top = np.zeros_like(counts)
         for place, (mask, _) in enumerate(self.overlays):
-            some = aggregate.pooled(bins.count(mask), cell)
+            some = aggregate.pooled(bins.only(mask).counts, cell)
             counts = np.where(some > 0, some, counts)
             top[some > 0] = place
         table = np.array([style.rgb(colour) for _, colour in self.overlays], float)
