@@ -128,23 +128,24 @@ def test_a_folder_that_is_no_run_leaves_the_open_one_alone(opened, run_path, tmp
 
 
 def test_of_two_runs_opened_at_once_the_last_is_shown_and_keeps_its_own(
-    opened, run_path, wide_run, qtbot
+    opened, run_path, small_run, qtbot
 ):
+    other = small_run.path
     opened.session.select_rows(np.array([3]))
     opened.keeper.flush()
     before = RunPaths(run_path).session.read_bytes()
     with qtbot.waitSignal(opened.loader.loaded, timeout=30_000):
-        opened.open_run(wide_run.path)
-    opened.session.select_rows(np.array([500]))
+        opened.open_run(other)
+    opened.session.select_rows(np.array([15]))
     opened.keeper.flush()
     opened.open_run(run_path)
-    opened.open_run(wide_run.path)  # of other particles, while the first is being read
+    opened.open_run(other)  # of other particles, while the first is being read
     with qtbot.waitSignal(opened.loader.loaded, timeout=30_000):
         pass
-    assert opened.session.run.path == wide_run.path
-    assert opened.session.selected.tolist() == [500] and opened.message.text() == ""
+    assert opened.session.run.path == other
+    assert opened.session.selected.tolist() == [15] and opened.message.text() == ""
     assert RunPaths(run_path).session.read_bytes() == before
-    assert not list(run_path.glob("*unread*")) and not list(wide_run.path.glob("*unread*"))
+    assert not list(run_path.glob("*unread*")) and not list(other.glob("*unread*"))
 
 
 @pytest.mark.parametrize(
