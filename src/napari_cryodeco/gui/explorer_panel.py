@@ -174,6 +174,8 @@ class ExplorerPanel(QWidget):
             "S": lambda: self.by_hand.act("split"),
             "N": lambda: self.by_hand.act("rename"),
             "O": lambda: self.by_hand.act("take"),
+            "U": lambda: self.by_hand.act("undo"),
+            "Shift+U": lambda: self.by_hand.act("redo"),
             "Ctrl+Z": lambda: self.selection.step("undo"),
             "Ctrl+Shift+Z": lambda: self.selection.step("redo"),
             "]": lambda: self.selection.step("grow"),
