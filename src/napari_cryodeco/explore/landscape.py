@@ -134,9 +134,7 @@ def latest_clustering(folder: Path, epoch: int | None = None) -> Clustering | No
     return next((made for _, made in _clusterings(folder, epoch)), None)
 
 
-def undo_edit(
-    folder: Path, epoch: int | None = None, seen: Clustering | None = None
-) -> Clustering:
+def undo_edit(folder: Path, epoch: int | None = None, seen: Clustering | None = None) -> Clustering:
     """Take back what was done last to the latest clusters by hand; their file goes.
 
     Parameters
