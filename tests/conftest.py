@@ -147,6 +147,12 @@ def planted_template(tmp_path_factory: pytest.TempPathFactory, particle_set: Par
 
 
 @pytest.fixture
+def small_run(tmp_path: Path) -> Run:
+    """Another run, of 20 other particles."""
+    return make_planted_run(tmp_path / "small", make_particle_set(tmp_path / "few", 10))
+
+
+@pytest.fixture
 def planted_run(tmp_path_factory: pytest.TempPathFactory, planted_template: Run) -> Run:
     """A run with one epoch: two well separated clusters in z, an untrained field.
 

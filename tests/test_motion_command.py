@@ -61,6 +61,7 @@ def test_between_clusters_and_along_a_saved_path(planted_run, tmp_path, capsys) 
     [
         (["--frames", "1"], "at least 2"),
         (["--component", "9"], "components 1 to 4"),
+        (["--component", "0"], "components 1 to 4"),
         (["--clusters", "1", "2"], "no clusters"),
         (["--component", "1", "--clusters", "1", "2"], "one of --component"),
         (["--path", "nowhere.json"], "missing"),

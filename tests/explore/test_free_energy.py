@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 from sklearn.neighbors import KernelDensity
 
 from napari_cryodeco.cli import main
@@ -72,6 +74,59 @@ def test_a_deeper_threshold_never_marks_more_minima_and_a_barrier_is_what_it_is(
     assert not second.closed
     assert len(free_energy(x, y, second.depth * 0.98).minima) == 2
     assert len(free_energy(x, y, second.depth * 1.02).minima) == 1
+
+
+def deepest_ways(energy: np.ndarray, cells: list[tuple[int, int]]) -> list[float]:
+    """kT to climb from each cell to a deeper one of them, by the paths of a minimum spanning tree.
+
+    The largest step of the way in that tree is the least possible (Gower & Ross 1969).
+    """
+    height = energy.ravel()
+    number = np.arange(height.size).reshape(energy.shape)
+    pairs = [
+        np.stack([one.ravel(), other.ravel()])
+        for one, other in (
+            (number[:, :-1], number[:, 1:]),
+            (number[:-1], number[1:]),
+            (number[:-1, :-1], number[1:, 1:]),
+            (number[:-1, 1:], number[1:, :-1]),
+        )
+    ]
+    first, second = np.concatenate(pairs, 1)
+    weight = np.maximum(height[first], height[second]) + 1.0  # no edge of weight 0
+    tree = minimum_spanning_tree(coo_array((weight, (first, second)), shape=(height.size,) * 2))
+    tree = tree + tree.T
+    climbs = []
+    for cell in cells:
+        order, before = breadth_first_order(tree, number[cell])
+        barrier = np.zeros(height.size)
+        for one in order[1:].tolist():
+            barrier[one] = max(barrier[before[one]], height[one])
+        deeper = [number[c] for c in cells if energy[c] < energy[cell]]
+        climbs.append(min((barrier[one] for one in deeper), default=np.inf) - energy[cell])
+    return climbs
+
+
+def test_the_way_to_a_deeper_minimum_may_lead_through_a_shallower_one() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.choice([-2.2, 0, 2.2], 60_000, p=[0.5, 0.16, 0.34])
+    x, y = x + 0.6 * generator.standard_normal(len(x)), 0.6 * generator.standard_normal(len(x))
+    found = free_energy(x, y, 0.2)
+    assert [round(one.x / 2.2) for one in found.minima[:3]] == [-1, 1, 0]
+    height = -np.log(np.maximum(found.density, found.floor))
+    cells = [
+        (int(np.abs(found.y - one.y).argmin()), int(np.abs(found.x - one.x).argmin()))
+        for one in found.minima
+    ]
+    ways = deepest_ways(height, cells)
+    joined = [one for one in found.minima if not one.closed]
+    assert {1, 2} <= {found.minima.index(one) for one in joined}
+    for one, way in zip(found.minima, ways, strict=True):
+        assert one.closed or one.depth == pytest.approx(way, abs=1e-6)
+        assert way > one.depth - 1e-6  # of a closed one at least
+    second = found.minima[1]
+    counts = [len(free_energy(x, y, second.depth * near).minima) for near in (0.99, 1.01)]
+    assert counts == [2, 1]
 
 
 def test_one_dimension_and_particles_without_a_place() -> None:

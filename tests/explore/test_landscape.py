@@ -261,3 +261,12 @@ def test_views_come_back_from_disk(tmp_path) -> None:
     assert landscape.latest_clustering(tmp_path, 13) is None
     with pytest.raises(FileNotFoundError, match="cryodeco project"):
         landscape.load(tmp_path / "0013-pca.safetensors")
+
+
+def test_a_umap_of_copies_or_of_one_dimension_has_no_nan() -> None:
+    line = np.linspace(0, 1, 40, dtype=np.float32)[:, None]
+    flat = landscape.umap(line).coordinates
+    assert np.isfinite(flat).all()
+    ends = np.linalg.norm(flat[0] - flat[-1])
+    assert np.linalg.norm(np.diff(flat, axis=0), axis=1).max() < ends  # neighbours stay so
+    assert np.isfinite(landscape.umap(np.ones((12, 3), np.float32)).coordinates).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -152,7 +153,6 @@ def test_each_act_is_undone_to_the_bit_and_the_computed_clusters_stay(
     clusters, z, tmp_path
 ) -> None:
     first = landscape.save(clusters, tmp_path)
-    bytes_before = first.read_bytes()
     states = [clusters]
     for act in (*ACTS, regroup.take(z[:, 0] > 0, "right", (Step("range", ("PC1",)),))):
         states.append(regroup.edited(states[-1], act, z))
@@ -163,7 +163,8 @@ def test_each_act_is_undone_to_the_bit_and_the_computed_clusters_stay(
         states.pop()
         same(landscape.undo_edit(tmp_path, 7), states[-1])
         same(landscape.latest_clustering(tmp_path, 7), states[-1])
-    assert list(tmp_path.iterdir()) == [first] and first.read_bytes() == bytes_before
+    assert list(tmp_path.iterdir()) == [first]
+    same(landscape.load(first), clusters)
     with pytest.raises(ValueError, match="nothing to undo"):
         landscape.undo_edit(tmp_path, 7)
 
@@ -183,6 +184,32 @@ def test_clusters_made_anew_do_not_replace_what_was_done_by_hand(clusters, z, tm
     if not np.array_equal(other.posteriors, clusters.posteriors):
         with pytest.raises(ValueError, match="no longer in"):
             landscape.undo_edit(tmp_path, 7)
+
+
+def test_the_latest_clusters_are_so_in_a_copy_without_times(clusters, z, tmp_path) -> None:
+    landscape.save(clusters, tmp_path)
+    edited = regroup.edited(clusters, ACTS[0], z)
+    landscape.save(edited, tmp_path)
+    landscape.save(landscape.cluster(z, 3, clusters.method, epoch=7), tmp_path)
+    landscape.save(edited, tmp_path)
+    for file, time in zip(sorted(tmp_path.iterdir()), (40, 30, 20, 10), strict=True):
+        os.utime(file, (time, time))
+    same(landscape.latest_clustering(tmp_path, 7), edited)
+    same(landscape.undo_edit(tmp_path, 7), clusters)
+    for file in tmp_path.iterdir():
+        os.utime(file, (10, 10))
+    same(landscape.latest_clustering(tmp_path, 7), clusters)
+
+
+def test_a_window_undoes_what_it_shows_and_nothing_else(clusters, z, tmp_path) -> None:
+    landscape.save(clusters, tmp_path)
+    seen = regroup.edited(clusters, ACTS[0], z)
+    landscape.save(seen, tmp_path)
+    kept = landscape.save(regroup.edited(seen, Edit("rename", (1,), name="open"), z), tmp_path)
+    with pytest.raises(ValueError, match="in another window"):
+        landscape.undo_edit(tmp_path, 7, seen)
+    assert kept.is_file()
+    same(landscape.undo_edit(tmp_path, 7, landscape.load(kept)), seen)
 
 
 def test_names_reach_groups_methods_and_export(planted_run: Run, tmp_path) -> None:

@@ -468,6 +468,8 @@ def test_no_file_but_the_listed_ones_can_be_had(
         *("../x", "/x", "a/b", "x\\y", "remote.json", "views/x.sh", "source/x.sh"),
         *("views/../x.safetensors", "views/.x.safetensors", "views\\..\\x.safetensors"),
         *("epochs/1/../latents.safetensors", "epochs/x/latents.safetensors"),
+        *("epochs/1/latents.safetensors", "epochs/٠٠٠١/latents.safetensors"),
+        *("epochs/00001/latents.safetensors", f"epochs/{'9' * 5000}/latents.safetensors"),
     ],
 )
 def test_a_client_writes_no_name_that_a_bad_server_makes_up(name: str) -> None:

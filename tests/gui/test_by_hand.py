@@ -81,6 +81,24 @@ def test_two_entries_of_the_legend_are_merged_and_that_is_undone(clustered, qtbo
     assert legend(clustered) == ["1", "2", "3"]
 
 
+def test_keys_undo_and_redo_what_was_done_by_hand(clustered, qtbot):
+    computed = clustered.session.clustering
+    clustered.session.select(computed.labels > 0)
+    scatter = clustered.scatter
+    merged = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_M))
+    clustered.session.select(merged.labels == 1)
+    typed(qtbot, "open")
+    named = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_N))
+    for state in (merged, computed):
+        back = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_U))
+        assert back.fingerprint == state.fingerprint
+    for state in (merged, named):
+        made = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_U, SHIFT))
+        assert made.fingerprint == state.fingerprint and made.edits == state.edits
+    qtbot.keyClick(scatter, Qt.Key.Key_U, SHIFT)
+    qtbot.waitUntil(lambda: "nothing to redo" in clustered.message.text(), timeout=3000)
+
+
 def test_a_right_click_in_the_legend_names_the_cluster_everywhere(clustered, qtbot):
     labels = clustered.session.clustering.labels
     menu = clustered.view_bar.by_hand.menu()

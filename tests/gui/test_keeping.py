@@ -107,6 +107,47 @@ def test_it_saves_by_itself_and_when_the_window_closes(opened, run_path, qtbot):
     assert np.flatnonzero(saved_session.read(file).mask()).tolist() == [3, 8]
 
 
+def test_a_run_that_is_opened_once_more_stays_as_it_is_and_is_kept(opened, run_path, qtbot):
+    file = RunPaths(run_path).session
+    opened.session.select_rows(np.array([3]))
+    with qtbot.waitSignal(opened.loader.loaded, timeout=30_000):
+        opened.open_run(run_path)
+    assert opened.session.selected.tolist() == [3] and opened.session.history.can_undo
+    opened.session.select_rows(np.array([5]))
+    opened.keeper.flush()
+    assert np.flatnonzero(saved_session.read(file).mask()).tolist() == [5]
+
+
+def test_a_folder_that_is_no_run_leaves_the_open_one_alone(opened, run_path, tmp_path, qtbot):
+    opened.open_run(tmp_path)
+    assert "is no run folder" in opened.message.text()
+    opened.session.select_rows(np.array([5]))
+    opened.keeper.flush()
+    kept = saved_session.read(RunPaths(run_path).session)
+    assert np.flatnonzero(kept.mask()).tolist() == [5]
+
+
+def test_of_two_runs_opened_at_once_the_last_is_shown_and_keeps_its_own(
+    opened, run_path, small_run, qtbot
+):
+    other = small_run.path
+    opened.session.select_rows(np.array([3]))
+    opened.keeper.flush()
+    before = RunPaths(run_path).session.read_bytes()
+    with qtbot.waitSignal(opened.loader.loaded, timeout=30_000):
+        opened.open_run(other)
+    opened.session.select_rows(np.array([15]))
+    opened.keeper.flush()
+    opened.open_run(run_path)
+    opened.open_run(other)  # of other particles, while the first is being read
+    with qtbot.waitSignal(opened.loader.loaded, timeout=30_000):
+        pass
+    assert opened.session.run.path == other
+    assert opened.session.selected.tolist() == [15] and opened.message.text() == ""
+    assert RunPaths(run_path).session.read_bytes() == before
+    assert not list(run_path.glob("*unread*")) and not list(other.glob("*unread*"))
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mrcfile
 import numpy as np
 import pytest
@@ -95,6 +97,31 @@ def test_level_opacity_hiding_and_swap_without_decoding_again(qtbot, both, monke
     assert (first.name, second.name) == ("A: cluster 2", "B: cluster 1")
     np.testing.assert_array_equal(both.layers.views[0].shown[0], maps[1])
     assert (both.first.currentText(), both.second.currentText()) == ("cluster 2", "cluster 1")
+
+
+def test_clear_takes_what_was_said_with_it(qtbot, both, viewer) -> None:
+    assert "cluster 1" in both.result.text()
+    qtbot.mouseClick(both.clear, LEFT)
+    assert both.result.text() == "" and not both.clear.isEnabled()
+    assert not any(layer.name.startswith(("A:", "B:")) for layer in viewer.layers)
+
+
+def test_clusters_with_names_are_offered_first_and_no_name_means_another_map(
+    viewer, session
+) -> None:
+    from napari_cryodeco.gui.sources import source_called
+
+    clusters = cluster(session.loaded().latents, 2, epoch=1)
+    session.set_clustering(replace(clusters, names=("path: first frame", "layer: closed")))
+    session.set_path(session.loaded().latents[:3])
+    panel = ComparePanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Compare")
+    for view in (panel.overlay, panel.difference):
+        chosen = view.first.currentText(), view.second.currentText()
+        assert chosen == ("path: first frame", "layer: closed")
+    for number, name in enumerate(chosen, 1):
+        rows = source_called(session, viewer, name).rows
+        np.testing.assert_array_equal(rows, clusters.members([number]))
 
 
 def test_turning_zooming_or_moving_one_view_does_so_with_the_other(qtbot, both, viewer) -> None:

@@ -143,6 +143,13 @@ def test_durations_as_people_say_them():
     assert headline(Status(state="failed", error="Out of memory: lower refine.batch.")) == (
         "Out of memory: lower refine.batch."
     )
+    assert headline(Status(state="lost")) == "no sign of life; press Resume to go on"
+
+
+@pytest.mark.parametrize("state", ["queued", "stopped", "lost", "running"])
+def test_a_copy_has_nothing_to_resume_here(state):
+    line = headline(Status(state=state, stage="refine", units=20), "node7")
+    assert "Resume" not in line and line.endswith("on node7")
 
 
 def test_the_suggested_folder_is_free_and_not_beside_the_particles(tmp_path):

@@ -94,12 +94,13 @@ def motion(
         raise ValueError(NO_LATENTS)
     found = opened.epoch(epoch)
     latents = found.latents()
+    first = 1 if component is None else component
     if path is not None:
         walk = trajectory.load_for(opened.path, path, latents.shape[1])
     elif clusters is not None:
         walk = _between(opened, found.number, clusters, frames)
     else:
-        walk = trajectory.pc_traverse(latents, component or 1, from_, to, frames)
+        walk = trajectory.pc_traverse(latents, first, from_, to, frames)
     decoder = open_decoder(found, device, "auto")
     with Bar("motion") as bar:
         made = moving.motion_along(decoder, walk.points, low_pass, b_factor, level, bar.count)

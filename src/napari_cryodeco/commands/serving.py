@@ -70,7 +70,8 @@ def mirror(
 ) -> None:
     """Copy the run that `cryodeco serve` serves, without its images, or what is new of it.
 
-    The copy is a run for all other commands; its maps are decoded by the server.
+    The copy is a run for all other commands; its maps are decoded by the server. Of epochs before
+    the newest as many are copied as fit into 1 GiB.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def mirror(
     text = sys.stdin.readline() if address == "-" else address
     made = connect(text, output or default_home())
     with Bar("copy") as bar:
-        made.sync(bar.count)
+        while made.sync(bar.count):
+            pass  # an epoch at a time
     say(f"{made.path} is a copy of {made.mirrored.path} on {made.mirrored.host}.")
 
 

@@ -151,10 +151,10 @@ class Connection:
     ) -> http.client.HTTPResponse:
         line = self._lines.get(threading.get_ident())
         if line is None:
-            port = self.address.port
-            line = _Line("127.0.0.1", port, timeout=_SOON_S)
-            line.connect()
+            line = _Line("127.0.0.1", self.address.port, timeout=_SOON_S)
             self._lines[threading.get_ident()] = line
+        if line.sock is None:  # new, or of a server that closes after each answer
+            line.connect()
         line.sock.settimeout(_patience(path))
         headers = {wire.TOKEN: self.address.token, wire.AGREED: str(AGREEMENT)}
         line.request(method, path, None if asked is None else json.dumps(asked), headers)

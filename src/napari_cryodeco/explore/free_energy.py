@@ -212,11 +212,7 @@ def _minimum(
 def _basins(
     density: np.ndarray, floor: float, depth: float
 ) -> tuple[np.ndarray, list[tuple[tuple[int, int], float, float, bool]]]:
-    """Basin of each cell, and cell, energy, depth and whether it is closed, of each minimum.
-
-    Cells are flooded from the deepest upwards; where two basins meet, the shallower one ends unless
-    it is deep enough.
-    """
+    """Basin of each cell, and cell, energy, depth and whether it is closed, of each minimum."""
     rows, columns = density.shape
     wide = columns + 2
     energy = np.pad(-np.log(np.maximum(density, floor)), 1).ravel()
@@ -224,23 +220,7 @@ def _basins(
     order = np.flatnonzero(known)
     order = order[np.argsort(energy[order], kind="stable")]
     limit = -float(np.log(floor))
-    home = np.full(len(energy), -1)  # cell of the minimum that a cell flows to at first
-    heir: dict[int, int] = {}  # of minima that have ended
-    saddle: dict[int, float] = {}
-    around = [-wide - 1, -wide, -wide + 1, -1, 1, wide - 1, wide, wide + 1]
-    for cell in order.tolist():
-        wet = [cell + step for step in around if home[cell + step] >= 0]
-        if not wet:
-            home[cell] = heir[cell] = cell
-            continue
-        lowest = min(wet, key=lambda other: (energy[other], other))
-        home[cell] = _root(heir, int(home[lowest]))
-        met = sorted({_root(heir, int(home[other])) for other in wet}, key=lambda r: energy[r])
-        for shallow in met[1:]:
-            saddle.setdefault(shallow, float(energy[cell]))
-            if energy[cell] - energy[shallow] < depth:
-                heir[shallow] = met[0]
-    closed = {root for root in heir if heir[root] == root and root not in saddle}
+    home, heir, saddle = _flooded(energy, order, wide, depth)
     roots = [
         root
         for root in sorted(heir, key=lambda r: (energy[r], r))
@@ -254,11 +234,43 @@ def _basins(
             (root // wide - 1, root % wide - 1),
             abs(float(energy[root])),  # no −0
             saddle.get(root, limit) - float(energy[root]),
-            root in closed,
+            root not in saddle,
         )
         for root in roots
     ]
     return basin.reshape(rows + 2, wide)[1:-1, 1:-1], found
+
+
+def _flooded(
+    energy: np.ndarray, order: np.ndarray, wide: int, depth: float
+) -> tuple[np.ndarray, dict[int, int], dict[int, float]]:
+    """The minimum that each cell flows to at first, the heirs of minima that end, and saddles.
+
+    Cells are flooded from the deepest upwards, in `order`. Where two lakes meet, the shallower one
+    has its saddle: the way from it to a deeper minimum, which may lead through basins of others.
+    Unless it is deep enough, its basin ends there; it is then the only one of its lake.
+    """
+    home = np.full(len(energy), -1)
+    heir: dict[int, int] = {}
+    lake: dict[int, int] = {}  # of minima: a deeper one that they have met, ended or not
+    saddle: dict[int, float] = {}
+    around = [-wide - 1, -wide, -wide + 1, -1, 1, wide - 1, wide, wide + 1]
+    for cell in order.tolist():
+        wet = [cell + step for step in around if home[cell + step] >= 0]
+        if not wet:
+            home[cell] = heir[cell] = lake[cell] = cell
+            continue
+        lowest = min(wet, key=lambda other: (energy[other], other))
+        home[cell] = _root(heir, int(home[lowest]))
+        basins = {_root(heir, int(home[other])) for other in wet}
+        met = sorted({_root(lake, root) for root in basins}, key=lambda r: (energy[r], r))
+        deepest = [root for root in basins if _root(lake, root) == met[0]]
+        for shallow in met[1:]:
+            saddle[shallow] = float(energy[cell])
+            if energy[cell] - energy[shallow] < depth:
+                heir[shallow] = min(deepest, key=lambda r: (energy[r], r))
+        lake.update(dict.fromkeys(met, met[0]))
+    return home, heir, saddle
 
 
 def _root(heir: dict[int, int], root: int) -> int:

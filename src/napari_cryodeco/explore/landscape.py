@@ -3,13 +3,14 @@
 A view is one safetensors file, ``0012-pca``, ``0012-umap``, ``0012-umap16`` or ``0012-gmm-4``:
 epoch, method, number of clusters; ``0012-suggestion.json`` is the curve of BIC and silhouette over
 k, ``0012-neighbours10`` the ten nearest particles of each. Making the same view again replaces its
-file; nothing else is touched. ``0012-gmm-6-hand2`` are those clusters after two acts by hand.
+file; nothing else is touched. ``0012-gmm-6-hand2`` are those clusters after two acts by hand. Each
+file of clusters knows its turn among those of the folder, which copies without their times keep.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from napari_cryodeco.explore.clustering import (
 from napari_cryodeco.explore.neighbours import COUNT, nearest
 from napari_cryodeco.explore.projection import NO_LATENTS, Progress, Projection, pca, umap
 from napari_cryodeco.runs.json_file import write_json
-from napari_cryodeco.runs.store import read_tensors, write_tensors
+from napari_cryodeco.runs.store import read_header, read_tensors, write_tensors
 
 __all__ = [
     "MOST_DIMENSIONS",
@@ -61,9 +62,14 @@ _KINDS: dict[str, type[Projection] | type[Clustering]] = {
 
 def save(view: Projection | Clustering, folder: Path) -> Path:
     """Write a view into `folder` (``RUN/views``) and return its file."""
-    kind = "projection" if isinstance(view, Projection) else "clustering"
     folder.mkdir(parents=True, exist_ok=True)
     path = _place(view, folder)
+    _write(view, path)
+    return path
+
+
+def _write(view: Projection | Clustering, path: Path) -> None:
+    kind = "projection" if isinstance(view, Projection) else "clustering"
     values = {field.name: getattr(view, field.name) for field in fields(view)}
     if isinstance(view, Clustering):
         values["edits"] = [edit.to_dict() for edit in view.edits]
@@ -72,13 +78,14 @@ def save(view: Projection | Clustering, folder: Path) -> Path:
         for key, value in values.items()
         if isinstance(value, np.ndarray)
     }
-    header = {"kind": kind} | {
+    header: dict[str, Any] = {"kind": kind} | {
         key: value
         for key, value in values.items()
         if not isinstance(value, np.ndarray) and value is not None
     }
+    if isinstance(view, Clustering):
+        header["turn"] = 1 + max((turn for turn, _, _ in _turns(path.parent)), default=0)
     write_tensors(path, tensors, header)
-    return path
 
 
 def _place(view: Projection | Clustering, folder: Path) -> Path:
@@ -116,6 +123,7 @@ def load(path: Path) -> Projection | Clustering:
         )
     values: dict[str, Any] = {key: tensor.numpy() for key, tensor in tensors.items()}
     if kind == "clustering":
+        header.pop("turn", None)  # of the file, not of the clusters
         header["names"] = tuple(header.get("names", ()))
         header["edits"] = tuple(Edit.from_dict(edit) for edit in header.get("edits", ()))
     return _KINDS[kind](**values, **header)
@@ -126,21 +134,31 @@ def latest_clustering(folder: Path, epoch: int | None = None) -> Clustering | No
     return next((made for _, made in _clusterings(folder, epoch)), None)
 
 
-def undo_edit(folder: Path, epoch: int | None = None) -> Clustering:
+def undo_edit(folder: Path, epoch: int | None = None, seen: Clustering | None = None) -> Clustering:
     """Take back what was done last to the latest clusters by hand; their file goes.
+
+    Parameters
+    ----------
+    seen
+        The clusters that are meant, if the latest ones might be others by now.
 
     Raises
     ------
     ValueError
-        When nothing was done to them, or what they were before was made anew meanwhile.
+        When nothing was done to them, what they were before was made anew meanwhile, or others are
+        the latest.
     """
     found = list(_clusterings(folder, epoch))
+    if seen is not None and (not found or found[0][1].fingerprint != seen.fingerprint):
+        raise ValueError(
+            "The clusters were changed in another window meanwhile: open the run again to see them."
+        )
     if not found or not found[0][1].edits:
         raise ValueError("Nothing was done to these clusters by hand: there is nothing to undo.")
     path, made = found[0]
     for before, other in found[1:]:
         if other.fingerprint == made.before and other.epoch == made.epoch:
-            os.utime(before)  # the latest again
+            _write(other, before)  # the latest again
             path.unlink()
             return other
     raise ValueError(
@@ -150,11 +168,19 @@ def undo_edit(folder: Path, epoch: int | None = None) -> Clustering:
 
 def _clusterings(folder: Path, epoch: int | None) -> Iterator[tuple[Path, Clustering]]:
     """Clusterings of an epoch, the latest first."""
-    pattern = "*-*-*.safetensors" if epoch is None else f"{epoch:04d}-*-*.safetensors"
-    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in files:
+    number = "*" if epoch is None else f"{epoch:04d}"
+    for _, _, path in sorted(_turns(folder, number), reverse=True):
         if isinstance(made := load(path), Clustering):
             yield path, made
+
+
+def _turns(folder: Path, number: str = "*") -> Iterator[tuple[int, int, Path]]:
+    """Turn, time of change (ns) and file of all clusterings; turn 0 of those without one."""
+    for path in folder.glob(f"{number}-*-*.safetensors"):
+        turn = 0
+        with suppress(ValueError):  # what is damaged is told when it is read
+            turn = int(read_header(path).get("turn", 0))
+        yield turn, path.stat().st_mtime_ns, path
 
 
 def kept_space(

@@ -8,11 +8,13 @@ Standard library only: the window uses it.
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,9 +26,11 @@ from napari_cryodeco.explore.wire import Address, parse_address
 from napari_cryodeco.runs.json_file import read_record, write_json
 from napari_cryodeco.runs.mirrored import POINTER, Mirrored, read_mirrored, write_mirrored
 from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.progress import Status
 
 EARLIER_BYTES = 2**30  # of epochs before the newest; the rest stays on the other machine
 _INDEX = ".copied.json"
+_LONGEST_NAME = 60  # characters of the name of a copy that are those of its run
 _CONFIG, _DATA, _STATUS = "run.yaml", "data.json", "status.json"
 
 Progress = Callable[[int, int], None]
@@ -48,6 +52,14 @@ class _Listing:
     """What the server says of its run; names that no server may give are left out."""
 
     record: dict[str, Any]
+
+    @classmethod
+    def asked_of(cls, connection: Connection) -> _Listing:
+        """Ask for it; whoever answers need not be of our program."""
+        record = connection.get(wire.RUN)
+        if not _is_listing(record):
+            raise connection.not_understood()
+        return cls(record)
 
     @property
     def files(self) -> dict[str, Stamp]:
@@ -89,13 +101,18 @@ class Mirror:
         self._tell: Progress = _silent
         self._done = self._of = 0
 
-    def sync(self, progress: Progress | None = None) -> None:
-        """Copy what is new: all small files, the newest epoch, and one of those before it.
+    def sync(self, progress: Progress | None = None) -> bool:
+        """Copy what is new: all small files, and one epoch that is not here yet, the newest first.
 
         Parameters
         ----------
         progress
             Called with (done, of) kilobytes; raising in it cancels, and what is whole stays.
+
+        Returns
+        -------
+        bool
+            Whether there are more epochs to copy.
 
         Raises
         ------
@@ -122,11 +139,12 @@ class Mirror:
             self._copy(name, listing, index)
         self._forget_epochs(listing, index)
         self._show_status(listing.record["status"])
+        return len(epochs) > len(chosen)
 
     # ---- what is there, and what is wanted
 
     def _listing(self) -> _Listing:
-        listing = _Listing(self._connection.get(wire.RUN))
+        listing = _Listing.asked_of(self._connection)
         if listing.record["identity"] != self.mirrored.identity:
             raise ServerRefused(
                 f"{self._connection.address.place} serves another run now, "
@@ -181,9 +199,9 @@ class Mirror:
         self._note(index, names, listing)
 
     def _note(self, index: Index, names: Iterable[str], listing: _Listing) -> None:
-        for name in names:
-            index[name] = [listing.files[name], stamp(self.path / name)]
-        write_json(self.path / _INDEX, index)
+        noted = {name: [listing.files[name], stamp(self.path / name)] for name in names}
+        index.update(noted)
+        write_json(self.path / _INDEX, self._index() | noted)  # another window may copy, too
 
     def _count(self, size: int) -> None:
         self._done += size
@@ -201,7 +219,8 @@ class Mirror:
 
     def _show_status(self, status: dict[str, Any]) -> None:
         """Write what the run does; its process is not of this machine, whose clock may differ."""
-        told = json.dumps({**status, "pid": 0, "host": self.mirrored.host, "beat": 0.0}) + "\n"
+        here = {"pid": 0, "host": self.mirrored.host, "beat": 0.0}
+        told = json.dumps(_plain_status(status) | here) + "\n"
         path = self.path / _STATUS
         if not path.is_file() or path.read_text(encoding="utf-8") != told:
             write_text(path, told)
@@ -216,14 +235,11 @@ def connect(address: Address | str, home: Path) -> Mirror:
         When this is no address, or nothing answers there that can be understood.
     """
     known = parse_address(address) if isinstance(address, str) else address
-    connection = Connection(known)
-    record = connection.get(wire.RUN)
-    try:
-        host, path, identity = record["host"], record["path"], record["identity"]
-    except (TypeError, KeyError):
-        raise connection.not_understood() from None
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in PurePosixPath(path).name)
-    folder = home / f"{plain.strip('.') or 'run'}-{_hexadecimal(identity)[:8]}"
+    record = _Listing.asked_of(Connection(known)).record
+    host, path, identity = record["host"], record["path"], record["identity"]
+    name = PurePosixPath(path).name[:_LONGEST_NAME]
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    folder = home / f"{plain.strip('.') or 'run'}-{identity[:8]}"
     mirrored = Mirrored(host, path, str(known), identity)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("epochs", "views", "selections"):
@@ -254,9 +270,46 @@ def _affordable(listing: _Listing) -> list[int]:
 def _with_source_here(text: str, listing: _Listing) -> str:
     """Data.json whose particle file is the one copied along; where none is, as it was."""
     record = json.loads(text)
+    if not isinstance(record, dict) or not isinstance(record.get("source"), str):
+        raise ServerRefused(f"The decode server sent a {_DATA} that is none.")
     name = f"{SOURCE}/{PurePosixPath(record['source'].replace(chr(92), '/')).name}"
     return json.dumps(record | {"source": name} if name in listing.files else record, indent=1)
 
 
-def _hexadecimal(text: str) -> str:
-    return "".join(c for c in text if c in "0123456789abcdef")
+def _is_listing(record: Any) -> bool:
+    """Whether a server's record has the parts that `Service.describe` gives."""
+    if not isinstance(record, dict):
+        return False
+    words = [record.get(name) for name in ("identity", "host", "path")]
+    files = record.get("files")
+    return (
+        all(
+            isinstance(word, str) and 0 < len(word) <= 4096 and word.isprintable() for word in words
+        )
+        and re.fullmatch("[0-9a-f]{64}", record["identity"]) is not None
+        and isinstance(record.get("status"), dict)
+        and isinstance(record.get("decoders"), list)
+        and isinstance(files, dict)
+        and all(_is_stamp(told) for told in files.values())
+    )
+
+
+def _is_stamp(told: Any) -> bool:
+    """Size in bytes and time in ns since 1970, as files can have them."""
+    if not isinstance(told, list) or len(told) != 2:
+        return False
+    return all(type(one) is int and 0 <= one < 2**63 for one in told)
+
+
+def _plain_status(told: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a status that are of their kind."""
+    kept: dict[str, Any] = {}
+    for field in fields(Status):
+        value = told.get(field.name)
+        if isinstance(field.default, str):
+            right = isinstance(value, str)
+        else:
+            right = isinstance(value, int | float) and math.isfinite(value)
+        if right:
+            kept[field.name] = value
+    return kept

@@ -120,6 +120,11 @@ class Motion:
         if self.explained is None:
             return ("Nothing changes between these maps.",)
         half = self._travelled(50)
+        if self.unclear.all():
+            return (
+                "Everywhere the maps change, and it is not movement: density comes and goes. "
+                "Look at the spread (σ) or at a difference instead.",
+            )
         said = [
             f"Most movement: {self.most:.1f} Å; half of the density moves less than {half:.1f} Å.",
             f"Movement explains {self.explained:.0%} of the change.",

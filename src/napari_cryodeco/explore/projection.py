@@ -204,7 +204,7 @@ def umap(
     rows = np.arange(n)
     if n > FIT_LIMIT:
         rows = np.sort(np.random.default_rng(seed).choice(n, FIT_LIMIT, replace=False))
-    start = _leading(principal_axes(z).scores, dimensions)[rows].astype(np.float32)
+    start = _start(principal_axes(z).scores[rows], dimensions, seed)
     bar: dict[str, Any] = {"disable": True}
     if progress is not None:
         bar = {
@@ -217,7 +217,7 @@ def umap(
         n_components=dimensions,
         n_neighbors=min(neighbours, len(rows) - 1),
         min_dist=0.1,
-        init=start / max(float(np.abs(start).max()), 1e-12) * 10,
+        init=start,
         random_state=seed,
         n_jobs=1,  # more would not be reproducible
         tqdm_kwds=bar,
@@ -232,6 +232,15 @@ def umap(
     return Projection(method, coordinates, seed=seed, epoch=epoch)
 
 
-def _leading(scores: np.ndarray, count: int) -> np.ndarray:
-    """First columns; where there are fewer, columns of zeros after them."""
-    return np.pad(scores[:, :count], ((0, 0), (0, max(0, count - scores.shape[1]))))
+def _start(scores: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Places ``(m, count)`` float32 to begin from: the leading scores, the largest being 10.
+
+    UMAP divides each axis by its range. One on which all particles are at one place, or that there
+    is none of, gets a little noise.
+    """
+    start = np.pad(scores[:, :count], ((0, 0), (0, max(0, count - scores.shape[1]))))
+    start *= 10 / max(float(np.abs(start).max()), 1e-12)
+    flat = np.ptp(start, axis=0) < 1e-6
+    noise = np.random.default_rng(seed).standard_normal((len(start), int(flat.sum())))
+    start[:, flat] = 1e-2 * noise
+    return start.astype(np.float32)

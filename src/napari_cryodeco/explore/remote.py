@@ -20,6 +20,8 @@ from napari_cryodeco.explore.volumes import Check, VolumeDecoder
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.geometry import Geometry
 
+_MOST_BOX = 4096  # voxels
+
 
 class RemoteField:
     """Asks a server where a field would compute.
@@ -44,8 +46,11 @@ class RemoteField:
         try:
             self.geometry = Geometry(**opened["geometry"])
             self.latent_dim, self.where = int(opened["latent_dim"]), str(opened["where"])
-        except (KeyError, TypeError):
-            raise connection.not_understood() from None
+            usable = 0 < 2 * self.geometry.radius < self.geometry.box <= _MOST_BOX
+        except (KeyError, TypeError, ValueError):
+            usable = False
+        if not usable:
+            raise connection.not_understood()
 
     def decode_ball(
         self, z: Tensor, ball: Ball, radius: int | None = None, check: Check | None = None

@@ -75,9 +75,12 @@ def is_served(name: str) -> bool:
         if folder == SOURCE:
             return PurePosixPath(file).suffix.lower() in _TABLES
         return folder in OF_USER and PurePosixPath(file).match(OF_USER[folder])
-    return (
-        len(parts) == 3 and parts[0] == "epochs" and parts[1].isdecimal() and parts[2] in OF_EPOCH
-    )
+    return len(parts) == 3 and parts[0] == "epochs" and _is_epoch(parts[1]) and parts[2] in OF_EPOCH
+
+
+def _is_epoch(folder: str) -> bool:
+    """Whether it is the folder's only name: another would be another file here."""
+    return folder.isascii() and folder.isdecimal() and folder == f"{int(folder[:9]):04d}"
 
 
 def decoders(run: Path) -> list[int]:

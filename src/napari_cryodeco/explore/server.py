@@ -12,6 +12,7 @@ import secrets
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +28,9 @@ from napari_cryodeco.explore.served_files import blocks, hashed
 from napari_cryodeco.explore.service import Service
 
 LOOPBACK = "127.0.0.1"
-_STRANGER_S, _KNOWN_S = 10.0, 120.0  # how long a silent connection is kept
+_STRANGER_S = 10.0  # in which a connection has to show the token, however slowly it speaks
+_KNOWN_S = 120.0  # how long a silent connection is kept
+_ROOM_S = 1.0  # in which a connection ends that was told to
 _LINGER_S = 1.0
 _MOST_CONNECTIONS = 64
 
@@ -57,21 +60,41 @@ class DecodeServer(ThreadingHTTPServer):
     def __init__(self, run: Path, port: int = 0, device: str = "auto") -> None:
         self.service = Service(run, device)
         self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._strangers: dict[socket.socket, float] = {}  # since when, the oldest first
         super().__init__((LOOPBACK, port), _Handler)
         self.address = wire.Address(self.server_address[1], secrets.token_urlsafe(32))
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take a connection, unless there are too many."""
+        """Take a connection; if there are too many, in place of the oldest without the token."""
         if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+            self._hang_up(*list(self._strangers)[:1])
+            if not self._free.acquire(timeout=_ROOM_S):
+                self.shutdown_request(request)
+                return
+        self._strangers[request] = time.monotonic()
         super().process_request(request, client_address)
+
+    def admit(self, request: socket.socket) -> None:
+        """Keep a connection that has shown the token."""
+        self._strangers.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Hang up on those that did not; called twice a second."""
+        late = time.monotonic() - _STRANGER_S
+        self._hang_up(*[one for one, since in list(self._strangers.items()) if since < late])
+
+    def _hang_up(self, *connections: socket.socket) -> None:
+        for one in connections:
+            self._strangers.pop(one, None)
+            with suppress(OSError):  # it ended this moment
+                one.shutdown(socket.SHUT_RDWR)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve a connection to its end."""
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._strangers.pop(request, None)
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -128,6 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         given = self.headers.get(wire.TOKEN, "").encode("latin-1", "replace")
         if not hmac.compare_digest(given, self.server.address.token.encode()):
             raise _Refused(401, "The token is wrong.")
+        self.server.admit(self.connection)
         self.connection.settimeout(_KNOWN_S)
         if self.headers.get(wire.AGREED) != str(wire.PROTOCOL):
             raise _Refused(426, f"The decode server is of version {wire.program()}.")

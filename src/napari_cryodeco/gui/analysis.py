@@ -166,7 +166,7 @@ def undo_cluster_edit(snapshot: Snapshot, report: Report) -> Clustering:
     from napari_cryodeco.explore import landscape
 
     report(0, 1)
-    return landscape.undo_edit(snapshot.run.paths.views, snapshot.epoch)
+    return landscape.undo_edit(snapshot.run.paths.views, snapshot.epoch, snapshot.clustering)
 
 
 def suggest_k(snapshot: Snapshot, report: Report) -> ClusterCurve:

@@ -84,7 +84,7 @@ class Task(QObject):
             try:
                 answer = function(self._report)
             except EXPECTED as error:
-                self._tell("failed", _sentence(error))
+                self._tell("failed", one_sentence(error))
             else:
                 self._tell("returned", answer)
             finally:
@@ -120,6 +120,6 @@ def _end_all() -> None:
             thread.join(LAST_WAIT_S)
 
 
-def _sentence(error: BaseException) -> str:
+def one_sentence(error: BaseException) -> str:
     """The message without line breaks; the kind of error where there is no message."""
     return " ".join(str(error).split()) or type(error).__name__

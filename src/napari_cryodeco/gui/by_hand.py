@@ -18,6 +18,7 @@ from napari_cryodeco.gui.session import Session
 from napari_cryodeco.gui.telling import attempt
 
 if TYPE_CHECKING:
+    from napari_cryodeco.explore.cluster_edit import Edit
     from napari_cryodeco.explore.landscape import Clustering
 
 _ONE = "Select one cluster first: click it in the legend, or with the Pick tool (C)."
@@ -30,7 +31,8 @@ _ACTS = {
         "The selection becomes a cluster",
         "The selected particles leave their clusters and make one of their own (O)",
     ),
-    "undo": ("Undo the last of these", "Clusters are as they were before it, to the bit"),
+    "undo": ("Undo the last of these", "Clusters are as they were before it, to the bit (U)"),
+    "redo": ("Redo", "What was undone last is done again (Shift+U)"),
 }
 
 
@@ -68,6 +70,7 @@ class ClustersByHand(QObject):
         self._window = scatter
         menu.setToolTipsVisible(True)
         self.actions: dict[str, QAction] = {}
+        self._undone: dict[str, Edit] = {}  # by the fingerprint of the clusters it was undone to
         for name, (words, tip) in _ACTS.items():
             if name == "undo":
                 menu.addSeparator()
@@ -77,13 +80,14 @@ class ClustersByHand(QObject):
         scatter.category_menu.connect(self._pop_up)
 
     def act(self, name: str) -> None:
-        """Do what an entry of the menu says: merge, split, rename, take, undo."""
+        """Do what an entry of the menu says: merge, split, rename, take, undo, redo."""
         acts: dict[str, Callable[[], None]] = {
             "merge": self._merge,
             "split": self._split,
             "rename": self._rename,
             "take": self._take,
-            "undo": lambda: self._analysis.start_undo(self._session.loaded()),
+            "undo": self._undo,
+            "redo": self._redo,
         }
         attempt(acts[name], self.told.emit)
 
@@ -116,6 +120,9 @@ class ClustersByHand(QObject):
         done = clusters.edits if clusters is not None else ()
         self.actions["undo"].setEnabled(there and bool(done))
         self.actions["undo"].setText(f"Undo: {done[-1].words()}" if done else _ACTS["undo"][0])
+        undone = None if clusters is None else self._undone.get(clusters.fingerprint)
+        self.actions["redo"].setEnabled(there and undone is not None)
+        self.actions["redo"].setText(f"Redo: {undone.words()}" if undone else _ACTS["redo"][0])
 
     def _pop_up(self, code: int, where: QPoint) -> None:
         """On an entry of the legend: its cluster is meant, unless it is selected already."""
@@ -171,4 +178,16 @@ class ClustersByHand(QObject):
         history = self._session.history
         assert history is not None  # a run is open
         edit = take(history.mask, "", history.recipe.steps)
+        self._analysis.start_edit(self._session.loaded(), edit)
+
+    def _undo(self) -> None:
+        clusters = self._clusters()
+        if clusters.edits:
+            self._undone[clusters.before] = clusters.edits[-1]
+        self._analysis.start_undo(self._session.loaded())
+
+    def _redo(self) -> None:
+        edit = self._undone.get(self._clusters().fingerprint)
+        if edit is None:
+            raise ValueError("There is nothing to redo: no act on these clusters was undone.")
         self._analysis.start_edit(self._session.loaded(), edit)

@@ -50,6 +50,13 @@ def group_names(session: Session) -> list[str]:
     return [*(which.value for which in _WHOLE), *(group.name for group in clusters), *named]
 
 
+def likely_groups(session: Session) -> list[str]:
+    """What two views may be offered first: the clusters, named or not; else all there are."""
+    clusters = clusters_as_groups(session) if session.clustering is not None else ()
+    names = [group.name for group in clusters]
+    return names if len(names) > 1 else group_names(session)
+
+
 def group_called(session: Session, name: str) -> Group:
     """The group of a name that `group_names` gave.
 

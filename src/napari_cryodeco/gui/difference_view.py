@@ -16,12 +16,13 @@ from napari_cryodeco.gui.comparing import (
     Compared,
     group_called,
     group_names,
+    likely_groups,
     save_difference,
     subtract,
 )
 from napari_cryodeco.gui.difference_layer import LESS, MORE, DifferenceLayer
 from napari_cryodeco.gui.editors import PathEditor, in_line
-from napari_cryodeco.gui.export_choice import clusters_as_groups, suggest_target
+from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
@@ -122,19 +123,15 @@ class DifferenceView(QGroupBox):
 
     def list_groups(self, *_: object) -> None:
         """List what may be compared; what the user chose stays chosen while it is there."""
-        names = group_names(self._session)
-        clustering = self._session.clustering
-        clusters = [] if clustering is None else [g.name for g in clusters_as_groups(self._session)]
+        names, likely = group_names(self._session), likely_groups(self._session)
         for place, box in enumerate((self.first, self.second)):
             before = box.currentText()
             box.clear()
             box.addItems(names)
             if place in self._chosen and before in names:
                 box.setCurrentText(before)
-            elif len(clusters) > 1:
-                box.setCurrentText(clusters[place])
-            else:
-                box.setCurrentIndex(min(place, box.count() - 1))
+            elif likely:
+                box.setCurrentText(likely[min(place, len(likely) - 1)])
         self.refresh()
 
     def _choose_group(self, place: int, _: int) -> None:

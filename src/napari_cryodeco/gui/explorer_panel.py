@@ -174,6 +174,8 @@ class ExplorerPanel(QWidget):
             "S": lambda: self.by_hand.act("split"),
             "N": lambda: self.by_hand.act("rename"),
             "O": lambda: self.by_hand.act("take"),
+            "U": lambda: self.by_hand.act("undo"),
+            "Shift+U": lambda: self.by_hand.act("redo"),
             "Ctrl+Z": lambda: self.selection.step("undo"),
             "Ctrl+Shift+Z": lambda: self.selection.step("redo"),
             "]": lambda: self.selection.step("grow"),
@@ -193,7 +195,7 @@ class ExplorerPanel(QWidget):
         """Show the newest epoch of a run; if it has none yet, as soon as it has."""
         self.tell("")
         path = Path(path)
-        if attempt(lambda: self.remote.follow(path), self.tell):
+        if self.loader.opens(path) and attempt(lambda: self.remote.follow(path), self.tell):
             self.loader.open(path, self.keeper.begin(path))
 
     def open_address(self, address: str, home: Path | None = None) -> None:
@@ -244,10 +246,10 @@ class ExplorerPanel(QWidget):
 
     def _loaded(self, snapshot: Snapshot) -> None:
         before = self.session.run
+        same = before is not None and before.path == snapshot.run.path
         self.map.use(snapshot)
         self.session.adopt(snapshot)
-        if before is None or before.path != snapshot.run.path:
-            self.keeper.resume()
+        self.keeper.resume(as_it_is=same)
         if self.session.wanted() is None:
             self._point_where_most_are()
         else:

@@ -54,6 +54,7 @@ class SessionKeeper(QObject):
         self._session, self._viewer, self._layer = session, viewer, layer
         self._view, self._scatter, self._loader = view, scatter, loader
         self._path: Path | None = None  # where to save; None while there is nothing to keep
+        self._begun: Path | None = None  # a run that is being opened
         self._waiting: SavedSession | None = None
         self._camera: SavedCamera | None = None  # until the first map has set the camera
         self._packed: str | None = ""
@@ -156,6 +157,7 @@ class SessionKeeper(QObject):
         """Read what was kept of the run at `path`; the epoch to show, None: the newest."""
         self.flush()
         self._path, self._camera, self._sentence = None, None, ""
+        self._begun = path
         file = RunPaths(path).session
         try:
             self._waiting = saved_session.read(file)
@@ -170,16 +172,22 @@ class SessionKeeper(QObject):
             where = f" It is now {saved_session.set_aside(file).name}."
         self._sentence = f"{sentence} The run opens afresh.{where}"
 
-    def resume(self) -> None:
-        """Take up what was kept of the run that has just been opened, and keep it from now on."""
-        saved, self._waiting = self._waiting, None
+    def resume(self, as_it_is: bool = False) -> None:
+        """Take up what was kept of a run if it has just been opened, and keep it from now on.
+
+        `as_it_is`: the run was open already, and what is seen is newer than what was kept.
+        """
         paths = self._session.loaded().run.paths
+        if paths.root != self._begun:
+            return  # another epoch of it
+        self._begun = None
+        saved, self._waiting = self._waiting, None
         if saved is not None and saved.particles != len(self._session.loaded().latents):
             count = len(self._session.loaded().latents)
             sentence = f"{paths.session} is of {saved.particles:,} particles, not {count:,}."
             self._lay_aside(paths.session, sentence)
             saved = None
-        if saved is not None:
+        if saved is not None and not as_it_is:
             self._restore(saved)
         self._path = paths.session
         self._timer.stop()

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.background import EXPECTED, Report, Task, one_sentence
 
 Work = Callable[[Report], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What the function asked for as `number` returned, or the sentence of its error."""
+
+    number: int
+    value: Any = None
+    error: str = ""
 
 
 class Latest(QObject):
@@ -18,7 +28,8 @@ class Latest(QObject):
     Attributes
     ----------
     returned
-        What the newest function returned; answers of older ones are dropped.
+        What the newest function returned; answers and errors of older ones, and of forgotten ones,
+        are dropped.
     failed
         One sentence, when it raised an expected error.
     progressed
@@ -35,7 +46,6 @@ class Latest(QObject):
         self._asked = 0
         self._next: Work | None = None
         self._task.returned.connect(self._take)
-        self._task.failed.connect(self._fail)
         self._task.progressed.connect(self.progressed)
         self._task.ended.connect(self._go_on)
 
@@ -60,12 +70,19 @@ class Latest(QObject):
     def _go_on(self) -> None:
         if self._next is not None and not self._task.busy:
             work, self._next, number = self._next, None, self._asked
-            self._task.start(lambda report: (number, work(report)))
+            self._task.start(lambda report: _answered(number, work, report))
 
-    def _take(self, answer: tuple[int, Any]) -> None:
-        if answer[0] == self._asked:
-            self.returned.emit(answer[1])
+    def _take(self, answer: _Answer) -> None:
+        if answer.number != self._asked:
+            return
+        if answer.error:
+            self.failed.emit(answer.error)
+        else:
+            self.returned.emit(answer.value)
 
-    def _fail(self, sentence: str) -> None:
-        if self._next is None:
-            self.failed.emit(sentence)
+
+def _answered(number: int, work: Work, report: Report) -> _Answer:
+    try:
+        return _Answer(number, work(report))
+    except EXPECTED as error:
+        return _Answer(number, error=one_sentence(error))

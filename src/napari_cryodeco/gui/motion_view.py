@@ -23,7 +23,7 @@ from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.camera import camera_rotation
 from napari_cryodeco.gui.colour_bar import ColourBar
-from napari_cryodeco.gui.comparing import NO_RUN, RIGID, group_names
+from napari_cryodeco.gui.comparing import NO_RUN, RIGID, group_names, likely_groups
 from napari_cryodeco.gui.domain_table import DomainTable
 from napari_cryodeco.gui.editors import PathEditor, in_line, leave_wheel_to_page, offer
 from napari_cryodeco.gui.export_choice import suggest_target
@@ -191,8 +191,7 @@ class MotionView(QGroupBox):
     def list_ways(self, *_: object) -> None:
         """List what there is to choose; a choice stays while it is there."""
         groups = group_names(self._session)
-        clusters = [name for name in groups if name.startswith("cluster ")]
-        likely = clusters if len(clusters) > 1 else groups or [""]
+        likely = likely_groups(self._session) or [""]
         ways = way_names(self._session)
         offer(self.way, ways, (ways or [""])[0])
         for place, box in enumerate((self.first, self.second)):

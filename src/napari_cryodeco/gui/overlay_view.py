@@ -21,6 +21,7 @@ from superqt import QLabeledDoubleSlider
 from napari_cryodeco.explore.palette import PAIR
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
+from napari_cryodeco.gui.comparing import likely_groups
 from napari_cryodeco.gui.editors import offer
 from napari_cryodeco.gui.layers import LEVELS
 from napari_cryodeco.gui.pair_layers import SEEN_THROUGH, PairLayers
@@ -141,7 +142,7 @@ class OverlayView(QGroupBox):
         self.second.activated.connect(self.refresh)
         self.show_both.clicked.connect(self._show)
         self.swap.clicked.connect(self._swap)
-        self.clear.clicked.connect(self.layers.remove)
+        self.clear.clicked.connect(self._clear)
         self.level.valueChanged.connect(self.layers.set_level)
         self.opacity.valueChanged.connect(self.layers.set_opacity)
         for place, box in enumerate(self.shown):
@@ -157,15 +158,13 @@ class OverlayView(QGroupBox):
         """Another run is open: what was made of the last one goes."""
         self._task.cancel()
         self._pair = None
-        self.layers.remove()
-        self.result.setText("")
+        self._clear()
         self.work.say("")
 
     def list_sources(self, *_: object) -> None:
         """List what may be chosen; a choice stays while it is there."""
         names = source_names(self._session, self._viewer)
-        clusters = [name for name in names if name.startswith("cluster ")]
-        likely = clusters if len(clusters) > 1 else names or [""]
+        likely = likely_groups(self._session) or names or [""]
         for place, box in enumerate((self.first, self.second)):
             offer(box, names, likely[min(place, len(likely) - 1)])
         self.refresh()
@@ -233,6 +232,11 @@ class OverlayView(QGroupBox):
         if self.layers.complete:
             for box in self.shown:
                 box.setChecked(False)
+
+    def _clear(self) -> None:
+        self.layers.remove()
+        self.result.setText("")
+        self.refresh()
 
     def _swap(self) -> None:
         if self._pair is None:

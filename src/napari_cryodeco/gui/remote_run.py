@@ -69,8 +69,9 @@ class RemoteRun(QObject):
         ValueError
             If what names the server was damaged.
         """
+        mirrored = read_mirrored(path)
         self.close()
-        if read_mirrored(path) is not None:
+        if mirrored is not None:
             self._path = path
             self._timer.start()
             self._sync()

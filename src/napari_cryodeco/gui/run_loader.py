@@ -12,6 +12,7 @@ from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.latest import Latest
 from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
 from napari_cryodeco.gui.watching import RunWatcher, headline
+from napari_cryodeco.runs.mirrored import read_mirrored
 from napari_cryodeco.runs.paths import RunPaths
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class RunLoader(QObject):
         self._path: Path | None = None
         self._chosen: int | None = None
         self._trains = False
+        self._host = ""  # where the run of a copy is trained
         self._next: tuple[Path, int | None] | None = None
         self._loading, self._listing = Task(self), Latest(self)
         self._loading.returned.connect(self._take)
@@ -55,17 +57,23 @@ class RunLoader(QObject):
         """Number of the epoch that is kept to; None: the newest is followed."""
         return self._chosen
 
-    def open(self, path: Path, epoch: int | None = None) -> None:
-        """Load an epoch of a run; None: the newest, and newer ones as they come."""
-        if not RunPaths(path).config.is_file():
+    def opens(self, path: Path) -> bool:
+        """Whether `path` is a run folder; if it is none, that is told."""
+        there = RunPaths(path).config.is_file()
+        if not there:
             self.failed.emit(
                 f"{path} is no run folder (it has no run.yaml): choose a folder that Reconstruct "
                 "or `cryodeco new` made. Latents of another program: Plugins → CryoDECO → Other "
                 "programs."
             )
-            return
+        return there
+
+    def open(self, path: Path, epoch: int | None = None) -> None:
+        """Load an epoch of a run; None: the newest, and newer ones as they come."""
         there = epoch in RunPaths(path).epoch_numbers()
         self._path, self._chosen = path, epoch if there else None
+        mirrored = read_mirrored(path)
+        self._host = "" if mirrored is None else mirrored.host
         self.waiting.emit(path)
         if there:
             self._load(path, epoch)
@@ -86,7 +94,7 @@ class RunLoader(QObject):
             self._load(self._path, numbers[-1] if number is None else number)
 
     def _see(self, update: Update) -> None:
-        self.told.emit("" if update.status.state == "done" else headline(update.status))
+        self.told.emit("" if update.status.state == "done" else headline(update.status, self._host))
         if self._trains and update.status.ended:
             self.rested.emit()
         self._trains = update.status.state == "running"
@@ -108,5 +116,7 @@ class RunLoader(QObject):
         self._loading.start(lambda _: load_snapshot(path, number))
 
     def _take(self, snapshot: Snapshot) -> None:
+        if snapshot.run.path != self._path:
+            return  # another run was opened meanwhile
         self.loaded.emit(snapshot)
         self._listing.ask(lambda _: list_columns(snapshot))

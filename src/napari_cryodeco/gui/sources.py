@@ -81,14 +81,16 @@ def source_called(session: Session, viewer: Viewer, name: str) -> Source:
     """
     if not name:
         raise ValueError(NO_RUN)
+    if name in group_names(session):  # first: a cluster may have any name
+        group = group_called(session, name)
+        return Source(group.name, rows=group.rows)
     if name in FRAMES and session.path is not None:
         last = len(session.path) - 1
         at = (0, min(round(session.path_position), last), last)[FRAMES.index(name)]
         return Source(f"frame {at + 1} of the path", z=session.path[at])
     if name.startswith(_LAYER):
         return _layer(viewer, name.removeprefix(_LAYER))
-    group = group_called(session, name)
-    return Source(group.name, rows=group.rows)
+    raise ValueError(f"{name} is no longer there: choose another map.")
 
 
 def _layer(viewer: Viewer, name: str) -> Source:

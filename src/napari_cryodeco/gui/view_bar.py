@@ -47,6 +47,7 @@ class ViewBar(QWidget):
             "selection</i>: of the selected particles alone, the others are not drawn; it is kept "
             "with the run, and a lasso in it selects only what it shows.</qt>"
         )
+        self.view.setMinimumContentsLength(3)  # shares of variance beside it are to be read
         self._list_views({})
         self.x = self._box("Horizontal axis; the share is that of the variance of z")
         self.y = self._box("Vertical axis; the share is that of the variance of z")
@@ -63,6 +64,7 @@ class ViewBar(QWidget):
         self.k.setValue(4)
         self.k.setPrefix("k = ")
         self.k.setToolTip("Number of clusters")
+        self.k.setMaximumWidth(92)  # room for the name of the method in a small window
         self.smallest = QSpinBox()
         self.smallest.setRange(0, 1_000_000)
         self.smallest.setSpecialValueText("≥ 2 %")

@@ -11,12 +11,17 @@ from napari_cryodeco.runs.progress import RunFollower, Status
 INTERVAL_MS = 1000
 
 STATES = {
-    "queued": "not started yet; press Resume to train",
+    "queued": "not started yet",
     "running": "running",
     "done": "finished",
-    "stopped": "stopped; press Resume to go on",
+    "stopped": "stopped",
     "failed": "failed",
-    "lost": "no sign of life; press Resume to go on",
+    "lost": "no sign of life",
+}
+RESUME = {
+    "queued": "; press Resume to train",
+    "stopped": "; press Resume to go on",
+    "lost": "; press Resume to go on",
 }
 
 
@@ -65,9 +70,13 @@ class RunWatcher(QObject):
         self.updated.emit(update)
 
 
-def headline(status: Status) -> str:
-    """One line: what the run does now, e.g. ``refine 3 of 20: running, about 4 min left``."""
+def headline(status: Status, host: str = "") -> str:
+    """One line: what the run does now, e.g. ``refine 3 of 20: running, about 4 min left``.
+
+    `host` is the machine that trains the run of a copy: there is nothing to resume here.
+    """
     words = STATES.get(status.state, status.state)
+    words += f" on {host}" if host else RESUME.get(status.state, "")
     if status.state == "queued":
         return f"{status.message}…" if status.message else words
     if status.state == "failed" and status.error:
