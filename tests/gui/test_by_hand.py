@@ -89,6 +89,9 @@ def test_keys_undo_and_redo_what_was_done_by_hand(clustered, qtbot):
     clustered.session.select(merged.labels == 1)
     typed(qtbot, "open")
     named = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_N))
+    clustered.window().activateWindow()  # without a window manager nobody else does after a dialog
+    scatter.setFocus()
+    qtbot.waitUntil(clustered.window().isActiveWindow, timeout=3000)
     for state in (merged, computed):
         back = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_U))
         assert back.fingerprint == state.fingerprint
