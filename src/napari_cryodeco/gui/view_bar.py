@@ -47,6 +47,7 @@ class ViewBar(QWidget):
             "selection</i>: of the selected particles alone, the others are not drawn; it is kept "
             "with the run, and a lasso in it selects only what it shows.</qt>"
         )
+        self.view.setMinimumContentsLength(2)  # the axes and their shares need the room
         self._list_views({})
         self.x = self._box("Horizontal axis; the share is that of the variance of z")
         self.y = self._box("Vertical axis; the share is that of the variance of z")
@@ -63,6 +64,7 @@ class ViewBar(QWidget):
         self.k.setValue(4)
         self.k.setPrefix("k = ")
         self.k.setToolTip("Number of clusters")
+        self.k.setMaximumWidth(92)
         self.smallest = QSpinBox()
         self.smallest.setRange(0, 1_000_000)
         self.smallest.setSpecialValueText("≥ 2 %")
@@ -154,6 +156,12 @@ class ViewBar(QWidget):
             self.view.addItem(f"{method.upper()} of the selection", key)
         if shown in parts:
             self.view.addItem("Remove this view", REMOVE)
+
+    def show_clusters(self, method: str, k: int) -> None:
+        """Offer to cluster as was done: by this method, into so many."""
+        self.method.setCurrentIndex(max(self.method.findData(method), 0))
+        if method != "hdbscan":
+            self.k.setValue(k)
 
     def show_view(
         self,
