@@ -11,7 +11,7 @@ import numpy as np
 from npe2 import PluginManager, PluginManifest
 from PIL import Image
 from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
-from qtpy.QtGui import QFontMetricsF
+from qtpy.QtGui import QFontMetricsF, QPainter, QPixmap
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QInputDialog, QLineEdit, QScrollArea, QWidget
 
@@ -76,23 +76,31 @@ class Studio:
         return explorer
 
     def make_room(self) -> None:
-        """Close napari's layer controls, as the cross in their title does."""
+        """Hide napari's layer controls, as the eye in their title does."""
         self.viewer.window._qt_viewer.dockLayerControls.hide()
         spin(0.3)
 
     def shoot(self, path: Path, colours: int | None = None) -> None:
-        """Write what the screen shows of the window, menus too; with a palette of `colours`."""
+        """Write what the window shows, an open menu too; with a palette of `colours`."""
         spin(1.5)
         path.parent.mkdir(parents=True, exist_ok=True)
-        at, size = self.window.pos(), self.window.size()
-        shown = self.window.screen().grabWindow(0, at.x(), at.y(), size.width(), size.height())
-        shown.save(str(path))
+        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+        if (menu := QApplication.activePopupWidget()) is not None:
+            self._add_menu(menu, path)
         if colours is not None:
             with Image.open(path) as picture:
                 method = Image.Quantize.FASTOCTREE  # keeps colours that few pixels have
                 small = picture.convert("RGB").quantize(colours, method, dither=Image.Dither.NONE)
             small.save(path, optimize=True)
         print(f"{path}: {path.stat().st_size // 1000} kB", flush=True)
+
+    def _add_menu(self, menu: QWidget, path: Path) -> None:
+        """Draw an open menu, a window of its own, where it stands."""
+        picture = QPixmap(str(path))
+        painter = QPainter(picture)
+        painter.drawPixmap(self.window.mapFromGlobal(menu.pos()), menu.grab())
+        painter.end()
+        picture.save(str(path))
 
     def close(self) -> None:
         """Close the window."""
@@ -128,17 +136,19 @@ def choose(box: QComboBox, words: str) -> None:
 
 
 def answer(text: str) -> None:
-    """Type into the dialog that comes next."""
+    """Type into the dialog that comes next, as soon as it is there."""
 
     def type_it() -> None:
         dialog = QApplication.activeModalWidget()
-        if isinstance(dialog, QInputDialog):
-            field = dialog.findChild(QLineEdit)
-            field.selectAll()
-            QTest.keyClicks(field, text)
-            QTest.keyClick(field, Qt.Key.Key_Return)
+        if not isinstance(dialog, QInputDialog):
+            QTimer.singleShot(100, type_it)
+            return
+        field = dialog.findChild(QLineEdit)
+        field.selectAll()
+        QTest.keyClicks(field, text)
+        QTest.keyClick(field, Qt.Key.Key_Return)
 
-    QTimer.singleShot(500, type_it)
+    QTimer.singleShot(100, type_it)
 
 
 def legend_entry(explorer, code: int) -> QPoint:

@@ -87,31 +87,26 @@ def turn(studio: Studio) -> None:
 
 
 def first(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
-    """Watch, open, click, lasso, brush."""
-    run = tour.copy()
-    reconstruct = studio.open("Reconstruct")
-    reconstruct.folder.show_value(run)
-    shoot("01-reconstruct")
-    click(reconstruct.explore)
-    explorer = studio.open_run(run)
-    shoot("02-explorer")
+    """Open, click, lasso, brush."""
+    explorer = studio.open_run(tour.copy())
+    shoot("explorer")
     choose(explorer.view_bar.colour, "cluster")
     label = polymerase(explorer)
     click(explorer.scatter, place_of(explorer, label))
     settle(explorer)
     turn(studio)
-    shoot("03-map")
+    shoot("map")
     click(explorer.selection_bar.button("lasso"))
     lasso(explorer, label)
     settle(explorer)
-    shoot("04-lasso")
+    shoot("lasso")
     choose(explorer.view_bar.colour, "defocus")
     spin(1.0)
     strip = explorer.histogram
     shares = [0.55 + 0.02 * step for step in range(16)]
     drag(strip, [QPoint(round(share * strip.width()), 25) for share in shares])
     settle(explorer)
-    shoot("05-histogram")
+    shoot("histogram")
 
 
 def views(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
@@ -122,33 +117,35 @@ def views(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     studio.make_room()
     panel = studio.open("Views")
     wait(lambda: len(panel.directions.map.points[0]) > 0)
-    shoot("06-directions")
+    shoot("directions")
     bar = panel.tabs.tabBar()
     click(bar, bar.tabRect(2).center())
     wait(lambda: len(panel.montage.grid.rows) > 0)
     spin(3.0)
-    shoot("07-images")
+    shoot("images")
 
 
 def clusters(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     """Name a cluster, see it for itself, see the landscape."""
     explorer = opened(studio, tour.copy())
     label, menu = polymerase(explorer), explorer.view_bar.by_hand.menu()
-    click(explorer.scatter, legend_entry(explorer, label), button=RIGHT)
+    click(explorer.scatter, legend_entry(explorer, label))
     settle(explorer)
-    shoot("08-by-hand")
+    click(explorer.scatter, legend_entry(explorer, label), button=RIGHT)
+    wait(menu.isVisible)
+    shoot("by-hand")
     answer("polymerase")
     click(menu, menu.actionGeometry(explorer.by_hand.actions["rename"]).center())
     wait(lambda: "polymerase" in explorer.session.clustering.shown)
     choose(explorer.view_bar.view, "UMAP of the selection")
     wait(lambda: explorer.session.projection.part is not None)
     settle(explorer)
-    shoot("09-part")
+    shoot("part")
     choose(explorer.view_bar.view, "PCA")
     click(explorer.view_bar.energy, QPoint(8, 8))
     wait(lambda: explorer.energy.drawn is not None)
     settle(explorer)
-    shoot("10-landscape")
+    shoot("landscape")
 
 
 def movie(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
@@ -162,7 +159,7 @@ def movie(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     click(panel.decode)
     wait(panel.export.write.isEnabled, 600)
     panel.player.slider.setValue(1)
-    shoot("11-movie")
+    shoot("movie")
     tabs = panel.chooser.tabs.tabBar()
     click(tabs, tabs.tabRect(1).center())
     click(panel.chooser.anchor_page.tour)
@@ -172,7 +169,7 @@ def movie(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     click(panel.as_layer)
     wait(lambda: panel.as_layer.frames.seen)
     spin(3.0)
-    shoot("12-tour")
+    shoot("tour")
 
 
 def evidence(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
@@ -184,17 +181,17 @@ def evidence(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     panel = studio.open("Evidence")
     click(panel.start)
     wait(panel.save.isEnabled)
-    shoot("13-evidence")
+    shoot("evidence")
     export = studio.open("Export")
     click(export.real.button)
     click(export.judge.judge)
     wait(lambda: export.judge.card is not None)
     spin(1.0)
-    shoot("14-real")
+    shoot("real")
     click(export.real.button)
     choose(export.what, "bundle")
     spin(1.0)
-    shoot("15-export")
+    shoot("export")
 
 
 def compare(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
@@ -206,7 +203,7 @@ def compare(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     wait(lambda: panel.overlay.layers.complete)
     click(panel.overlay.beside, QPoint(8, panel.overlay.beside.height() // 2))
     spin(2.0)
-    shoot("16-two-maps")
+    shoot("two-maps")
     click(panel.overlay.clear)
     scroll_to(panel.difference.subtract)
     click(panel.difference.subtract)
@@ -215,7 +212,7 @@ def compare(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     click(panel.mosaic.draw)
     wait(lambda: panel.mosaic.save.isEnabled())
     scroll_to(panel.mosaic.save)
-    shoot("17-mosaic")
+    shoot("mosaic")
 
 
 def moving(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
@@ -227,7 +224,7 @@ def moving(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     click(panel.motion.start)
     wait(lambda: panel.motion.table.isVisible(), 900)
     scroll_to(panel.motion.save)
-    shoot("18-motion")
+    shoot("motion")
 
 
 def address(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
@@ -246,7 +243,7 @@ def address(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
         os.environ["HOME"] = home
         wait(lambda: "decoded on" in explorer.run_bar.connection.text())
         settle(explorer)
-        shoot("19-address")
+        shoot("address")
         explorer.remote.close()
         server.terminate()
 

@@ -106,12 +106,13 @@ class ExportPanel(QWidget):
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(6)
         column.addLayout(rows)
-        for widget in (self.plan, self.write, self.work):
-            column.addWidget(widget)
+        column.addWidget(self.plan)
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(Scrolled(page))
+        whole.addWidget(Scrolled(page), 1)
+        for widget in (self.write, self.work):  # in sight also in a low dock
+            whole.addWidget(widget)
 
     def _explain(self) -> None:
         hints: dict[QWidget, str] = {

@@ -25,7 +25,7 @@ from napari_cryodeco.explore.free_energy import CAVEAT
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
 OF_SELECTION: dict[str, Literal["umap", "pca"]] = {"part umap": "umap", "part pca": "pca"}
 REMOVE = "part remove"
-METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
+METHODS = {"gmm": "Gaussians", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
 
 ADD = "Add a column…"
 
@@ -64,7 +64,6 @@ class ViewBar(QWidget):
         self.k.setValue(4)
         self.k.setPrefix("k = ")
         self.k.setToolTip("Number of clusters")
-        self.k.setMaximumWidth(92)
         self.smallest = QSpinBox()
         self.smallest.setRange(0, 1_000_000)
         self.smallest.setSpecialValueText("≥ 2 %")
@@ -72,7 +71,7 @@ class ViewBar(QWidget):
         self.smallest.setToolTip("Fewest particles of a cluster; 0: 2 % of all")
         self.smallest.hide()
         self.method = self._box(
-            "<qt>Gaussian mixture: clusters of any size and direction. k-means: round ones. "
+            "<qt>Gaussians: a Gaussian mixture, clusters of any size and direction. k-means: round ones. "
             "HDBSCAN: dense regions, as many as there are; particles between them are "
             "<i>unassigned</i>.</qt>"
         )
