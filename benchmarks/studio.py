@@ -40,7 +40,7 @@ def spin(seconds: float) -> None:
         time.sleep(0.01)
 
 
-def wait(until: Callable[[], object], seconds: float = 300.0) -> None:
+def wait(until: Callable[[], object], seconds: float = 1500.0) -> None:
     """Handle events until something is so; TimeoutError if it never is."""
     end = time.monotonic() + seconds
     while not until():

@@ -157,14 +157,14 @@ def movie(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     choose(panel.export.turn.kind, "spin")
     click(panel.export.inset, QPoint(8, panel.export.inset.height() // 2))
     click(panel.decode)
-    wait(panel.export.write.isEnabled, 600)
+    wait(panel.export.write.isEnabled)
     panel.player.slider.setValue(1)
     shoot("movie")
     tabs = panel.chooser.tabs.tabBar()
     click(tabs, tabs.tabRect(1).center())
     click(panel.chooser.anchor_page.tour)
-    wait(lambda: panel.as_layer.isEnabled() and not panel.export.write.isEnabled(), 20)
-    wait(panel.export.write.isEnabled, 600)
+    wait(lambda: not panel.export.write.isEnabled())  # other frames are being decoded
+    wait(panel.export.write.isEnabled)
     scroll_to(panel.as_layer)
     click(panel.as_layer)
     wait(lambda: panel.as_layer.frames.seen)
@@ -173,7 +173,7 @@ def movie(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
 
 
 def evidence(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
-    """Ask the particles; then judge and export them."""
+    """Ask the particles."""
     explorer = opened(studio, tour.copy())
     click(explorer.scatter, legend_entry(explorer, polymerase(explorer)))
     settle(explorer)
@@ -182,14 +182,22 @@ def evidence(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     click(panel.start)
     wait(panel.save.isEnabled)
     shoot("evidence")
-    export = studio.open("Export")
-    click(export.real.button)
-    click(export.judge.judge)
-    wait(lambda: export.judge.card is not None)
+
+
+def export(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
+    """Judge a selection, and list what would be written of it."""
+    explorer = opened(studio, tour.copy())
+    click(explorer.scatter, legend_entry(explorer, polymerase(explorer)))
+    settle(explorer)
+    studio.make_room()
+    panel = studio.open("Export")
+    click(panel.real.button)
+    click(panel.judge.judge)
+    wait(lambda: panel.judge.card is not None)
     spin(1.0)
     shoot("real")
-    click(export.real.button)
-    choose(export.what, "bundle")
+    click(panel.real.button)
+    choose(panel.what, "bundle")
     spin(1.0)
     shoot("export")
 
@@ -222,7 +230,7 @@ def moving(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
     panel = studio.open("Compare")
     scroll_to(panel.motion.start)
     click(panel.motion.start)
-    wait(lambda: panel.motion.table.isVisible(), 900)
+    wait(lambda: panel.motion.table.isVisible())
     scroll_to(panel.motion.save)
     shoot("motion")
 
@@ -266,7 +274,7 @@ def light(studio: Studio, tour: Tour, shoot: Callable[[str], None]) -> None:
 
 SCENES: dict[str, Scene] = {
     scene.__name__: scene
-    for scene in (first, views, clusters, movie, evidence, compare, moving, address, light)
+    for scene in (first, views, clusters, movie, evidence, export, compare, moving, address, light)
 }
 
 

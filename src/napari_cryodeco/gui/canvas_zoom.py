@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QSize
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_cryodeco.gui.camera import camera_of
@@ -35,8 +36,8 @@ class CanvasZoom(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Look at sizes only; every event goes on."""
-        if event is not None and event.type() == QEvent.Type.Resize:
-            self._resized(event.oldSize(), event.size())  # type: ignore[attr-defined]
+        if isinstance(event, QResizeEvent):
+            self._resized(event.oldSize(), event.size())
         return False
 
     def _resized(self, before: QSize, now: QSize) -> None:

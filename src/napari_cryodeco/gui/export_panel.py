@@ -111,8 +111,11 @@ class ExportPanel(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(Scrolled(page), 1)
-        for widget in (self.write, self.work):  # in sight also in a low dock
-            whole.addWidget(widget)
+        foot = QVBoxLayout()  # in sight also in a low dock
+        foot.setContentsMargins(8, 0, 8, 8)
+        for widget in (self.write, self.work):
+            foot.addWidget(widget)
+        whole.addLayout(foot)
 
     def _explain(self) -> None:
         hints: dict[QWidget, str] = {

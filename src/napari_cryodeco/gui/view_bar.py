@@ -71,8 +71,8 @@ class ViewBar(QWidget):
         self.smallest.setToolTip("Fewest particles of a cluster; 0: 2 % of all")
         self.smallest.hide()
         self.method = self._box(
-            "<qt>Gaussians: a Gaussian mixture, clusters of any size and direction. k-means: round ones. "
-            "HDBSCAN: dense regions, as many as there are; particles between them are "
+            "<qt>Gaussians: a Gaussian mixture, clusters of any size and direction. k-means: round "
+            "ones. HDBSCAN: dense regions, as many as there are; particles between them are "
             "<i>unassigned</i>.</qt>"
         )
         for method, text in METHODS.items():
