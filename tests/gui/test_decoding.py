@@ -12,10 +12,12 @@ import pytest
 import qtpy
 from napari.components import ViewerModel
 from napari.layers import Image, Surface
+from qtpy.QtWidgets import QWidget
 
 from napari_cryodeco.explore.volumes import Volume, VolumeRequest
+from napari_cryodeco.gui.camera import camera_view, canvas_size
 from napari_cryodeco.gui.decoding import DecodeThread
-from napari_cryodeco.gui.layers import LEVELS, MapView, map_view_of, suggest_level
+from napari_cryodeco.gui.layers import FILLED, LEVELS, MapView, map_view_of, suggest_level
 from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.surface import isosurface
 
@@ -268,3 +270,47 @@ def test_a_decoder_is_opened_anew_where_it_was(qtbot, thread):
             thread.request(np.array([1.0]), "x", full=False)
         assert len(opened) == count
         thread.reopen()
+
+
+def rod_map(side, axis):
+    """A rod along one axis through the centre, seven eighths of the box long, in σ units."""
+    grid = np.indices((side,) * 3) - side // 2
+    across = np.delete(grid, axis, axis=0)
+    inside = (np.abs(grid[axis]) < 7 / 16 * side) & ((across**2).sum(0) < 4)
+    return ((inside - inside.mean()) / inside.std()).astype(np.float32)
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_first_map_does_not_decide_how_much_is_seen(viewer, qtbot, axis):
+    view = MapView(viewer, mesh=True)
+    view.show_data(rod_map(24, axis), 3.0)
+    assert camera_view(viewer).extent == pytest.approx(FILLED * 72.0)
+
+
+@pytest.mark.gl
+def test_a_map_stays_whole_when_panels_take_from_the_canvas(viewer, qtbot):
+    view = MapView(viewer, mesh=True)
+    view.show_data(ball_map(24), 3.0)
+    qtbot.wait(100)
+    seen, wide = camera_view(viewer).extent, canvas_size(viewer)
+    panel = QWidget()
+    panel.setMinimumWidth(wide[0] - wide[1] // 2)
+    viewer.window.add_dock_widget(panel, name="wide")
+    qtbot.waitUntil(lambda: min(canvas_size(viewer)) < 0.7 * min(wide))
+    qtbot.wait(100)  # napari's drawing has a say in the zoom, too
+    assert camera_view(viewer).extent == pytest.approx(seen)
+
+
+def test_the_hidden_maps_of_a_run_leave_the_camera_to_the_first_map():
+    viewer = ViewerModel()
+    viewer.add_image(ball_map(12), visible=False)
+    view, framed = MapView(viewer, mesh=True), []
+    view.framed.connect(lambda: framed.append(viewer.scene.camera.angles))
+    view.show_data(ball_map(24), 3.0)
+    assert len(framed) == 1
+    viewer.layers[0].visible = True
+    other = MapView(viewer, mesh=True, name="another")
+    other.framed.connect(lambda: framed.append(viewer.scene.camera.angles))
+    other.show_data(ball_map(24), 3.0)  # the camera is the user's now
+    assert len(framed) == 1

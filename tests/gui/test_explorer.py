@@ -11,6 +11,7 @@ import torch
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
+from napari_cryodeco.explore import landscape
 from napari_cryodeco.gui.session import Target
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.run import Run
@@ -125,6 +126,16 @@ def test_clusters_colour_and_their_legend_selects(opened, qtbot):
     assert "cluster 2" in opened.session.wanted().caption
     saved = list(opened.session.run.paths.views.glob("*-gmm-2.safetensors"))
     assert len(saved) == 1
+
+
+def test_a_run_opens_with_the_number_of_its_clusters(panel, run_path, qtbot):
+    run = Run.open(run_path)
+    made = landscape.cluster(run.epoch().latents(), 6, "kmeans", epoch=run.epochs()[-1])
+    landscape.save(made, run.paths.views)
+    panel.open_run(run_path)
+    qtbot.waitUntil(lambda: panel.session.clustering is not None, timeout=30_000)
+    assert panel.view_bar.k.value() == 6
+    assert panel.view_bar.method.currentData() == "kmeans"
 
 
 def test_columns_of_the_users_file_become_colours(opened, qtbot):

@@ -67,7 +67,7 @@ def test_an_address_opens_the_run_and_maps_follow_the_mouse(remote, qtbot, serve
     assert not remote.run_bar.address.isVisible() and remote.run_bar.address.text() == ""
     host = server.service.host
     assert f"on {host}" in remote.run_bar.name.text()
-    qtbot.waitUntil(lambda: "maps are decoded on" in remote.run_bar.connection.text())
+    qtbot.waitUntil(lambda: "Maps are decoded on" in remote.run_bar.connection.text())
     while_moving, last = drag(qtbot, remote)
     assert while_moving and last.device == f"{host}: cpu"
     assert f"on {host}: cpu" in remote.map_bar.status.text()
@@ -103,7 +103,7 @@ def test_a_cut_tunnel_is_told_loses_nothing_and_comes_back_by_itself(remote, qtb
     assert np.array_equal(remote.session.selected, before)
     with qtbot.waitSignal(remote.decoding.decoded, timeout=20_000):
         way.mend()
-    qtbot.waitUntil(lambda: "maps are decoded on" in remote.run_bar.connection.text())
+    qtbot.waitUntil(lambda: "Maps are decoded on" in remote.run_bar.connection.text())
     assert remote.message.text() == ""
     assert np.array_equal(remote.session.selected, before)
 

@@ -21,7 +21,10 @@ VERSION = 1
 
 
 class SavedCamera(BaseModel):
-    """napari's camera: `center` in Å (z, y, x), `angles` in degrees, `zoom` in pixels an Å."""
+    """napari's camera: `center` in Å (z, y, x), `angles` in degrees, `zoom` in pixels an Å.
+
+    `side` is the shorter side in pixels of the canvas that was looked at, if it is known.
+    """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -29,6 +32,7 @@ class SavedCamera(BaseModel):
     angles: tuple[float, float, float]
     zoom: float = Field(gt=0)
     perspective: float = 0.0
+    side: float | None = Field(None, gt=0)
 
 
 class SavedSession(BaseModel):

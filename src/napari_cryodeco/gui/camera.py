@@ -49,7 +49,13 @@ def canvas_size(viewer: Any) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
+def shorter_side(viewer: Any) -> float | None:
+    """Of the canvas, in pixels; None where there is no canvas."""
+    size = canvas_size(viewer)
+    return None if size is None else float(min(size))
+
+
 def _extent(viewer: Any, zoom: float) -> float | None:
     """Å across the canvas."""
-    size = canvas_size(viewer)
-    return min(size) / zoom if size is not None and zoom > 0 else None
+    side = shorter_side(viewer)
+    return side / zoom if side is not None and zoom > 0 else None

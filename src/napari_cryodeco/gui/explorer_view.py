@@ -50,6 +50,7 @@ class ExplorerView(QObject):
         self._session, self._scatter, self._bar, self._analysis = session, scatter, bar, analysis
         self.colours = Colours(session, self)
         self._drawn: object = None  # run and plane that are in view
+        self._run_path: Path | None = None
         bar.view_chosen.connect(self._choose_view)
         bar.axes_chosen.connect(
             lambda x, y: self._try(lambda: session.set_view(session.view, (x, y)))
@@ -154,6 +155,10 @@ class ExplorerView(QObject):
     # ---- what is shown
 
     def _show_run(self) -> None:
+        run, clusters = self._session.loaded().run, self._session.clustering
+        if run.path != self._run_path and clusters is not None:
+            self._bar.show_clusters(clusters.method, len(clusters.centres))
+        self._run_path = run.path
         self._show_points()  # as many points as there will be colours
         self.colours.renew()
 

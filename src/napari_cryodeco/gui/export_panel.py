@@ -106,12 +106,16 @@ class ExportPanel(QWidget):
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(6)
         column.addLayout(rows)
-        for widget in (self.plan, self.write, self.work):
-            column.addWidget(widget)
+        column.addWidget(self.plan)
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(Scrolled(page))
+        whole.addWidget(Scrolled(page), 1)
+        foot = QVBoxLayout()  # in sight also in a low dock
+        foot.setContentsMargins(8, 0, 8, 8)
+        for widget in (self.write, self.work):
+            foot.addWidget(widget)
+        whole.addLayout(foot)
 
     def _explain(self) -> None:
         hints: dict[QWidget, str] = {

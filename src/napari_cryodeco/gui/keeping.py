@@ -12,7 +12,7 @@ from napari_cryodeco.explore import saved_session
 from napari_cryodeco.explore.saved_session import SavedCamera, SavedSession
 from napari_cryodeco.gui.aggregate import Extent
 from napari_cryodeco.gui.binding import bind
-from napari_cryodeco.gui.camera import camera_of
+from napari_cryodeco.gui.camera import camera_of, shorter_side
 from napari_cryodeco.gui.map_filter import MapFilter
 from napari_cryodeco.gui.session import Session, Target
 from napari_cryodeco.gui.telling import attempt
@@ -127,6 +127,7 @@ class SessionKeeper(QObject):
             angles=tuple(map(float, camera.angles)),
             zoom=float(camera.zoom),
             perspective=float(camera.perspective),
+            side=shorter_side(self._viewer),
         )
         return SavedSession(
             particles=len(session.loaded().latents),
@@ -224,4 +225,6 @@ class SessionKeeper(QObject):
         if saved is not None:
             camera = camera_of(self._viewer)
             camera.center, camera.angles = saved.center, saved.angles
-            camera.zoom, camera.perspective = saved.zoom, saved.perspective
+            side = shorter_side(self._viewer)
+            wider = side / saved.side if side and saved.side else 1.0  # the same Å across it
+            camera.zoom, camera.perspective = saved.zoom * wider, saved.perspective

@@ -12,7 +12,8 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_cryodeco.gui.camera import camera_of
+from napari_cryodeco.gui.camera import camera_of, shorter_side
+from napari_cryodeco.gui.canvas_zoom import keep_whole
 from napari_cryodeco.gui.surface import COARSE_FACES, isosurface
 
 if TYPE_CHECKING:
@@ -170,17 +171,19 @@ class MapView:
         self.map_shown.emit()
 
     def _add(self, viewer: Viewer) -> Image | Surface:
-        first = not any(layer.ndim == 3 for layer in viewer.layers)
+        first = not any(layer.ndim == 3 and layer.visible for layer in viewer.layers)
         viewer.dims.ndisplay = 3
         layer = self._new_mesh() if self._mesh else self._new_volume()
         viewer.add_layer(layer)
         camera = camera_of(viewer)
         camera.orientation = RIGHT_HANDED
         if first:
-            viewer.reset_view()  # fits the layer; the box's width in Å is what stays, so fit that
-            low, high = layer.extent.world
-            length = self._map()[0].shape[0] * self._map()[1]
-            camera.zoom *= float((high - low).max()) / (FILLED * length)
+            # Not napari's fit, which is of what this first, coarse map has above the level: the box
+            # is what stays, whichever molecule comes next and however it is turned.
+            side, (data, voxel) = shorter_side(viewer), self._map()
+            if side is not None:
+                camera.zoom = side / (FILLED * data.shape[0] * voxel)
+            keep_whole(viewer)
             camera.center = (0.0, 0.0, 0.0)
             camera.angles = (10.0, -25.0, 65.0)
             self.framed.emit()

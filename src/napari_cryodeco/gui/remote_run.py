@@ -98,7 +98,7 @@ class RemoteRun(QObject):
             return
         mirrored = read_mirrored(path)
         if mirrored is not None:
-            self.told.emit(f"Copy of {mirrored.path}; maps are decoded on {mirrored.host}")
+            self.told.emit(f"Maps are decoded on {mirrored.host}; a copy of {mirrored.path}")
         if self._lost:
             self._lost = False
             self.returned.emit()

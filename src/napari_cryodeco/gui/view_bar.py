@@ -25,7 +25,7 @@ from napari_cryodeco.explore.free_energy import CAVEAT
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
 OF_SELECTION: dict[str, Literal["umap", "pca"]] = {"part umap": "umap", "part pca": "pca"}
 REMOVE = "part remove"
-METHODS = {"gmm": "Gaussian mixture", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
+METHODS = {"gmm": "Gaussians", "kmeans": "k-means", "hdbscan": "HDBSCAN"}
 
 ADD = "Add a column…"
 
@@ -72,8 +72,8 @@ class ViewBar(QWidget):
         self.smallest.setToolTip("Fewest particles of a cluster; 0: 2 % of all")
         self.smallest.hide()
         self.method = self._box(
-            "<qt>Gaussian mixture: clusters of any size and direction. k-means: round ones. "
-            "HDBSCAN: dense regions, as many as there are; particles between them are "
+            "<qt>Gaussians: a Gaussian mixture, clusters of any size and direction. k-means: round "
+            "ones. HDBSCAN: dense regions, as many as there are; particles between them are "
             "<i>unassigned</i>.</qt>"
         )
         for method, text in METHODS.items():
@@ -156,6 +156,12 @@ class ViewBar(QWidget):
             self.view.addItem(f"{method.upper()} of the selection", key)
         if shown in parts:
             self.view.addItem("Remove this view", REMOVE)
+
+    def show_clusters(self, method: str, k: int) -> None:
+        """Offer to cluster as was done: by this method, into so many."""
+        self.method.setCurrentIndex(max(self.method.findData(method), 0))
+        if method != "hdbscan":
+            self.k.setValue(k)
 
     def show_view(
         self,
