@@ -15,6 +15,7 @@ from napari_cryodeco.commands.adopting import adopt
 from napari_cryodeco.commands.bundling import bundle
 from napari_cryodeco.commands.checking import check
 from napari_cryodeco.commands.columns import columns
+from napari_cryodeco.commands.dimensions import dimensions
 from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, project, stability
 from napari_cryodeco.commands.filming import movie
@@ -52,7 +53,7 @@ app = App(
 )
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
-    *(adopt, backproject, codebook, check, align, score, species, pretrain, prior),
+    *(adopt, backproject, codebook, check, align, score, species, dimensions, pretrain, prior),
     *(columns, stability, judge, bundle, path, serve, mirror, motion, regroup, landscape),
 )
 for _command in _COMMANDS:

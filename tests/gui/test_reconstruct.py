@@ -18,6 +18,7 @@ from napari_cryodeco.gui.reconstruct_panel import Actions, ReconstructPanel, sug
 from napari_cryodeco.gui.run_place import CLUSTER, RunPlace
 from napari_cryodeco.gui.watching import headline, remaining
 from napari_cryodeco.runs import progress
+from napari_cryodeco.runs.latent_size import Component, LatentSize, write_latent_size
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Metric, Progress, Status
 from napari_cryodeco.runs.species import SpeciesRecord, write_species
@@ -293,6 +294,14 @@ def test_species_that_cannot_be_trusted_are_named_beside_the_progress(panel, run
     qtbot.waitUntil(lambda: "do not trust 2 yet" in panel.progress.facts.text(), timeout=10_000)
     assert panel.progress.facts.isVisible()
     assert "it may be wrong" in panel.progress.facts.toolTip()
+
+
+def test_the_length_of_z_is_explained_beside_the_progress(panel, run_folder, qtbot):
+    components = (Component(8.0, 0.5, 0.9, 0.7), Component(-0.4, 0.1, 0.3, 0.1))
+    write_latent_size(run_folder, LatentSize(2, True, components))
+    panel.folder.show_value(run_folder)
+    qtbot.waitUntil(lambda: "z has 2 numbers" in panel.progress.facts.text(), timeout=10_000)
+    assert panel.progress.facts.toolTip().count("<td>confirmed</td>") == 1
 
 
 # ---- on a cluster

@@ -34,6 +34,7 @@ from napari_cryodeco.gui.prior_chooser import PriorEditor
 from napari_cryodeco.gui.progress_view import LogDialog, ProgressView
 from napari_cryodeco.gui.run_place import RunPlace, start
 from napari_cryodeco.gui.watching import RunWatcher
+from napari_cryodeco.runs.latent_size import read_latent_size
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.prior_record import read_record
 from napari_cryodeco.runs.species import read_species
@@ -340,15 +341,16 @@ class ReconstructPanel(QWidget):
         self._refresh()
 
     def _show_facts(self) -> None:
-        """What is known by now of the prior and of each species."""
+        """What is known by now of the prior, of z and of each species."""
         if self._attached is None:
             return
         try:
             prior, species = read_record(self._attached), read_species(self._attached)
+            size = read_latent_size(self._attached)
         except (OSError, ValueError) as error:
             self.show_error(str(error))
             return
-        self.progress.show_facts("" if prior is None else prior.sentence, species)
+        self.progress.show_facts("" if prior is None else prior.sentence, species, size)
 
     def _offer_devices(self, devices: tuple[Device, ...]) -> None:
         self._device.offer([device.name for device in devices])

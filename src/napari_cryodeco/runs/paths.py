@@ -58,6 +58,11 @@ class RunPaths:
         return self.root / "species.json"
 
     @property
+    def latent_size(self) -> Path:
+        """How many numbers z has, and why, known when the linear start is done."""
+        return self.root / "latent_size.json"
+
+    @property
     def images(self) -> Path:
         """Working coefficients of all images."""
         return self.root / "images.npy"
