@@ -28,6 +28,7 @@ from napari_cryodeco.commands.pathing import path
 from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
 from napari_cryodeco.commands.regrouping import regroup
+from napari_cryodeco.commands.retrying import retry
 from napari_cryodeco.commands.samples import demo, simulate
 from napari_cryodeco.commands.serving import mirror, serve
 from napari_cryodeco.commands.species import species
@@ -54,7 +55,7 @@ app = App(
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
     *(adopt, backproject, codebook, check, align, score, species, dimensions, pretrain, prior),
-    *(columns, stability, judge, bundle, path, serve, mirror, motion, regroup, landscape),
+    *(retry, columns, stability, judge, bundle, path, serve, mirror, motion, regroup, landscape),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -33,6 +33,7 @@ from napari_cryodeco.gui.form import ModelForm
 from napari_cryodeco.gui.prior_chooser import PriorEditor
 from napari_cryodeco.gui.progress_view import LogDialog, ProgressView
 from napari_cryodeco.gui.run_place import RunPlace, start
+from napari_cryodeco.gui.species_retry import SpeciesRetry
 from napari_cryodeco.gui.watching import RunWatcher
 from napari_cryodeco.runs.latent_size import read_latent_size
 from napari_cryodeco.runs.paths import RunPaths
@@ -133,6 +134,7 @@ class ReconstructPanel(QWidget):
         self.form.add_row("Run folder", self.folder, where)
         self.place = RunPlace()
         self.progress = ProgressView()
+        self.again = SpeciesRetry()
         self.start = QPushButton("Start")
         self.stop = QPushButton("Stop")
         self.resume = QPushButton("Resume")
@@ -204,6 +206,7 @@ class ReconstructPanel(QWidget):
         column.addLayout(buttons)
         column.addWidget(self.error)
         column.addWidget(self.progress, 1)
+        column.addWidget(self.again)
         column.addWidget(self.command)
         column.addWidget(self.explore)
 
@@ -227,6 +230,8 @@ class ReconstructPanel(QWidget):
         self.place.changed.connect(self._show_command)
         self.form.editor("effort").changed.connect(self._effort_changed)
         self.folder.changed.connect(self._folder_changed)
+        self.again.made.connect(self.folder.show_value)
+        self.again.failed.connect(self.show_error)
         self._watcher.updated.connect(self._updated)
         self._watcher.failed.connect(self.show_error)
         self._job.returned.connect(self._started)
@@ -311,6 +316,7 @@ class ReconstructPanel(QWidget):
         self._show_command()
         self._watcher.stop()
         self.progress.clear()
+        self.again.offer(None, ())
         if path is not None and RunPaths(path).config.is_file():
             self.attach(path)
         self._refresh()
@@ -351,6 +357,8 @@ class ReconstructPanel(QWidget):
             self.show_error(str(error))
             return
         self.progress.show_facts("" if prior is None else prior.sentence, species, size)
+        ended = self._status is not None and self._status.ended
+        self.again.offer(self._attached, species if ended else ())
 
     def _offer_devices(self, devices: tuple[Device, ...]) -> None:
         self._device.offer([device.name for device in devices])

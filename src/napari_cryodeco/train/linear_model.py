@@ -49,7 +49,8 @@ class LinearModel:
 
     def shares(self) -> Tensor:
         """Share ``(d,)`` of each component in the variance between the maps of all particles."""
-        variance = self.coordinates.var(0) * self.components.pow(2).sum(1)
+        centred = self.coordinates - self.coordinates.mean(0)
+        variance = centred.pow(2).mean(0) * self.components.pow(2).sum(1)
         return variance / variance.sum().clamp_min(1e-12)
 
     def take(self, chosen: Tensor) -> LinearModel:

@@ -51,6 +51,13 @@ def steps(run: Run, device: torch.device) -> list[Step]:
     return _Plan(run, device).steps()
 
 
+def looks_of(run: Run, device: torch.device) -> Looks:
+    """The images of a run as the pose search sees them."""
+    products = precision.choose_products(_reproducible(run.config).precision, device)
+    radius = search_radius(run.geometry)
+    return Looks(run.stored_images(), run.particles.ctf, run.geometry, radius, device, products)
+
+
 class _Plan:
     """Makes the stages of one run, each when those before it are done."""
 
@@ -113,11 +120,7 @@ class _Plan:
 
     @cached_property
     def _looks(self) -> Looks:
-        geometry = self._run.geometry
-        radius = search_radius(geometry)
-        products = precision.choose_products(self._config.precision, self._device)
-        images, ctf = self._run.stored_images(), self._run.particles.ctf
-        return Looks(images, ctf, geometry, radius, self._device, products)
+        return looks_of(self._run, self._device)
 
     def _abinit(self, finished: Finished) -> Stage:
         posteriors = _get(finished, "features", FeatureStage).posteriors

@@ -231,8 +231,9 @@ def _gains(slices: Tensor, data: Tensor, halves: Tensor) -> Tensor:
             mean = _expect(kept[:, looked], data[:, looked]).mean
             said = kept[:, rest, 0] + (kept[:, rest, 1:] @ mean[..., None])[..., 0]
             scores[:, count] -= (data[:, rest] - said).pow(2).sum(1) / 2
-    gains = scores.diff(dim=1)
-    return torch.stack([gains.mean(0), gains.std(0) / len(gains) ** 0.5], 1)
+    gains, n = scores.diff(dim=1), len(scores)
+    spread = (gains - gains.mean(0)).pow(2).sum(0) / (n * max(n - 1, 1))
+    return torch.stack([gains.mean(0), spread.sqrt()], 1)
 
 
 def _coefficients(maps: Tensor, seen: Observations) -> Tensor:
