@@ -301,8 +301,12 @@ def test_the_length_of_z_is_explained_beside_the_progress(panel, run_folder, qtb
     components = (Component(8.0, 0.5, 0.9, 0.7), Component(-0.4, 0.1, 0.3, 0.1))
     write_latent_size(run_folder, LatentSize(2, True, components))
     panel.folder.show_value(run_folder)
-    qtbot.waitUntil(lambda: "z has 2 numbers" in panel.progress.facts.text(), timeout=10_000)
+    qtbot.waitUntil(
+        lambda: "z: 2 numbers; directions confirmed: 1." in panel.progress.facts.text(),
+        timeout=10_000,
+    )
     assert panel.progress.facts.toolTip().count("<td>confirmed</td>") == 1
+    assert "1 of 2 components help" in panel.progress.facts.toolTip()
 
 
 def planted_species(run_folder):
@@ -339,7 +343,7 @@ def test_a_better_map_attaches_the_new_run(panel, run_folder, qtbot, monkeypatch
     from napari_cryodeco.train import again
 
     def retry(path, what, out, tick):
-        shutil.copytree(path, out)
+        shutil.copytree(path, out, ignore=shutil.ignore_patterns("species.json"))
         return again.Retried("Species 2 has a better map: so.", out)
 
     monkeypatch.setattr(again, "retry_species", retry)

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_cryodeco.gui.curves import CurvePlot, Series
 from napari_cryodeco.gui.metrics import MetricHistory
 from napari_cryodeco.gui.watching import headline
-from napari_cryodeco.runs.latent_size import Component, LatentSize, size_sentence
+from napari_cryodeco.runs.latent_size import LatentSize, in_short, size_sentence
 from napari_cryodeco.runs.species import SpeciesRecord, summary
 
 if TYPE_CHECKING:
@@ -89,14 +89,13 @@ class ProgressView(QWidget):
         size: LatentSize | None = None,
     ) -> None:
         """Show what is known of the run beside its progress."""
-        length = "" if size is None else size_sentence(size)
+        length = "" if size is None else in_short(size)
         lines = "\n".join(line for line in (prior, summary(species), length) if line)
         if lines == self.facts.text():
             return  # a tooltip that is being read stays
         self.facts.setText(lines)
         self.facts.setVisible(bool(lines))
-        components = () if size is None else size.components
-        self.facts.setToolTip(f"<qt>{FACTS}{_table(species)}{_component_table(components)}</qt>")
+        self.facts.setToolTip(f"<qt>{FACTS}{_table(species)}{_size_table(size)}</qt>")
 
     def show_update(self, update: Update) -> None:
         """Show where the run is now, and add what it told."""
@@ -130,9 +129,9 @@ def _table(species: Sequence[SpeciesRecord]) -> str:
     return f"<table cellspacing='4'><tr>{head}</tr>{rows}</table>"
 
 
-def _component_table(components: Sequence[Component]) -> str:
-    """One row for each component, as rich text."""
-    if not components:
+def _size_table(size: LatentSize | None) -> str:
+    """How long z is, and one row for each component, as rich text."""
+    if size is None:
         return ""
     titles = ("component", "gain", "reliability", "share", "")
     head = "".join(f"<th align='left'>{title}</th>" for title in titles)
@@ -140,9 +139,10 @@ def _component_table(components: Sequence[Component]) -> str:
         f"<tr><td>{number}</td><td align='right'>{one.gain:.2f} ± {one.error:.2f}</td>"
         f"<td>{one.reliability:.2f}</td><td>{one.share:.1%}</td>"
         f"<td>{'confirmed' if one.confirmed else ''}</td></tr>"
-        for number, one in enumerate(components, 1)
+        for number, one in enumerate(size.components, 1)
     )
-    return f"<p>{COMPONENTS}</p><table cellspacing='4'><tr>{head}</tr>{rows}</table>"
+    said = f"<p>{size_sentence(size)}</p><p>{COMPONENTS}</p>"
+    return f"{said}<table cellspacing='4'><tr>{head}</tr>{rows}</table>"
 
 
 class LogDialog(QDialog):

@@ -96,6 +96,12 @@ def write_latent_size(run: Path, record: LatentSize) -> None:
     write_json(RunPaths(run).latent_size, record)
 
 
+def in_short(record: LatentSize) -> str:
+    """How long z is, in one line."""
+    asked = "" if record.estimated else ", as asked"
+    return f"z: {record.size} numbers{asked}; directions confirmed: {record.confirmed}."
+
+
 def size_sentence(record: LatentSize) -> str:
     """How long z is, and why, for people."""
     tried, confirmed = len(record.components), record.confirmed
