@@ -127,7 +127,7 @@ def latent_scores(run: Run, where: Path) -> dict[str, Any]:
 
 
 def conformation_scores(latents: np.ndarray, true: np.ndarray) -> dict[str, Any]:
-    """How much of the true coordinates ``(n, c)`` is in z ``(n, d)``.
+    """How much of the true coordinates ``(n, c)`` or ``(n,)`` is in z ``(n, d)``.
 
     R² of the 15 nearest neighbours' mean over five folds, all coordinates together; and per
     coordinate the Spearman correlation with the best linear direction, fitted on the other folds.
@@ -138,9 +138,10 @@ def conformation_scores(latents: np.ndarray, true: np.ndarray) -> dict[str, Any]
     from sklearn.model_selection import KFold, cross_val_predict
     from sklearn.neighbors import KNeighborsRegressor
 
-    folds = KFold(5, shuffle=True, random_state=0)
+    true, folds = true.reshape(len(true), -1), KFold(5, shuffle=True, random_state=0)
     near = cross_val_predict(KNeighborsRegressor(15), latents, true, cv=folds)
     linear = cross_val_predict(RidgeCV(np.logspace(-3, 3, 7)), latents, true, cv=folds)
+    linear = linear.reshape(true.shape)  # one column comes back as none
     rhos = [abs(float(spearmanr(a, b)[0])) for a, b in zip(linear.T, true.T, strict=True)]
     return {
         "knn_r2": round(float(r2_score(true, near, multioutput="variance_weighted")), 4),

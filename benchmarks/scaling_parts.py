@@ -33,12 +33,12 @@ from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.stage_config import DataConfig, RefineConfig
 from napari_cryodeco.train.features import PRIOR_COMPONENTS, classical_features, mix, prior_features
+from napari_cryodeco.train.linear_model import LinearModel
 from napari_cryodeco.train.pipeline import steps
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.prior import open_prior
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Finished, StopRequested
-from napari_cryodeco.train.subspace import LinearModel
 
 CPU = torch.device("cpu")
 FIELDS = ("VmRSS", "RssAnon", "RssFile")

@@ -51,6 +51,14 @@ def test_preset_gives_the_latent_size(config: TrainConfig, preset: str, cpu: int
     assert asked.latent_size(gpu=False) == asked.latent_size(gpu=True) == 5
 
 
+def test_auto_is_the_word_for_a_length_that_is_not_given() -> None:
+    for word in ("auto", "null"):
+        config = TrainConfig.from_yaml(f"data: {{source: a.star}}\nlatent_dim: {word}")
+        assert config.latent_dim is None and config.latent_size(gpu=False) == 16
+    with pytest.raises(ValueError, match="latent_dim"):
+        TrainConfig.from_yaml("data: {source: a.star}\nlatent_dim: many")
+
+
 def test_parity_is_the_run_script() -> None:
     """Algorithm.md §4.0, §3.2, §2.4, number by number."""
     config = TrainConfig.from_yaml("data: {source: a.star}\neffort: parity")

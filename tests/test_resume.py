@@ -14,6 +14,7 @@ import torch
 
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.runs.latent_size import read_latent_size
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Progress, read_status
 from napari_cryodeco.runs.run import Run
@@ -38,7 +39,6 @@ def make_run(path: Path, particle_set: Any) -> Run:
     config = TrainConfig(
         data=DataConfig(source=particle_set.star),
         poses="abinitio",
-        latent_dim=3,
         abinitio=AbinitioConfig(classes=2, restarts=1),
         field=FieldConfig(width=16, layers=1, frequencies=16),
         refine=RefineConfig(epochs=2, batch=20, warmup=10),
@@ -102,6 +102,9 @@ def test_killed_in_every_stage_equals_unkilled(
     whole, killed = killed_and_whole(make_run, PLACES, tmp_path, particle_set)
     assert RunPaths(killed.path).epoch_numbers() == [1, 2]
     assert_same(whole, killed)
+    sizes = [read_latent_size(run.path) for run in (whole, killed)]
+    assert sizes[0] == sizes[1] and sizes[0] is not None and sizes[0].estimated
+    assert sizes[0].size == killed.epoch(2).latents().shape[1] < len(sizes[0].components) == 16
 
 
 def test_killed_about_the_handover_and_the_early_end(tmp_path: Path, particle_set: Any) -> None:

@@ -15,6 +15,7 @@ from napari_cryodeco.commands.adopting import adopt
 from napari_cryodeco.commands.bundling import bundle
 from napari_cryodeco.commands.checking import check
 from napari_cryodeco.commands.columns import columns
+from napari_cryodeco.commands.dimensions import dimensions
 from napari_cryodeco.commands.evidence import backproject
 from napari_cryodeco.commands.exploring import cluster, decode, project, stability
 from napari_cryodeco.commands.filming import movie
@@ -27,6 +28,7 @@ from napari_cryodeco.commands.pathing import path
 from napari_cryodeco.commands.pretraining import pretrain
 from napari_cryodeco.commands.priors import prior
 from napari_cryodeco.commands.regrouping import regroup
+from napari_cryodeco.commands.retrying import retry
 from napari_cryodeco.commands.samples import demo, simulate
 from napari_cryodeco.commands.serving import mirror, serve
 from napari_cryodeco.commands.species import species
@@ -52,8 +54,8 @@ app = App(
 )
 _COMMANDS = (
     *(new, train, submit, watch, project, cluster, decode, movie, select, export, simulate, demo),
-    *(adopt, backproject, codebook, check, align, score, species, pretrain, prior),
-    *(columns, stability, judge, bundle, path, serve, mirror, motion, regroup, landscape),
+    *(adopt, backproject, codebook, check, align, score, species, dimensions, pretrain, prior),
+    *(retry, columns, stability, judge, bundle, path, serve, mirror, motion, regroup, landscape),
 )
 for _command in _COMMANDS:
     app.command(_command)

@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from napari_cryodeco.efforts import EFFORTS, Effort, filled
 from napari_cryodeco.settings_file import plain_values, to_yaml
@@ -30,7 +30,7 @@ LATENT_DIMS: dict[Preset, tuple[int, int]] = {
     "simple-motion": (4, 4),
     "complex-motion": (16, 64),
 }
-"""Numbers in z by what varies: on a CPU, on a GPU."""
+"""Most numbers in z by what varies: on a CPU, on a GPU."""
 
 
 class TrainConfig(Part):
@@ -65,7 +65,8 @@ class TrainConfig(Part):
         ge=0,
         le=512,
         title="Latent dimensions",
-        description="Numbers in z (count). Empty: by what varies (16, 4, 16; on a GPU 128, 4, 64). "
+        description="Numbers in z (count). Empty: as many as the images ask for, at most what "
+        "varies allows (16, 4, 16; on a GPU 128, 4, 64); the parity loop takes that. "
         "0: no z, all particles show one rigid map.",
     )
     encoder: EncoderConfig = Field(
@@ -135,6 +136,12 @@ class TrainConfig(Part):
         }
         return filled(effort, said)
 
+    @field_validator("latent_dim", mode="before")
+    @classmethod
+    def _left_to_the_images(cls, value: Any) -> Any:
+        """Take the word that other settings have for it."""
+        return None if value == "auto" else value
+
     @model_validator(mode="after")
     def _one_map_one_species(self) -> TrainConfig:
         searched = self.poses == "abinitio" and self.loop == "prior-first"
@@ -156,7 +163,7 @@ class TrainConfig(Part):
         return 1 if self.rigid else self.abinitio.classes
 
     def latent_size(self, gpu: bool) -> int:
-        """Numbers in z: `latent_dim`, or what varies and the machine say."""
+        """Most numbers in z: `latent_dim`, or what varies and the machine say."""
         return LATENT_DIMS[self.preset][gpu] if self.latent_dim is None else self.latent_dim
 
     def to_yaml(self) -> str:

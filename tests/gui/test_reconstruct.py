@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from napari_cryodeco.gui.reconstruct_panel import Actions, ReconstructPanel, sug
 from napari_cryodeco.gui.run_place import CLUSTER, RunPlace
 from napari_cryodeco.gui.watching import headline, remaining
 from napari_cryodeco.runs import progress
+from napari_cryodeco.runs.latent_size import Component, LatentSize, write_latent_size
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Metric, Progress, Status
 from napari_cryodeco.runs.species import SpeciesRecord, write_species
@@ -293,6 +295,65 @@ def test_species_that_cannot_be_trusted_are_named_beside_the_progress(panel, run
     qtbot.waitUntil(lambda: "do not trust 2 yet" in panel.progress.facts.text(), timeout=10_000)
     assert panel.progress.facts.isVisible()
     assert "it may be wrong" in panel.progress.facts.toolTip()
+
+
+def test_the_length_of_z_is_explained_beside_the_progress(panel, run_folder, qtbot):
+    components = (Component(8.0, 0.5, 0.9, 0.7), Component(-0.4, 0.1, 0.3, 0.1))
+    write_latent_size(run_folder, LatentSize(2, True, components))
+    panel.folder.show_value(run_folder)
+    qtbot.waitUntil(
+        lambda: "z: 2 numbers; directions confirmed: 1." in panel.progress.facts.text(),
+        timeout=10_000,
+    )
+    assert panel.progress.facts.toolTip().count("<td>confirmed</td>") == 1
+    assert "1 of 2 components help" in panel.progress.facts.toolTip()
+
+
+def planted_species(run_folder):
+    write_species(
+        run_folder,
+        [SpeciesRecord(400, True, 0.93, 1.0, 21.5), SpeciesRecord(80, False, 0.0, 0.97, 40.0)],
+    )
+    with Progress(run_folder) as progress:
+        progress.finish("done")
+
+
+def test_a_species_in_doubt_can_be_tried_again(panel, run_folder, qtbot, monkeypatch, tmp_path):
+    from napari_cryodeco.train import again
+
+    asked = []
+
+    def retry(path, what, out, tick):
+        asked.append((path, what.species, out))
+        return again.Retried("Species 2 keeps its map: so.", None)
+
+    monkeypatch.setattr(again, "retry_species", retry)
+    panel.folder.show_value(run_folder)
+    assert not panel.again.choice.isVisible()
+    planted_species(run_folder)
+    qtbot.waitUntil(panel.again.choice.isVisible, timeout=10_000)
+    assert panel.again.species.value() == 2  # the one in doubt
+    click(qtbot, panel.again.button)
+    qtbot.waitUntil(lambda: "keeps its map" in panel.again.answer.text(), timeout=20_000)
+    assert asked == [(run_folder, 1, run_folder.with_name(f"{run_folder.name}_species2"))]
+    assert panel.folder.value() == run_folder and panel.again.button.text() == "Try again"
+
+
+def test_a_better_map_attaches_the_new_run(panel, run_folder, qtbot, monkeypatch, tmp_path):
+    from napari_cryodeco.train import again
+
+    def retry(path, what, out, tick):
+        shutil.copytree(path, out, ignore=shutil.ignore_patterns("species.json"))
+        return again.Retried("Species 2 has a better map: so.", out)
+
+    monkeypatch.setattr(again, "retry_species", retry)
+    planted_species(run_folder)
+    panel.folder.show_value(run_folder)
+    qtbot.waitUntil(panel.again.choice.isVisible, timeout=10_000)
+    click(qtbot, panel.again.button)
+    new = run_folder.with_name(f"{run_folder.name}_species2")
+    qtbot.waitUntil(lambda: panel.folder.value() == new, timeout=20_000)
+    assert "better map" in panel.again.answer.text()
 
 
 # ---- on a cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -40,19 +41,19 @@ def blobs(where: Tensor, points: Tensor, width: float = 1.2) -> Tensor:
 
 
 BODY = torch.tensor([[0.0, 0.0, 0.0], [3.0, 0.5, -1.0], [-1.0, 3.0, 1.0], [0.0, -2.0, 3.0]])
-ARMS = (torch.tensor([[4.0, 0.0, 3.0]]), torch.tensor([[-3.0, -3.0, 1.0]]))
+ARMS = tuple(torch.tensor([at]) for at in ([4.0, 0.0, 3.0], [-3.0, -3.0, 1.0], [0.0, 4.0, -2.0]))
 
 
 def molecule(state: int, points: Tensor) -> Tensor:
-    """A body with an arm in one of two places."""
+    """A body with an arm in one of three places."""
     return blobs(torch.cat([BODY, ARMS[state]]), points)
 
 
-def make_scene(noise: float, seed: int = 0) -> Scene:
+def make_scene(noise: float, seed: int = 0, states_in_all: int = 2) -> Scene:
     generator = torch.Generator().manual_seed(seed)
     disc = Ball(BOX // 2 - 1, 2)
     rotations = random_rotations(COUNT, generator)
-    states = torch.arange(COUNT) % 2
+    states = torch.arange(COUNT) % states_in_all
     where = disc.points.float() @ rotations[:, :2]
     clean = torch.stack([molecule(int(s), w) for s, w in zip(states, where, strict=True)])
     shifts = torch.randn(COUNT, 2, generator=generator)
@@ -78,6 +79,12 @@ def scene() -> Scene:
 def noisy_scene() -> Scene:
     """Another 240 images, twice as noisy."""
     return make_scene(noise=0.6, seed=2)
+
+
+@pytest.fixture
+def plant() -> Callable[[float, int, int], Scene]:
+    """Other scenes: of noise, seed and number of states."""
+    return make_scene
 
 
 @dataclass(frozen=True)

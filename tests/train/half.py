@@ -14,10 +14,10 @@ from napari_cryodeco.model.encoder import ConvEncoder, TokenBatchNorm
 from napari_cryodeco.runs.store import write_tensors
 from napari_cryodeco.train import distributed, shards
 from napari_cryodeco.train.latent_source import EncoderSource
+from napari_cryodeco.train.linear_model import LinearModel
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.shared_norm import share_norms
 from napari_cryodeco.train.stages import Silent
-from napari_cryodeco.train.subspace import LinearModel
 from napari_cryodeco.train.views import WorkingViews
 
 COUNT = 239  # odd: the processes have not equally many

@@ -20,12 +20,13 @@ from napari_cryodeco.model.prior import PriorEncoder
 from napari_cryodeco.model.weights import read_weights, write_small
 from napari_cryodeco.runs.prior_record import PriorRecord, read_record, write_record
 from napari_cryodeco.runs.run import Run
+from napari_cryodeco.train.linear_model import LinearModel
 from napari_cryodeco.train.pipeline import steps
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.prior import open_prior
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Silent
-from napari_cryodeco.train.subspace import LinearModel, fit
+from napari_cryodeco.train.subspace import fit
 from napari_cryodeco.train.views import PriorViews
 
 if TYPE_CHECKING:

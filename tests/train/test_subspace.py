@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +9,10 @@ import torch
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.train import subspace
-from napari_cryodeco.train.subspace import LinearModel, Observations, fit
+from napari_cryodeco.train.linear_model import LinearModel
+from napari_cryodeco.train.linear_stage import SubspaceStage
+from napari_cryodeco.train.stages import Silent
+from napari_cryodeco.train.subspace import Observations, fit
 
 if TYPE_CHECKING:
     from conftest import Scene
@@ -48,6 +52,53 @@ def test_distances_in_z_are_distances_between_maps(model: LinearModel) -> None:
     kept = model.reliability > 0.8
     strength = model.components[kept].norm(dim=1)
     torch.testing.assert_close(strength, strength[:1].expand_as(strength), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("states", [1, 2, 3])
+def test_as_many_components_are_confirmed_as_states_less_one(
+    states: int, plant: Callable[[float, int, int], Scene]
+) -> None:
+    """K rigid maps lie in a plane of K - 1 dimensions, which the images alone must tell."""
+    stage = SubspaceStage(plant(0.3, 3, states).seen, 6, 1, None, estimated=True)
+    stage.advance(0, Silent())
+    assert [one.confirmed for one in stage.tried] == [n < states - 1 for n in range(6)]
+    assert stage.model.coordinates.shape == (240, states + 1)  # and two to spare
+    assert stage.model.components.shape[0] == states + 1
+
+
+def test_components_leave_together(model: LinearModel) -> None:
+    """What is left of a model explains what it explained along these axes."""
+    chosen = torch.tensor([2, 0])
+    some = model.take(chosen)
+    z = torch.zeros(3, 3)
+    z[:, chosen] = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(some.volumes(z[:, chosen]), model.volumes(z))
+    assert torch.equal(some.coordinates[:, 1], model.coordinates[:, 0])
+    assert model.shares().sum() == pytest.approx(1) and model.shares()[0] > 0.8
+
+
+def test_classes_that_no_component_confirms_keep_their_room(scene: Scene) -> None:
+    posteriors = torch.full((240, 4), 0.25)
+    stage = SubspaceStage(scene.seen, 8, 1, posteriors, estimated=True)
+    stage.advance(0, Silent())
+    assert stage.model.coordinates.shape[1] == 5  # three tell four classes apart, two to spare
+
+
+def test_a_stage_that_is_taken_up_again_has_the_same_length(scene: Scene) -> None:
+    stage = SubspaceStage(scene.seen, 5, 1, None, estimated=True)
+    stage.advance(0, Silent())
+    again = SubspaceStage(scene.seen, 5, 1, None, estimated=True)
+    again.load(stage.tensors())
+    assert torch.equal(again.model.coordinates, stage.model.coordinates)
+    assert again.tried == stage.tried and len(again.tried) == 5
+
+
+def test_a_run_of_an_older_version_keeps_its_length(model: LinearModel, scene: Scene) -> None:
+    tensors = model.tensors()
+    del tensors["gain"]
+    stage = SubspaceStage(scene.seen, 3, 1, None, estimated=True)
+    stage.load(tensors)
+    assert torch.equal(stage.model.coordinates, model.coordinates) and stage.tried == ()
 
 
 def test_nothing_is_found_in_one_rigid_state(scene: Scene) -> None:

@@ -54,12 +54,12 @@ def new(
     classes
         Number of discrete species to start from, 1 for one that moves, or auto.
     preset
-        What varies: sets the length of z (16, 4, 16; on a GPU 128, 4, 64).
+        What varies: sets the longest z (16, 4, 16; on a GPU 128, 4, 64).
     effort
         How much work: fast, normal, or parity, the published loop with its published numbers. What
         you set yourself stays.
     z_dim
-        Length of z, instead of the preset's; 0: no z, one rigid map.
+        Length of z, instead of what the images ask for; 0: no z, one rigid map.
     prior
         bundled, none, a folder or .safetensors file of weights, or the name of downloaded ones
         (see `cryodeco prior list`).

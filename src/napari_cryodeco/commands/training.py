@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from napari_cryodeco.commands.common import require_run
+from napari_cryodeco.runs.latent_size import read_latent_size, size_sentence, species_sentence
 from napari_cryodeco.runs.mirrored import refuse_mirror
 from napari_cryodeco.runs.origin import refuse_adopted
 from napari_cryodeco.runs.paths import RunPaths
@@ -54,7 +55,7 @@ def train(run: Path, /) -> int:
     if (record := read_record(run)) is not None:
         say(record.sentence)
     _say_contrast(run)
-    _say_species(run)
+    _say_sizes(run)
     if records := read_species(run):
         say(f"{summary(records)} Each by itself: cryodeco species {run}")
     epochs = RunPaths(run).epoch_numbers()
@@ -100,23 +101,13 @@ def _say_contrast(run: Path) -> None:
         say(f"Images: {contrast_sentence(geometry)}.")
 
 
-def _say_species(run: Path) -> None:
-    """Tell how many species were estimated, and how, where the run had to find out."""
-    from napari_cryodeco.runs.store import read_tensors
-
-    features = RunPaths(run).stage("features")
-    if not features.is_file():
+def _say_sizes(run: Path) -> None:
+    """Tell how many numbers z has and how many species were estimated, and how."""
+    if (record := read_latent_size(run)) is None:
         return
-    criterion = read_tensors(features)[0]["criterion"].tolist()
-    if len(criterion) > 1:
-        curve = ", ".join(f"{value:.0f}" for value in criterion)
-        begun = 1 + criterion.index(min(criterion))
-        left = len(read_species(run)) or begun
-        say(
-            f"{left} species: {begun} clusters of image features (the lowest integrated completed"
-            f" likelihood of Gaussian mixtures with 1 to {len(criterion)} components: {curve}),"
-            " and those that one map explains as well were made one."
-        )
+    species = species_sentence(record, len(read_species(run)))
+    for sentence in filter(None, (species, size_sentence(record))):
+        say(sentence)
 
 
 def watch(run: Path, /, *, once: bool = False) -> int:

@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from napari_cryodeco.explore.clustering import Clustering
+from napari_cryodeco.runs.latent_size import read_latent_size
 from napari_cryodeco.runs.prior_record import read_record
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.species import read_species
@@ -60,6 +61,8 @@ def _reconstruction(run: Run, epoch: int) -> list[str]:
     else:
         begun = "Orientations, shifts and species were found ab initio"
     z = "no latent space" if config.rigid else f"{run.epoch(epoch).latent_size()} latent dimensions"
+    if (size := read_latent_size(run.path)) is not None and size.estimated:
+        z += f" ({size.confirmed} directions confirmed by cross-validation, the others to spare)"
     found.append(
         f"{begun}; a neural field in Hartley space with {z} was refined (effort {config.effort}, "
         f"epoch {epoch}, seed {config.seed})."

@@ -15,7 +15,8 @@ from napari_cryodeco.runs.paths import RunPaths
 
 SINGLE = (
     *("run.yaml", "data.json", "particles.safetensors", "geometry.json"),
-    *("prior.json", "origin.json", "species.json", "codebook.safetensors"),
+    *("prior.json", "origin.json", "species.json", "latent_size.json"),
+    "codebook.safetensors",
 )
 OF_EPOCH = ("latents.safetensors", "poses.safetensors", "classes.safetensors")
 FIELD = "field.safetensors"

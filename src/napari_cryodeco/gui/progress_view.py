@@ -21,13 +21,22 @@ from qtpy.QtWidgets import (
 from napari_cryodeco.gui.curves import CurvePlot, Series
 from napari_cryodeco.gui.metrics import MetricHistory
 from napari_cryodeco.gui.watching import headline
+from napari_cryodeco.runs.latent_size import LatentSize, in_short, size_sentence
 from napari_cryodeco.runs.species import SpeciesRecord, summary
 
 if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Update
 
 LOG_TAIL_BYTES = 200_000
-FACTS = "The pretrained encoder that this run used, and how far each species can be trusted."
+FACTS = (
+    "The pretrained encoder that this run used, how long z is, and how far each species can be "
+    "trusted."
+)
+COMPONENTS = (
+    "Components of the linear start. Gain: log-likelihood per image by which one improves the "
+    "prediction of half of the pixels of unseen images from the others; confirmed where it is more "
+    "than twice its error."
+)
 TITLES = ("species", "particles", "agreement", "sides seen", "half-maps", "")
 FITS = {"loss": "loss", "log_likelihood": "log likelihood per image"}  # what stages call their fit
 
@@ -73,14 +82,20 @@ class ProgressView(QWidget):
         self.bar.setValue(0)
         self.show_facts("")
 
-    def show_facts(self, prior: str, species: Sequence[SpeciesRecord] = ()) -> None:
+    def show_facts(
+        self,
+        prior: str,
+        species: Sequence[SpeciesRecord] = (),
+        size: LatentSize | None = None,
+    ) -> None:
         """Show what is known of the run beside its progress."""
-        lines = "\n".join(line for line in (prior, summary(species)) if line)
+        length = "" if size is None else in_short(size)
+        lines = "\n".join(line for line in (prior, summary(species), length) if line)
         if lines == self.facts.text():
             return  # a tooltip that is being read stays
         self.facts.setText(lines)
         self.facts.setVisible(bool(lines))
-        self.facts.setToolTip(f"<qt>{FACTS}{_table(species)}</qt>")
+        self.facts.setToolTip(f"<qt>{FACTS}{_table(species)}{_size_table(size)}</qt>")
 
     def show_update(self, update: Update) -> None:
         """Show where the run is now, and add what it told."""
@@ -112,6 +127,22 @@ def _table(species: Sequence[SpeciesRecord]) -> str:
         for number, one in enumerate(species, 1)
     )
     return f"<table cellspacing='4'><tr>{head}</tr>{rows}</table>"
+
+
+def _size_table(size: LatentSize | None) -> str:
+    """How long z is, and one row for each component, as rich text."""
+    if size is None:
+        return ""
+    titles = ("component", "gain", "reliability", "share", "")
+    head = "".join(f"<th align='left'>{title}</th>" for title in titles)
+    rows = "".join(
+        f"<tr><td>{number}</td><td align='right'>{one.gain:.2f} ± {one.error:.2f}</td>"
+        f"<td>{one.reliability:.2f}</td><td>{one.share:.1%}</td>"
+        f"<td>{'confirmed' if one.confirmed else ''}</td></tr>"
+        for number, one in enumerate(size.components, 1)
+    )
+    said = f"<p>{size_sentence(size)}</p><p>{COMPONENTS}</p>"
+    return f"{said}<table cellspacing='4'><tr>{head}</tr>{rows}</table>"
 
 
 class LogDialog(QDialog):

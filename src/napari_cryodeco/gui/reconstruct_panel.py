@@ -33,7 +33,9 @@ from napari_cryodeco.gui.form import ModelForm
 from napari_cryodeco.gui.prior_chooser import PriorEditor
 from napari_cryodeco.gui.progress_view import LogDialog, ProgressView
 from napari_cryodeco.gui.run_place import RunPlace, start
+from napari_cryodeco.gui.species_retry import SpeciesRetry
 from napari_cryodeco.gui.watching import RunWatcher
+from napari_cryodeco.runs.latent_size import read_latent_size
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.prior_record import read_record
 from napari_cryodeco.runs.species import read_species
@@ -132,6 +134,7 @@ class ReconstructPanel(QWidget):
         self.form.add_row("Run folder", self.folder, where)
         self.place = RunPlace()
         self.progress = ProgressView()
+        self.again = SpeciesRetry()
         self.start = QPushButton("Start")
         self.stop = QPushButton("Stop")
         self.resume = QPushButton("Resume")
@@ -203,6 +206,7 @@ class ReconstructPanel(QWidget):
         column.addLayout(buttons)
         column.addWidget(self.error)
         column.addWidget(self.progress, 1)
+        column.addWidget(self.again)
         column.addWidget(self.command)
         column.addWidget(self.explore)
 
@@ -226,6 +230,8 @@ class ReconstructPanel(QWidget):
         self.place.changed.connect(self._show_command)
         self.form.editor("effort").changed.connect(self._effort_changed)
         self.folder.changed.connect(self._folder_changed)
+        self.again.made.connect(self.folder.show_value)
+        self.again.failed.connect(self.show_error)
         self._watcher.updated.connect(self._updated)
         self._watcher.failed.connect(self.show_error)
         self._job.returned.connect(self._started)
@@ -310,6 +316,7 @@ class ReconstructPanel(QWidget):
         self._show_command()
         self._watcher.stop()
         self.progress.clear()
+        self.again.offer(None, ())
         if path is not None and RunPaths(path).config.is_file():
             self.attach(path)
         self._refresh()
@@ -340,15 +347,18 @@ class ReconstructPanel(QWidget):
         self._refresh()
 
     def _show_facts(self) -> None:
-        """What is known by now of the prior and of each species."""
+        """What is known by now of the prior, of z and of each species."""
         if self._attached is None:
             return
         try:
             prior, species = read_record(self._attached), read_species(self._attached)
+            size = read_latent_size(self._attached)
         except (OSError, ValueError) as error:
             self.show_error(str(error))
             return
-        self.progress.show_facts("" if prior is None else prior.sentence, species)
+        self.progress.show_facts("" if prior is None else prior.sentence, species, size)
+        ended = self._status is not None and self._status.ended
+        self.again.offer(self._attached, species if ended else ())
 
     def _offer_devices(self, devices: tuple[Device, ...]) -> None:
         self._device.offer([device.name for device in devices])

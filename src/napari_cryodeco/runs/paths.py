@@ -58,6 +58,16 @@ class RunPaths:
         return self.root / "species.json"
 
     @property
+    def again(self) -> Path:
+        """Which species of which run was tried again, of a run that goes on with its new map."""
+        return self.root / "again.json"
+
+    @property
+    def latent_size(self) -> Path:
+        """How many numbers z has, and why, known when the linear start is done."""
+        return self.root / "latent_size.json"
+
+    @property
     def images(self) -> Path:
         """Working coefficients of all images."""
         return self.root / "images.npy"

@@ -16,8 +16,8 @@ from torch import Tensor
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.stage_config import FieldConfig
+from napari_cryodeco.train.linear_model import LinearModel
 from napari_cryodeco.train.optimiser import set_rate
-from napari_cryodeco.train.subspace import LinearModel
 
 _LATENTS, _POINTS, _RATE, _RISE = 16, 128, 2e-3, 20
 

@@ -258,6 +258,12 @@ class FeatureStage:
         return self._state["features"]
 
     @property
+    def criterion(self) -> tuple[float, ...]:
+        """The criterion of each number of species that was tried; none where it was given."""
+        tried = self._state["criterion"].tolist()
+        return tuple(tried) if len(tried) > 1 else ()
+
+    @property
     def posteriors(self) -> Tensor:
         """``(n, K)`` soft clusters."""
         return self._state["posteriors"]

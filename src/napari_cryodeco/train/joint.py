@@ -61,6 +61,9 @@ the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the b
 """
 
 
+LAST_PASSES = sum(isinstance(plan, Pass) and plan.all for plan in PLANS)
+"""Passes over all particles, after which nothing looks for other maps."""
+
 MERGING: tuple[_Plan, ...] = (*PLANS[:3], "merge", *PLANS[3:])
 """Where the number of species was estimated: some may be one, which right maps tell."""
 

@@ -13,6 +13,7 @@ from napari_cryodeco.data.stored_images import Images
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model import precision
 from napari_cryodeco.model.weights import Weights
+from napari_cryodeco.runs.latent_size import LatentSize, write_latent_size
 from napari_cryodeco.runs.prior_record import PriorRecord, write_record
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.species import write_species
@@ -48,6 +49,13 @@ AnyStage = TypeVar("AnyStage")
 def steps(run: Run, device: torch.device) -> list[Step]:
     """List the stages of a run in their order, with their expected shares of the time."""
     return _Plan(run, device).steps()
+
+
+def looks_of(run: Run, device: torch.device) -> Looks:
+    """The images of a run as the pose search sees them."""
+    products = precision.choose_products(_reproducible(run.config).precision, device)
+    radius = search_radius(run.geometry)
+    return Looks(run.stored_images(), run.particles.ctf, run.geometry, radius, device, products)
 
 
 class _Plan:
@@ -112,11 +120,7 @@ class _Plan:
 
     @cached_property
     def _looks(self) -> Looks:
-        geometry = self._run.geometry
-        radius = search_radius(geometry)
-        products = precision.choose_products(self._config.precision, self._device)
-        images, ctf = self._run.stored_images(), self._run.particles.ctf
-        return Looks(images, ctf, geometry, radius, self._device, products)
+        return looks_of(self._run, self._device)
 
     def _abinit(self, finished: Finished) -> Stage:
         posteriors = _get(finished, "features", FeatureStage).posteriors
@@ -157,9 +161,26 @@ class _Plan:
         )
         posteriors = self._posteriors(finished)
         size = self._config.latent_size(gpu=self._device.type != "cpu")
-        return SubspaceStage(seen, size, self._config.seed, posteriors)
+        estimated = self._config.latent_dim is None
+        return SubspaceStage(seen, size, self._config.seed, posteriors, estimated)
+
+    def _note_size(self, finished: Finished) -> None:
+        """Put on record how long z is, and why; the first of several processes does."""
+        start = _get(finished, "subspace", SubspaceStage)
+        if distributed.rank() or not start.tried:
+            return
+        sorts = self._sorts_first
+        record = LatentSize(
+            start.model.coordinates.shape[1],
+            self._config.latent_dim is None,
+            start.tried,
+            start.species,
+            _get(finished, "features", FeatureStage).criterion if sorts else (),
+        )
+        write_latent_size(self._run.path, record)
 
     def _refine(self, finished: Finished) -> Stage:
+        self._note_size(finished)
         mine = distributed.share(len(self._run.particles))
         views = self._views()
         return RefineStage(

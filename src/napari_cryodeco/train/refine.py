@@ -20,10 +20,10 @@ from napari_cryodeco.train import distributed, shards
 from napari_cryodeco.train.distil import distil, make_field
 from napari_cryodeco.train.fitting import Fitting, Seen
 from napari_cryodeco.train.latent_source import as_table, make_source
+from napari_cryodeco.train.linear_model import LinearModel
 from napari_cryodeco.train.shell_sums import ShellSums
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.steadiness import Steadiness
-from napari_cryodeco.train.subspace import LinearModel
 from napari_cryodeco.train.views import Sight, Views
 
 _LAST = ", the last epoch: clusters and orientations no longer change"

@@ -65,6 +65,7 @@ def second_look(
     seed: int,
     threads: int,
     tick: Callable[[], None],
+    most: int = MOST,
 ) -> Verdict:
     """Try other maps for some particles.
 
@@ -80,6 +81,8 @@ def second_look(
         Of the random starts; threads that run them side by side.
     tick
         Called between the steps: may raise in order to stop.
+    most
+        Maps that are tried, the present one among them.
     """
     if len(rows) < FEWEST:
         return Verdict(None, confirmed=False, agreement=0.0)
@@ -103,7 +106,7 @@ def second_look(
         return Verdict(None, True, like)
     begun = [volume, first]
     tried = side_by_side(lambda which: sharpened(begun[which]), range(2), threads)
-    while not (verdict := _verdict(tried, looks.radius)).confirmed and len(tried) < MOST:
+    while not (verdict := _verdict(tried, looks.radius)).confirmed and len(tried) < most:
         more = range(len(tried), len(tried) + STARTS)
         tried += side_by_side(lambda start: sharpened(started(start)), more, threads)
     return verdict

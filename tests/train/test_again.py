@@ -1,0 +1,111 @@
+"""One species of a run that is done is tried again, in a run of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from napari_cryodeco.cli import main
+from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.runs.json_file import read_json
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.runs.store import read_tensors, write_tensors
+from napari_cryodeco.train import again
+from napari_cryodeco.train.again import Again, begin_again, look_again
+from napari_cryodeco.train.joint import LAST_PASSES, PLANS
+from napari_cryodeco.train.reconstruct import reconstruct
+from napari_cryodeco.train.retry import Verdict, agree
+from napari_cryodeco.train.starts import StartPlan
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, particle_set: Any) -> Run:
+    """A run with two species, few steps."""
+    values = {
+        "data": {"source": particle_set.star},
+        "latent_dim": 2,
+        "abinitio": {"classes": 2, "restarts": 1},
+        "field": {"width": 16, "layers": 1, "frequencies": 16},
+        "refine": {"epochs": 1, "batch": 20, "warmup": 5},
+        "deterministic": True,
+        "device": "cpu",
+    }
+    config = TrainConfig.model_validate(values)
+    path = tmp_path_factory.mktemp("again") / "run"
+    run = Run.create(path, read_particles(particle_set.star), config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StartPlan, "of", lambda species, looks: StartPlan(12, last=looks.radius))
+        reconstruct(run)
+    return run
+
+
+def files(run: Run) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+
+def test_the_new_run_matches_all_particles_with_the_new_map(done: Run, tmp_path: Path) -> None:
+    before = files(done)
+    state, _ = read_tensors(done.paths.stage("joint"))
+    volume = torch.randn(state["volumes"].shape[1], generator=torch.Generator().manual_seed(0))
+    out = begin_again(done, Again(1, 3, 7), Verdict(volume, True, 0.9), tmp_path / "new")
+    begun, header = read_tensors(out.paths.stage("joint"))
+    assert torch.equal(begun["volumes"][1], volume)
+    assert torch.equal(begun["volumes"][0], state["volumes"][0])
+    assert begun["confirmed"][1] and bool(begun["running"][:, 1].all())
+    left = PLANS[int(header["finished"]) :]
+    assert len(left) == LAST_PASSES and all(not isinstance(plan, str) for plan in left)
+    assert reconstruct(Run.open(out.path)).state == "done"
+    ended, header = read_tensors(out.paths.stage("joint"))
+    assert header["finished"] == header["units"]
+    assert not torch.equal(ended["rotations"][:, 1], state["rotations"][:, 1])  # searched anew
+    assert out.epochs() == [1]
+    assert read_json(out.paths.again)["run"] == str(done.path)
+    assert files(done) == before
+
+
+def test_what_cannot_be_tried_again_is_a_sentence(done: Run, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="species 1 to 2, no species 3"):
+        look_again(done, Again(2, 3, 7))
+    with pytest.raises(ValueError, match=r"100 are needed"):
+        look_again(done, Again(0, 3, 7))
+    young = Run.create(tmp_path / "young", done.particles, done.config)
+    with pytest.raises(ValueError, match="past its stage joint"):
+        look_again(young, Again(0, 3, 7))
+
+
+def test_only_a_better_map_makes_a_run(
+    done: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    volumes = read_tensors(done.paths.stage("joint"))[0]["volumes"]
+    found = [Verdict(None, True, 0.9), Verdict(volumes[0] + 1, False, 0.5)]
+    monkeypatch.setattr(again, "look_again", lambda run, asked, tick: found.pop(0))
+    out = tmp_path / "new"
+    words = ["retry", str(done.path), "--class", "1", "-o", str(out)]
+    assert main(words) == 0 and not out.exists()
+    assert "keeps its map" in capsys.readouterr().out
+    assert main(words) == 0 and Run.open(out).config == done.config
+    assert f"cryodeco train {out}" in capsys.readouterr().out
+    assert main(words) == 1  # nothing is overwritten
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_a_wrong_map_of_a_run_is_replaced_from_its_particles(
+    done: Run, tripod_and_arc: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The state of a run is planted: species 1 has the particles of one body, the other's map."""
+    looks, labels, maps = tripod_and_arc.looks, tripod_and_arc.labels, tripod_and_arc.maps
+    run = Run.create(tmp_path / "planted", done.particles, done.config)
+    run.paths.stages.mkdir(exist_ok=True)
+    scores = 10.0 * torch.nn.functional.one_hot(labels, 2)
+    state = {"volumes": maps[[1, 1]], "scores": scores}
+    write_tensors(run.paths.stage("joint"), state, {"finished": 10, "units": 10})
+    features = {"features": scores + torch.randn(len(labels), 2)}
+    write_tensors(run.paths.stage("features"), features, {})
+    monkeypatch.setattr(again, "looks_of", lambda run, device: looks)
+    verdict = look_again(run, Again(0, 4, 3))
+    assert verdict.volume is not None
+    assert agree(verdict.volume, maps[0], 9) and not agree(verdict.volume, maps[1], 9)
