@@ -221,17 +221,25 @@ class MapView:
     def _show_volume(self, layer: Image) -> None:
         data, voxel = self._map()
         layer.data = data
-        layer.scale, layer.translate = (voxel,) * 3, corner_of(data, voxel)
+        _place(layer, voxel, corner_of(data, voxel))
 
     def _show_mesh(self, layer: Surface) -> None:
         data, voxel = self._map()
         layer.data = _triangles(data, self.level, None if self._full else COARSE_FACES)
-        layer.scale, layer.translate = (voxel,) * 3, corner_of(data, voxel) * MIRROR
+        _place(layer, voxel, corner_of(data, voxel) * MIRROR)
 
     def _map(self) -> tuple[NDArray[np.float32], float]:
         if self._shown is None:
             raise ValueError("There is no map to show yet.")
         return self._shown
+
+
+def _place(layer: Image | Surface, voxel: float, corner: NDArray[np.floating[Any]]) -> None:
+    """Set voxel size and corner where they change: napari draws all anew for each."""
+    if not np.array_equal(layer.scale, (voxel,) * 3):
+        layer.scale = (voxel,) * 3
+    if not np.array_equal(layer.translate, corner):
+        layer.translate = corner
 
 
 def corner_of(data: NDArray[Any], voxel: float) -> NDArray[np.floating[Any]]:
