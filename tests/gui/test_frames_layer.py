@@ -51,8 +51,10 @@ def stacked(qtbot, panel, viewer):
     with qtbot.waitSignal(panel.as_layer.task.ended, timeout=30_000):
         qtbot.mouseClick(panel.as_layer, LEFT)
     qtbot.waitUntil(lambda: panel.as_layer.frames.layer is not None, timeout=5000)
-    for now, then in zip((camera.zoom, camera.angles, camera.center), before, strict=True):
+    for now, then in zip((camera.angles, camera.center), before[1:], strict=True):
         np.testing.assert_allclose(now, then)  # the camera is the user's
+    # napari's slider takes some of the canvas' height, which the zoom follows
+    assert camera.zoom == pytest.approx(before[0], rel=0.05)
     return panel.as_layer.frames.layer
 
 
