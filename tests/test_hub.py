@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tarfile
@@ -82,7 +83,16 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     links = [part.split(")", 1)[0] for part in text.split("](")[1:]]
     for link in links:
         if not link.startswith(("https://", "#")):
-            assert (ROOT / link).exists(), link
+            path, _, anchor = link.partition("#")
+            assert (ROOT / path).exists(), link
+            assert not anchor or anchor in _anchors(ROOT / path), link
+
+
+def _anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page: lower case, no punctuation, hyphens for spaces."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    heads = [line.lstrip("#").strip().lower() for line in lines if line.startswith("#")]
+    return {re.sub(r"[^\w -]", "", head).replace(" ", "-") for head in heads}
 
 
 def test_no_qt_binding_is_required(metadata: dict[str, list[str]]) -> None:
