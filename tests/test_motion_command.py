@@ -32,8 +32,9 @@ def test_a_motion_is_mapped_into_a_folder(planted_run, tmp_path, capsys) -> None
         with mrcfile.open(out / f"{name}.mrc") as mrc:
             grids[name] = mrc.data.copy()
             assert float(mrc.voxel_size.x) == pytest.approx(8.0)
-    np.testing.assert_allclose(grids["mean"], frames.mean(0), atol=1e-4 * np.abs(frames).max())
-    np.testing.assert_allclose(grids["middle"], frames[1], atol=1e-4 * np.abs(frames).max())
+    for name, truth in (("mean", frames.mean(0)), ("middle", frames[1])):
+        # The command takes bfloat16 where that is quicker: within 1 % of float32.
+        assert np.linalg.norm(grids[name] - truth) < 0.01 * np.linalg.norm(truth)
     assert (grids["spread"] >= 0).all() and (grids["motion"] >= 0).all()
     with Image.open(out / "motion.png") as picture:
         assert picture.size[1] == 600 < picture.size[0]

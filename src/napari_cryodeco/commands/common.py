@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_cryodeco.runs.paths import RunPaths
-from napari_cryodeco.terminal import say
+from napari_cryodeco.terminal import complain, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
 
     from napari_cryodeco.explore.landscape import Clustering
@@ -46,6 +48,20 @@ def clusters_of(run: Run, epoch: int | None = None) -> Clustering:
             f"{run.path} has no clusters{which} yet: run `cryodeco cluster {run.path} -k K`."
         )
     return found
+
+
+def require_clusters(run: Run, clusters: Clustering, numbers: Iterable[int]) -> None:
+    """Raise ValueError if one of the numbers, from 1, is that of no cluster."""
+    count = len(clusters.centres)
+    for number in numbers:
+        if not 1 <= number <= count:
+            raise ValueError(f"cluster {number}: {run.path} has clusters 1 to {count}.")
+
+
+def warn_of_unsupported(frames: Iterable[int]) -> None:
+    """Say which frames of a path, from 0, lie where hardly any particles are; none: nothing."""
+    if numbers := ", ".join(str(frame) for frame in frames):
+        complain(f"Hardly any particles support frames {numbers}: do not interpret these.")
 
 
 def members_of(run: Run, labels: str, epoch: int | None = None) -> np.ndarray:

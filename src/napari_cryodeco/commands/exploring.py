@@ -13,6 +13,7 @@ from napari_cryodeco.commands.common import (
     chosen_rows,
     clusters_of,
     open_run,
+    require_clusters,
     say_clusters,
 )
 from napari_cryodeco.runs.progress import one_line
@@ -292,10 +293,9 @@ def _point(run: Run, cluster: int | None, row: int | None, z: Path | None) -> np
     import numpy as np
 
     if cluster is not None:
-        centres = clusters_of(run).centres
-        if not 1 <= cluster <= len(centres):
-            raise ValueError(f"cluster {cluster}: {run.path} has clusters 1 to {len(centres)}.")
-        return centres[cluster - 1]
+        clusters = clusters_of(run)
+        require_clusters(run, clusters, [cluster])
+        return clusters.centres[cluster - 1]
     if row is not None:
         latents = run.epoch().latents()
         if not 0 <= row < len(latents):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.commands.common import Output, clusters_of, open_run
+from napari_cryodeco.commands.common import Output, clusters_of, open_run, warn_of_unsupported
 from napari_cryodeco.explore.route import Spacing
 from napari_cryodeco.explore.turning import Axis, Turn
-from napari_cryodeco.terminal import Bar, complain, say
+from napari_cryodeco.terminal import Bar, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +111,7 @@ def movie(
     elif path is None:
         walk = trajectory.pc_traverse(latents, pc, from_, to, frames, spacing)
     else:
-        walk = _saved(path, run, latents)
+        walk = trajectory.load_for(opened.path, path, latents.shape[1])
     options = film.MovieOptions(
         loop="ping-pong" if ping_pong else "once",
         low_pass=low_pass,
@@ -125,9 +125,7 @@ def movie(
             epoch, output, walk, fps, options, progress=bar.count, overwrite=overwrite
         )
     say(f"{output}: {written.frames} frames")
-    if written.unsupported:
-        numbers = ", ".join(str(frame) for frame in written.unsupported)
-        complain(f"Hardly any particles support frames {numbers}: do not interpret these.")
+    warn_of_unsupported(written.unsupported)
 
 
 def _tour(run: Run, latents: np.ndarray) -> Trajectory:
@@ -136,16 +134,3 @@ def _tour(run: Run, latents: np.ndarray) -> Trajectory:
     from napari_cryodeco.explore.tour import tour_of
 
     return trace(tour_of(clusters_of(run)), latents)
-
-
-def _saved(path: Path, run: Path, latents: np.ndarray) -> Trajectory:
-    """A saved path, if it is of this run."""
-    from napari_cryodeco.explore import trajectory
-
-    walk, width = trajectory.load(path), latents.shape[1]
-    if walk.points.shape[1] != width:
-        raise ValueError(
-            f"{path} has points of {walk.points.shape[1]} numbers, but z of {run} has {width}: it "
-            "is of another run."
-        )
-    return walk

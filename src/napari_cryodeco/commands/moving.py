@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.commands.common import clusters_of, open_run
-from napari_cryodeco.terminal import Bar, complain, say
+from napari_cryodeco.commands.common import (
+    clusters_of,
+    open_run,
+    require_clusters,
+    warn_of_unsupported,
+)
+from napari_cryodeco.terminal import Bar, say
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.domains import Domain
@@ -109,21 +114,16 @@ def motion(
     write_motion(made, domains, least, output, walk.name, overwrite=overwrite)
     _say_all(made, domains, least)
     say(str(output))
-    bare = trajectory.support(walk.points, latents).unsupported
-    if bare:
-        numbers = ", ".join(str(frame) for frame in bare)
-        complain(f"Hardly any particles support frames {numbers}: do not interpret these.")
+    warn_of_unsupported(trajectory.support(walk.points, latents).unsupported)
 
 
 def _between(run: Run, epoch: int, numbers: tuple[int, int], frames: int) -> Trajectory:
     from napari_cryodeco.explore.trajectory import through
 
-    centres = clusters_of(run, epoch).centres
-    for number in numbers:
-        if not 1 <= number <= len(centres):
-            raise ValueError(f"cluster {number}: {run.path} has clusters 1 to {len(centres)}.")
+    clusters = clusters_of(run, epoch)
+    require_clusters(run, clusters, numbers)
     first, second = numbers
-    ends = centres[[first - 1, second - 1]]
+    ends = clusters.centres[[first - 1, second - 1]]
     return through(ends, frames, f"cluster {first} to cluster {second}")
 
 

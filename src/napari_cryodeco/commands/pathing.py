@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from napari_cryodeco.atomic import refuse_existing
-from napari_cryodeco.commands.common import clusters_of, open_run
-from napari_cryodeco.terminal import Bar, complain, say
+from napari_cryodeco.commands.common import (
+    clusters_of,
+    open_run,
+    require_clusters,
+    warn_of_unsupported,
+)
+from napari_cryodeco.terminal import Bar, say
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.route import Anchor
@@ -87,9 +92,7 @@ def path(
     for frame, (number, far) in enumerate(zip(support.particles, support.distance, strict=True)):
         say(f"frame {frame}: {number:,} particles within {support.reach:.3g}, nearest {far:.3g}")
     say(str(output))
-    bare = [str(frame) for frame in support.unsupported]
-    if bare:
-        complain(f"Hardly any particles support frames {', '.join(bare)}: do not interpret these.")
+    warn_of_unsupported(support.unsupported)
 
 
 def _anchors(
@@ -100,9 +103,7 @@ def _anchors(
     if clusters is not None:
         found = clusters_of(run, epoch)
         centres, titles = found.centres, found.titles
-        for number in clusters:
-            if not 1 <= number <= len(centres):
-                raise ValueError(f"cluster {number}: {run.path} has clusters 1 to {len(centres)}.")
+        require_clusters(run, found, clusters)
         return tuple(Anchor.at(titles[n - 1], centres[n - 1]) for n in clusters)
     latents = run.epoch(epoch).latents()
     for row in rows or ():

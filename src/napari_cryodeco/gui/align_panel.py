@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QVBoxLay
 
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.docking import Scrolled
+from napari_cryodeco.gui.editors import narrow
 from napari_cryodeco.gui.readers import map_options
 from napari_cryodeco.gui.task_row import TaskRow
 from napari_cryodeco.gui.viewer_maps import Place, maps_in
@@ -61,10 +62,7 @@ class AlignPanel(QWidget):
     def _lay_out(self) -> None:
         self.hint.setWordWrap(True)
         for box in (self.moving, self.reference):
-            box.setMinimumContentsLength(12)
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
+            narrow(box, 12)
         self.reference.setToolTip(
             "<qt>The map it is laid over: the copy has its voxel size (Å), its box and its place. "
             "Of two layers selected in the list the lower one is taken.</qt>"

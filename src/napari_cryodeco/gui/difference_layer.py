@@ -10,8 +10,9 @@ from napari.layers import Surface
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
-from napari_cryodeco.gui.layers import MIRROR, corner_of
+from napari_cryodeco.gui.layers import MIRROR, corner_of, place
 from napari_cryodeco.gui.surface import isosurface
+from napari_cryodeco.gui.viewers import lasting
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -27,9 +28,7 @@ class DifferenceLayer:
     """One lasting layer with the surfaces at +level and −level, in Å, centred on the origin."""
 
     def __init__(self, viewer: Viewer) -> None:
-        viewer = getattr(
-            viewer, "__wrapped__", viewer
-        )  # napari may give a proxy that does not last
+        viewer = lasting(viewer)
         self._viewer = weakref.ref(viewer)
         self._layer: Surface | None = None
         self._data: NDArray[np.float32] | None = None
@@ -68,7 +67,7 @@ class DifferenceLayer:
             viewer.add_layer(layer)
         else:
             layer.data = _both(data, level)
-        layer.scale, layer.translate = (voxel_size,) * 3, corner_of(data, voxel_size) * MIRROR
+        place(layer, voxel_size, corner_of(data, voxel_size) * MIRROR)
 
     def set_level(self, level: float) -> None:
         """Move both surfaces to ±`level` σ."""

@@ -21,12 +21,12 @@ from napari_cryodeco.gui.comparing import (
     subtract,
 )
 from napari_cryodeco.gui.difference_layer import LESS, MORE, DifferenceLayer
-from napari_cryodeco.gui.editors import PathEditor, in_line
+from napari_cryodeco.gui.editors import PathEditor, in_line, narrow
 from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
-from napari_cryodeco.gui.telling import explain
+from napari_cryodeco.gui.telling import explain, readable
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -60,13 +60,9 @@ class DifferenceView(QGroupBox):
 
     def _lay_out(self) -> None:
         for box in (self.first, self.second):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            box.setMinimumContentsLength(12)
+            narrow(box, 12)
         for label in (self.sentence, self.result):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            readable(label)
         self.level.setDecimals(2)
         rows = QFormLayout(self)
         rows.addRow("A", self.first)

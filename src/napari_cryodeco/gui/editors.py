@@ -310,6 +310,12 @@ def offer(box: QComboBox, words: Sequence[str], suggested: str) -> None:
     box.setProperty("suggested", suggested)
 
 
+def narrow(box: QComboBox, letters: int = 0) -> None:
+    """Let a long entry not widen the whole dock: at least so many letters are seen."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(letters)
+
+
 def in_line(*widgets: QWidget) -> QHBoxLayout:
     """Widgets beside each other; the first takes the room."""
     row = QHBoxLayout()

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -29,7 +28,7 @@ from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of, particles_view_of
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
-from napari_cryodeco.gui.telling import explain
+from napari_cryodeco.gui.telling import explain, readable
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -75,8 +74,7 @@ class EvidencePanel(QWidget):
         self.count.setRange(20, 100_000)
         self.count.setSingleStep(100)
         self.count.setValue(500)
-        self.sentence.setWordWrap(True)
-        self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        readable(self.sentence)
         self._names = {self.labels: QLabel("Clusters"), self.count: QLabel("How many")}
         rows = QFormLayout()
         rows.addRow("Particles", self.source)

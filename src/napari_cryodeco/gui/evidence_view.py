@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_cryodeco.gui.curves import CurvePlot, Series
+from napari_cryodeco.gui.telling import readable
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.evidence import Verdict
@@ -26,8 +26,7 @@ class EvidenceView(QWidget):
             "map does, or when the views leave a fifth of Fourier space empty.</qt>"
         )
         for label in (self.result, self.warning):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            readable(label)
         self.plot = CurvePlot(
             "spatial frequency (1/Å)",
             "FSC",

@@ -21,7 +21,7 @@ from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.camera import camera_view
 from napari_cryodeco.gui.docking import Scrolled
-from napari_cryodeco.gui.editors import Fold, PathEditor
+from napari_cryodeco.gui.editors import Fold, PathEditor, narrow
 from napari_cryodeco.gui.export_choice import (
     FORMATS,
     STAR,
@@ -83,11 +83,7 @@ class ExportPanel(QWidget):
         self.which.addItems([which.value for which in Which])
         self.kind.addItems([kind.name for kind in FORMATS])
         for box in (self.what, self.which, self.kind):
-            # a long entry must not widen the whole dock
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            box.setMinimumContentsLength(12)
+            narrow(box, 12)
         self.labels.setPlaceholderText("1,3")
         rows = self._rows
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)

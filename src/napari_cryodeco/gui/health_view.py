@@ -5,8 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+
+from napari_cryodeco.gui.telling import readable
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.health import HealthCard, Level
@@ -44,8 +46,7 @@ class HealthView(QWidget):
             " no proof. More: docs/judging.md.</qt>"
         )
         for label in (self.verdict, self.facts, self.reasons, self.alarm):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            readable(label)
         self.findings = QTreeWidget()
         self.findings.setHeaderLabels(["Condition", "Beyond chance"])
         self.findings.setRootIsDecorated(False)

@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_cryodeco.gui.camera import camera_of, shorter_side
 from napari_cryodeco.gui.canvas_zoom import keep_whole
 from napari_cryodeco.gui.surface import COARSE_FACES, isosurface
+from napari_cryodeco.gui.viewers import lasting
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -221,12 +222,12 @@ class MapView:
     def _show_volume(self, layer: Image) -> None:
         data, voxel = self._map()
         layer.data = data
-        _place(layer, voxel, corner_of(data, voxel))
+        place(layer, voxel, corner_of(data, voxel))
 
     def _show_mesh(self, layer: Surface) -> None:
         data, voxel = self._map()
         layer.data = _triangles(data, self.level, None if self._full else COARSE_FACES)
-        _place(layer, voxel, corner_of(data, voxel) * MIRROR)
+        place(layer, voxel, corner_of(data, voxel) * MIRROR)
 
     def _map(self) -> tuple[NDArray[np.float32], float]:
         if self._shown is None:
@@ -234,8 +235,8 @@ class MapView:
         return self._shown
 
 
-def _place(layer: Image | Surface, voxel: float, corner: NDArray[np.floating[Any]]) -> None:
-    """Set voxel size and corner where they change: napari draws all anew for each."""
+def place(layer: Image | Surface, voxel: float, corner: NDArray[np.floating[Any]]) -> None:
+    """Set voxel size (Å) and corner (Å) where they change: napari draws all anew for each."""
     if not np.array_equal(layer.scale, (voxel,) * 3):
         layer.scale = (voxel,) * 3
     if not np.array_equal(layer.translate, corner):
@@ -272,7 +273,7 @@ def particles_view_of(viewer: Any) -> MapView:
 
 
 def _view_of(viewer: Any, name: str, colours: Colormap) -> MapView:
-    viewer = getattr(viewer, "__wrapped__", viewer)
+    viewer = lasting(viewer)
     key = (id(viewer), name)
     if key not in _views:
         _views[key] = view = MapView(viewer, None, name, colours)

@@ -17,8 +17,9 @@ from scipy.ndimage import map_coordinates
 from napari_cryodeco.explore.palette import UNCLEAR, category, far_ramp
 from napari_cryodeco.gui.aside import Aside
 from napari_cryodeco.gui.camera import camera_of
-from napari_cryodeco.gui.layers import MIRROR, RIGHT_HANDED, corner_of, software_gl
+from napari_cryodeco.gui.layers import MIRROR, RIGHT_HANDED, corner_of, place, software_gl
 from napari_cryodeco.gui.surface import COARSE_FACES, isosurface
+from napari_cryodeco.gui.viewers import lasting
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -35,9 +36,7 @@ class MotionLayer:
     """One lasting surface of the middle map with a value at each vertex, and one layer of boxes."""
 
     def __init__(self, viewer: Viewer) -> None:
-        viewer = getattr(
-            viewer, "__wrapped__", viewer
-        )  # napari may give a proxy that does not last
+        viewer = lasting(viewer)
         self._viewer = weakref.ref(viewer)
         self._layer: Surface | None = None
         self._boxes: Vectors | None = None
@@ -76,7 +75,7 @@ class MotionLayer:
         layer.visible = True
         layer.contrast_limits = (-most * _BELOW / 256, most)
         voxel = motion.middle.voxel_size
-        layer.scale, layer.translate = (voxel,) * 3, corner_of(data, voxel) * MIRROR
+        place(layer, voxel, corner_of(data, voxel) * MIRROR)
 
     def _add(self, viewer: Viewer, mesh: Any) -> Surface:
         viewer.dims.ndisplay = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -25,7 +24,7 @@ from napari_cryodeco.gui.camera import camera_rotation
 from napari_cryodeco.gui.colour_bar import ColourBar
 from napari_cryodeco.gui.comparing import NO_RUN, RIGID, group_names, likely_groups
 from napari_cryodeco.gui.domain_table import DomainTable
-from napari_cryodeco.gui.editors import PathEditor, in_line, leave_wheel_to_page, offer
+from napari_cryodeco.gui.editors import PathEditor, in_line, leave_wheel_to_page, narrow, offer
 from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.motion_layer import MotionLayer, Shown
@@ -41,7 +40,7 @@ from napari_cryodeco.gui.moving import (
 )
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
-from napari_cryodeco.gui.telling import explain
+from napari_cryodeco.gui.telling import explain, readable
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -85,13 +84,9 @@ class MotionView(QGroupBox):
 
     def _lay_out(self) -> None:
         for box in (self.way, self.first, self.second):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            box.setMinimumContentsLength(12)
+            narrow(box, 12)
         for label in (self.sentence, self.result):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            readable(label)
         self.frames.setRange(2, MOST_FRAMES)
         self.frames.setValue(9)
         self.least.setRange(0.1, 500)

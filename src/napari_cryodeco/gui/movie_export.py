@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -32,6 +31,7 @@ from napari_cryodeco.gui.editors import PathEditor
 from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.session import session_of
+from napari_cryodeco.gui.telling import readable
 from napari_cryodeco.gui.turn_editor import TurnEditor
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ class MovieExport(QWidget):
         self.write.setToolTip("Draw every frame from where the camera of the window stands")
         self.bar.hide()
         self.cancel.hide()
-        self.result.setWordWrap(True)
-        self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        readable(self.result)
         sizes = QHBoxLayout()
         for widget in (self.side, self.fps):
             sizes.addWidget(widget)

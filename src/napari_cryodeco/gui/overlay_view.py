@@ -22,13 +22,13 @@ from napari_cryodeco.explore.palette import PAIR
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.comparing import likely_groups
-from napari_cryodeco.gui.editors import offer
+from napari_cryodeco.gui.editors import narrow, offer
 from napari_cryodeco.gui.layers import LEVELS
 from napari_cryodeco.gui.pair_layers import SEEN_THROUGH, PairLayers
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.sources import Pair, Source, lay_out, source_called, source_names
 from napari_cryodeco.gui.task_row import TaskRow
-from napari_cryodeco.gui.telling import explain
+from napari_cryodeco.gui.telling import explain, readable
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -66,13 +66,9 @@ class OverlayView(QGroupBox):
 
     def _lay_out(self) -> None:
         for box in (self.first, self.second):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            box.setMinimumContentsLength(12)
+            narrow(box, 12)
         for label in (self.sentence, self.result):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            readable(label)
         for slider, low, high, value in (
             (self.level, *LEVELS, 3.0),
             (self.opacity, 0.0, 1.0, SEEN_THROUGH),

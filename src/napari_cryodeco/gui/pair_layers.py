@@ -13,6 +13,7 @@ from napari_cryodeco.explore.palette import PAIR
 from napari_cryodeco.gui.aside import Aside
 from napari_cryodeco.gui.camera import camera_of, canvas_size
 from napari_cryodeco.gui.layers import MapView, software_gl, suggest_level
+from napari_cryodeco.gui.viewers import lasting
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -33,9 +34,7 @@ class PairLayers:
     beside_changed = Signal(bool)
 
     def __init__(self, viewer: Viewer) -> None:
-        viewer = getattr(
-            viewer, "__wrapped__", viewer
-        )  # napari may give a proxy that does not last
+        viewer = lasting(viewer)
         self._viewer = weakref.ref(viewer)
         self.views = tuple(
             MapView(viewer, True, f"map {letter}", _tones(colour))

@@ -7,6 +7,8 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
+from napari_cryodeco.gui.editors import narrow
+
 
 class PathFiles(QWidget):
     """A list of files and a button."""
@@ -19,9 +21,7 @@ class PathFiles(QWidget):
         self.saved = QComboBox()
         self.saved.setToolTip("Paths saved under trajectories/ of the run; choose one to show it")
         self.saved.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.saved.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        narrow(self.saved)
         self.save = QPushButton("Save path")
         self.save.setToolTip(
             "Write points and recipe of this path as JSON under trajectories/ of the run; "

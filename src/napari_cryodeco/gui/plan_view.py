@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+
+from napari_cryodeco.gui.telling import readable
 
 if TYPE_CHECKING:
     from napari_cryodeco.gui.export_plan import Plan
@@ -27,8 +28,7 @@ class PlanView(QWidget):
         self.files.setToolTip("Nothing is written before you press Write")
         self.warnings.setStyleSheet("color: #E69F00;")
         for label in (self.sentence, self.warnings, self.obstacle):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            readable(label)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

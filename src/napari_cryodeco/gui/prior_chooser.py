@@ -7,7 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
-from napari_cryodeco.gui.editors import Editor, leave_wheel_to_page
+from napari_cryodeco.gui.editors import Editor, leave_wheel_to_page, narrow
 from napari_cryodeco.gui.prior_download import DownloadDialog
 from napari_cryodeco.model.official import OFFICIAL, default_folder, is_downloaded
 from napari_cryodeco.stage_config import BUNDLED_PRIOR, NO_PRIOR
@@ -27,9 +27,7 @@ class PriorEditor(Editor):
     def __init__(self) -> None:
         super().__init__()
         self._box = QComboBox()
-        self._box.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        narrow(self._box)
         for text, data in (
             ("Bundled", BUNDLED_PRIOR),
             ("None", NO_PRIOR),

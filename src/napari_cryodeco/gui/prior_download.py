@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.editors import PathEditor
+from napari_cryodeco.gui.telling import readable
 from napari_cryodeco.model.official import LICENCE, OFFICIAL, PAGE, default_folder, download
 
 _KILO = 1024  # Qt's progress bar counts no more than two billion
@@ -88,8 +89,7 @@ class DownloadDialog(QDialog):
 
     def _lay_out(self) -> None:
         licence = QLabel(LICENCE)
-        licence.setWordWrap(True)
-        licence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        readable(licence)
         self.page.setToolTip(PAGE)
         self.names.setToolTip("Weights of the authors of CryoDECO")
         self.folder.setToolTip("Where the weights are kept; runs refer to this folder")

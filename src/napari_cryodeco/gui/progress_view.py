@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryodeco.gui.curves import CurvePlot, Series
 from napari_cryodeco.gui.metrics import MetricHistory
+from napari_cryodeco.gui.telling import readable
 from napari_cryodeco.gui.watching import headline
 from napari_cryodeco.runs.latent_size import LatentSize, in_short, size_sentence
 from napari_cryodeco.runs.species import SpeciesRecord, summary
@@ -50,8 +51,7 @@ class ProgressView(QWidget):
         self.line = QLabel("Choose particles and a run folder, then press Start.")
         self.line.setWordWrap(True)
         self.facts = QLabel()
-        self.facts.setWordWrap(True)
-        self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        readable(self.facts)
         self.facts.setTextFormat(Qt.TextFormat.PlainText)
         self.facts.hide()
         self.bar = QProgressBar()

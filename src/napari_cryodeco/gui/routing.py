@@ -13,6 +13,7 @@ from napari_cryodeco.explore.route import Route
 from napari_cryodeco.gui.background import Report, Task
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.session import Session, session_of
+from napari_cryodeco.gui.viewers import lasting
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.paths import Graph
@@ -162,7 +163,7 @@ _routings: dict[int, Routing] = {}
 
 def routing_of(viewer: Any) -> Routing:
     """The one of a viewer, shared by its panels."""
-    viewer = getattr(viewer, "__wrapped__", viewer)
+    viewer = lasting(viewer)
     key = id(viewer)
     if key not in _routings:
         _routings[key] = Routing(session_of(viewer))

@@ -17,6 +17,7 @@ from napari_cryodeco.gui.aiming import Aiming, Cursor, Target, Wanted
 from napari_cryodeco.gui.colouring import Density
 from napari_cryodeco.gui.map_filter import MapFilter
 from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
+from napari_cryodeco.gui.viewers import lasting
 
 __all__ = ["Cursor", "Session", "Target", "Wanted", "session_of"]
 
@@ -77,7 +78,7 @@ def session_of(viewer: Any) -> Session:
     napari hands plugins a proxy of its viewer, and viewers compare by value: the key is the
     identity of what the proxy wraps, dropped by a weak reference.
     """
-    viewer = getattr(viewer, "__wrapped__", viewer)
+    viewer = lasting(viewer)
     key = id(viewer)
     if key not in _sessions:
         _sessions[key] = Session()

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.telling import readable
 from napari_cryodeco.runs.species import SpeciesRecord
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class SpeciesRetry(QWidget):
             "this one, which stays as it is. Minutes; press again to stop.</qt>"
         )
         self.answer = QLabel()
-        self.answer.setWordWrap(True)
-        self.answer.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        readable(self.answer)
         self.answer.hide()
         self.choice = QWidget()
         row = QHBoxLayout(self.choice)

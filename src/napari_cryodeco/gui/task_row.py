@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryodeco.gui.background import Report, Task
+from napari_cryodeco.gui.telling import readable
 from napari_cryodeco.runs.estimate import Estimate
 from napari_cryodeco.terminal import duration
 
@@ -34,8 +34,7 @@ class TaskRow(QWidget):
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop; what is in the viewer stays as it is")
         self.message = QLabel()
-        self.message.setWordWrap(True)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        readable(self.message)
         row = QHBoxLayout()
         row.addWidget(self.bar, 1)
         row.addWidget(self.cancel)

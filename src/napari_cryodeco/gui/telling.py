@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
+
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
+    from qtpy.QtWidgets import QLabel, QWidget
 
 
 def attempt(act: Callable[[], object], tell: Callable[[str], object]) -> bool:
@@ -18,6 +20,12 @@ def attempt(act: Callable[[], object], tell: Callable[[str], object]) -> bool:
         return False
     tell("")
     return True
+
+
+def readable(label: QLabel) -> None:
+    """Let a sentence wrap, and be copied by the mouse."""
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
 
 def explain(hints: Mapping[QWidget, str]) -> None:

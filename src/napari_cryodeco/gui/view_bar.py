@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from superqt import QSearchableComboBox
 
 from napari_cryodeco.explore.free_energy import CAVEAT
+from napari_cryodeco.gui.editors import narrow
 
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
 OF_SELECTION: dict[str, Literal["umap", "pca"]] = {"part umap": "umap", "part pca": "pca"}
@@ -109,8 +110,7 @@ class ViewBar(QWidget):
         return box
 
     def _squeeze(self, box: QComboBox) -> None:
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        box.setMinimumContentsLength(5)
+        narrow(box, 5)
         box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def _lay_out(self) -> None:
