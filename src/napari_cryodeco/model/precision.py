@@ -10,33 +10,41 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+ROUNDS = 9, 60  # a product is timed so often at least, and at most
+LASTING = 0.1  # seconds: beside other programs, some of the rounds then have the cores they need
 
-def _seconds(dtype: torch.dtype, device: torch.device) -> float:
+
+def _product(dtype: torch.dtype, device: torch.device) -> Callable[[], Tensor]:
     matrix = torch.ones(4096, 256, dtype=dtype, device=device)
     weight = torch.ones(256, 256, dtype=dtype, device=device)
-    return _best_of(lambda: torch.nn.functional.linear(matrix, weight))
+    return lambda: torch.nn.functional.linear(matrix, weight)
 
 
-def _best_of(
-    product: Callable[[], Tensor], clock: Callable[[], float] = time.perf_counter
-) -> float:
-    """Shortest of nine."""
-    best = float("inf")
-    for _ in range(9):
-        start = clock()
-        float(product()[0, 0])  # waits for the device
-        best = min(best, clock() - start)
+def _race(
+    *products: Callable[[], Tensor], clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
+    """Shortest time of each, in seconds; they take turns, so that a busy moment hits all."""
+    best = [float("inf")] * len(products)
+    fewest, most = ROUNDS
+    end = time.perf_counter() + LASTING
+    for turn in range(most):
+        if turn >= fewest and time.perf_counter() > end:
+            break
+        for place, product in enumerate(products):
+            start = clock()
+            float(product()[0, 0])  # waits for the device
+            best[place] = min(best[place], clock() - start)
     return best
 
 
 @lru_cache(maxsize=8)
 def _probe(device: torch.device) -> torch.dtype:
-    faster = 1.5 * _seconds(torch.bfloat16, device) < _seconds(torch.float32, device)
-    return torch.bfloat16 if faster else torch.float32
+    half, single = _race(*(_product(dtype, device) for dtype in (torch.bfloat16, torch.float32)))
+    return torch.bfloat16 if 1.5 * half < single else torch.float32
 
 
 def choose(precision: Literal["auto", "bf16", "fp32"], device: torch.device) -> torch.dtype:
-    """Number type of the matrix products on `device`; "auto" measures for some milliseconds."""
+    """Number type of the matrix products on `device`; "auto" measures for a tenth of a second."""
     if precision == "auto":
         return _probe(device)
     return torch.bfloat16 if precision == "bf16" else torch.float32
@@ -67,16 +75,20 @@ def _bytes_win() -> bool:
     try:
         right = torch.equal(byte_product(first, second).float(), wide @ across)
         # the thread's own time: other programs on the same cores say nothing about this one
-        took = _best_of(lambda: byte_product(first, second), time.thread_time)
+        took, *others = _race(
+            lambda: byte_product(first, second),
+            lambda: wide @ across,
+            lambda: half @ beyond,
+            clock=time.thread_time,
+        )
     except (AttributeError, RuntimeError):
         return False
-    others = (lambda: wide @ across), (lambda: half @ beyond)
-    return right and 1.5 * took < min(_best_of(other, time.thread_time) for other in others)
+    return right and 1.5 * took < min(others)
 
 
 def gigaflops(dtype: torch.dtype, device: torch.device) -> float:
     """GFLOP/s of a 4096×256 by 256×256 product: what the machine gives at this moment."""
-    return 2 * 4096 * 256 * 256 / _seconds(dtype, device) / 1e9
+    return 2 * 4096 * 256 * 256 / _race(_product(dtype, device))[0] / 1e9
 
 
 def autocast(dtype: torch.dtype, device: torch.device) -> torch.autocast:
