@@ -104,6 +104,31 @@ def test_the_map_follows_a_mouse_that_is_faster_than_the_decoder(qtbot, thread, 
     assert [first_number(a) for a in answers] == sorted({first_number(a) for a in answers})
 
 
+def test_a_window_that_was_busy_is_told_only_the_last(qtbot, thread, decoder):
+    answers = []
+    thread.decoded.connect(answers.append)
+    for i in range(5):  # no event is handled meanwhile
+        thread.request(np.array([i], np.float32), f"point {i}", full=False)
+        end = time.monotonic() + 10
+        while len(decoder.asked) <= i and time.monotonic() < end:
+            time.sleep(0.001)
+    assert len(decoder.asked) == 5 and not answers
+    qtbot.waitUntil(lambda: bool(answers) and first_number(answers[-1]) == 4, timeout=5000)
+    assert len(answers) <= 2  # the last but one, if the last was not decoded yet
+
+
+def test_the_full_map_begins_when_the_coarse_one_is_shown(qtbot, thread, decoder):
+    wanted = []
+
+    def show(answer):
+        wanted.append((answer.full, [request.radius is None for request in decoder.asked]))
+
+    thread.decoded.connect(show)
+    thread.request(np.array([1.0]), "x")
+    qtbot.waitUntil(lambda: len(wanted) == 2, timeout=5000)
+    assert wanted == [(False, [False]), (True, [False, True])]
+
+
 def test_asking_never_waits_for_the_decoder(qtbot, thread, decoder):
     decoder.gate.clear()
     begun = time.perf_counter()
@@ -179,7 +204,7 @@ def test_one_layer_for_all_maps_keeps_level_and_camera(mesh):
         assert list(viewer.layers) == [layer]
         assert view.level == 2.0 and viewer.scene.camera.zoom == 3.3
         # The box is 72 Å wide and its centre is at the origin, at any sampling.
-        assert np.allclose(layer.scale, 72 / side)
+        assert np.allclose(layer.scale, 3 if mesh else 72 / side)
         assert np.abs(layer.extent.world.mean(0)).max() <= 72 / side
 
 
@@ -200,6 +225,25 @@ def test_a_mesh_has_the_radius_of_its_ball_in_angstrom():
     layer = viewer.layers[0]
     places = np.array([layer.data_to_world(vertex) for vertex in layer.data[0][::20]])
     assert np.allclose(np.linalg.norm(places, axis=1), 16.0, atol=2.5)
+
+
+def test_coarse_meshes_lie_in_the_voxels_of_the_full_one():
+    viewer = ViewerModel()
+    view, moved = MapView(viewer, mesh=True), []
+    view.show_data(ball_map(24), 3.0)
+    layer = viewer.layers[0]
+    for event in (layer.events.scale, layer.events.translate):
+        event.connect(moved.append)
+    for side in (16, 20, 12):
+        view.show_data(ball_map(side), 72 / side, full=False)
+        places = np.array([layer.data_to_world(vertex) for vertex in layer.data[0][::10]])
+        assert np.allclose(np.linalg.norm(places, axis=1), 18.0, atol=72 / side)
+        view.set_level(view.level + 0.1)  # of the coarse map, where it is
+        again = np.array([layer.data_to_world(vertex) for vertex in layer.data[0][::10]])
+        assert np.linalg.norm(again, axis=1).mean() == pytest.approx(18.0, abs=72 / side)
+    assert not moved  # napari does all of its work for each of them
+    view.show_data(ball_map(16), 4.5)
+    assert np.allclose(layer.scale, 4.5) and moved
 
 
 def test_a_deleted_layer_comes_back():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -18,8 +19,10 @@ def module(tmp_path, monkeypatch):
         "import threading\nthread = threading.current_thread()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(importing, "NEEDED", ("no_such_module", "needed_ahead"))
-    monkeypatch.setattr(importing, "_begun", threading.Event())
+    monkeypatch.setattr(importing, "FOR_RUNS", ("no_such_module",))
+    monkeypatch.setattr(importing, "FOR_LAYERS", ("needed_ahead",))
+    for event in ("_begun", "_runs_ready", "_layers_ready"):
+        monkeypatch.setattr(importing, event, threading.Event())
     yield "needed_ahead"
     sys.modules.pop("needed_ahead", None)
 
@@ -42,11 +45,35 @@ def test_it_is_done_once(module):
     assert module not in sys.modules
 
 
+def test_whoever_waits_finds_it_imported_and_garbage_looked_for_again(module):
+    importing.wait_for_runs()
+    importing.wait_for_layers()  # has begun it itself: no panel was shown
+    assert sys.modules[module].thread.name == "cryodeco imports"
+    sys.modules[module].thread.join(30)
+    assert gc.isenabled()
+
+
+def test_napari_may_import_scipy_for_its_camera_meanwhile():
+    # the GUI thread's import and ours wait for each other in no order that they come in
+    code = (
+        "import threading\n"
+        "from napari_cryodeco.gui import importing\n"
+        "importing.FOR_RUNS = importing.FOR_RUNS[:1]\n"
+        "importing.import_ahead()\n"
+        "from scipy.spatial.transform import Rotation\n"
+        "importing.wait_for_runs()\n"
+        "from scipy.spatial import cKDTree"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_nothing_of_it_imports_triton_or_healpy():
     # triton ends windows on software OpenGL; healpy brings astropy and a second of waiting.
+    names = importing.FOR_RUNS + importing.FOR_LAYERS
     code = (
         "import importlib, sys\n"
-        f"[importlib.import_module(name) for name in {importing.NEEDED!r}]\n"
+        f"[importlib.import_module(name) for name in {names!r}]\n"
         "sys.exit(str({'triton', 'torch._dynamo', 'healpy', 'umap', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -125,6 +125,24 @@ def test_mean_colours_are_colours_of_the_bar():
     assert np.array_equal(mean[0, 0], table[50])  # unknown does not count
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("cell", [1, 3])
+def test_two_pictures_of_one_are_those_of_either_part(ordered, cell):
+    rng = np.random.default_rng(0)
+    x, y = cloud(5000)
+    x[:9] = np.nan
+    index = rng.integers(0, 256, len(x)).astype(np.uint8)  # some of them unknown
+    ink = aggregate.Ink(index, rng.integers(0, 256, (256, 3)).astype(np.uint8), ordered)
+    marked, extent = rng.random(len(x)) < 0.3, Extent(-1.0, 2.0, -2.0, 0.5)
+    parts = aggregate.bin_points(x, y, extent, 41, 29).split(marked)
+    colours = ink.mean_colours(parts, cell)
+    for part, mask in enumerate((~marked, marked)):
+        alone = aggregate.Ink(index[mask], ink.table, ordered)
+        bins = aggregate.bin_points(x[mask], y[mask], extent, 41, 29)
+        assert np.array_equal(parts.counts[part], bins.counts)
+        assert np.array_equal(colours[part], alone.mean_colours(bins, cell))
+
+
 def test_a_colour_of_another_length_is_refused(scatter):
     scatter.set_points(*cloud(10), ("a", "b"))
     with pytest.raises(ValueError, match=r"11 values, 10 particles"):

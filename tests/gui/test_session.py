@@ -277,6 +277,21 @@ def test_places_without_coordinates_are_never_near():
         points.nearest_rows(x[:1], x[:1], (0.0, 0.0), 1)
 
 
+@pytest.mark.parametrize("known", [1.0, 0.8])
+def test_the_nearest_are_those_that_sorting_all_gives(known):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 500)) * [[3.0], [0.1]]
+    x[rng.random(500) > known] = np.nan
+    x[7], y[7] = x[8], y[8]  # as near as one another
+    there = np.flatnonzero(np.isfinite(x))
+    spread = x[there].std(), y[there].std()
+    for at in ((0.2, -0.1), (float(x[8]), float(y[8]))):
+        distance = ((x - at[0]) / spread[0]) ** 2 + ((y - at[1]) / spread[1]) ** 2
+        expected = there[np.argsort(distance[there], kind="stable")]
+        for count in (1, 20, len(there), 600):
+            assert points.nearest_rows(x, y, at, count).tolist() == expected[:count].tolist()
+
+
 def test_one_session_a_viewer_which_dies_with_it():
     class Viewer:
         pass

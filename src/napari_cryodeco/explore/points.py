@@ -23,14 +23,24 @@ def nearest_rows(x: Floats, y: Floats, at: tuple[float, float], count: int) -> N
         How many rows; fewer come back where fewer have finite coordinates.
     """
     known = np.isfinite(x) & np.isfinite(y)
-    if not known.any():
+    count = min(count, int(np.count_nonzero(known)))
+    if not count:
         raise ValueError("No particle has finite coordinates in this view: choose other axes.")
-    spread_x, spread_y = (float(np.std(c[known])) or 1.0 for c in (x, y))
-    distance = ((x - at[0]) / spread_x) ** 2 + ((y - at[1]) / spread_y) ** 2
-    distance = np.where(known, distance, np.inf)
-    count = min(count, int(known.sum()))
-    rows = np.argpartition(distance, count - 1)[:count]
-    return rows[np.argsort(distance[rows], kind="stable")].astype(np.int64)
+    every = bool(known.all())  # a million are asked at every move of the mouse: copy none
+    distance = _squares(x, x if every else x[known], at[0])
+    distance += _squares(y, y if every else y[known], at[1])
+    if not every:
+        distance[~known] = np.inf
+    furthest = np.partition(distance, count - 1)[count - 1]
+    rows = np.flatnonzero(distance <= furthest)
+    return rows[np.argsort(distance[rows], kind="stable")[:count]].astype(np.int64)
+
+
+def _squares(values: Floats, known: Floats, to: float) -> Floats:
+    """Squared distances ``(n,)`` along an axis, in units of the spread of what is known of it."""
+    away = values - values.dtype.type(to)
+    away *= 1 / (float(np.std(known)) or 1.0)
+    return np.square(away, out=away)
 
 
 def densest(x: Floats, y: Floats, cells: int = 64) -> int:

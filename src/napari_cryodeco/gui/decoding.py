@@ -109,6 +109,7 @@ class _Asked:
     z: Floats
     caption: str
     filter: MapFilter
+    full: bool  # whether a full map is wanted, too
 
 
 class _Slot:
@@ -141,7 +142,10 @@ class DecodeThread(QObject):
     """Two daemon threads, for coarse and for full maps, each with a slot for the newest request.
 
     A full map may take seconds on a CPU; with a thread of its own it never delays the coarse ones
-    that follow the mouse. An answer that a newer request has overtaken is dropped.
+    that follow the mouse. It begins when the coarse one of its request has been told, which comes
+    sooner with the cores to itself. An answer that a newer request has overtaken is dropped, and of
+    the answers that come while the window is busy only the last is told: to show the others, one
+    after the other, would keep the window busy. All is told in the thread of this object.
 
     Examples
     --------
@@ -154,6 +158,7 @@ class DecodeThread(QObject):
     decoded = Signal(object)  # Decoded
     failed = Signal(str)  # one sentence
     busy_changed = Signal(bool)  # whether a full map is on its way
+    _arrived = Signal()  # something lies in the tray
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -165,6 +170,9 @@ class DecodeThread(QObject):
         self._full_worker: int | None = None  # the thread that decodes a full map now
         self._open: Callable[[], MapDecoder] | None = None
         self._decoder: MapDecoder | None = None
+        # by signal the newest answer, until it is told, and the request whose coarse map it is
+        self._tray: dict[str, tuple[object, _Asked | None]] = {}
+        self._arrived.connect(self._tell)
         self._coarse, self._full = _Slot(), _Slot()
         for slot, full in ((self._coarse, False), (self._full, True)):
             name = "cryodeco full maps" if full else "cryodeco coarse maps"
@@ -206,10 +214,10 @@ class DecodeThread(QObject):
         with self._lock:
             self._number += 1
             chosen = map_filter or MapFilter()
-            asked = _Asked(self._number, np.array(z, np.float32), caption, chosen)
+            asked = _Asked(self._number, np.array(z, np.float32), caption, chosen, full)
         self._abandon_full()  # before the thread can have taken the new one
+        self._full.put(None)
         self._coarse.put(asked)
-        self._full.put(asked if full else None)
         self.busy_changed.emit(full)
 
     def _abandon_full(self) -> None:
@@ -224,6 +232,7 @@ class DecodeThread(QObject):
         with self._lock:
             self._number += 1
             self._shown = self._number
+            self._tray.clear()
         self._abandon_full()
         self._coarse.close()
         self._full.close()
@@ -235,13 +244,13 @@ class DecodeThread(QObject):
                     self._full_worker = threading.get_ident()
                 answer = self._decode(asked, full)
             except EXPECTED as error:
-                self._tell_newest(asked, full, "failed", _sentence(error))
+                self._hand_in(asked, full, "failed", _sentence(error))
                 continue
             finally:
                 if full:
                     self._full_worker = None
             if answer is not None:
-                self._tell_newest(asked, full, "decoded", answer)
+                self._hand_in(asked, full, "decoded", answer)
 
     def _decode(self, asked: _Asked, full: bool) -> Decoded | None:
         from napari_cryodeco.explore.volumes import VolumeRequest  # imports torch
@@ -272,8 +281,8 @@ class DecodeThread(QObject):
                     if number == self._opener:
                         self._decoder = decoder
 
-    def _tell_newest(self, asked: _Asked, full: bool, signal: str, answer: object) -> None:
-        """Tell an answer that is still wanted, and nothing older than what is shown.
+    def _hand_in(self, asked: _Asked, full: bool, signal: str, answer: object) -> None:
+        """Have an answer told that is still wanted, and nothing older than what is shown.
 
         A full map must be of the newest request. A coarse one need only be newer than what is
         shown: while the mouse moves faster than maps are decoded every answer is overtaken, and
@@ -284,8 +293,25 @@ class DecodeThread(QObject):
             wanted = asked.number == self._number if full else asked.number > self._shown
             if wanted:
                 self._shown = asked.number
+                self._tray.pop(signal, None)  # in the order in which they came
+                self._tray[signal] = (answer, None if full else asked)
                 with suppress(RuntimeError):  # Qt: the panel was closed, the signals are gone
-                    getattr(self, signal).emit(answer)
+                    self._arrived.emit()
+
+    def _tell(self) -> None:
+        with self._lock:
+            tray, self._tray = self._tray, {}
+        for signal, (answer, coarse_of) in tray.items():
+            getattr(self, signal).emit(answer)
+            if signal == "decoded" and coarse_of is not None:
+                self._go_on_with(coarse_of)
+
+    def _go_on_with(self, asked: _Asked) -> None:
+        """Have the full map decoded of a request whose coarse one has been told."""
+        with self._lock:
+            newest = asked.number == self._number
+        if newest and asked.full:
+            self._full.put(asked)
 
 
 def display_box(decoder: MapDecoder) -> int | None:

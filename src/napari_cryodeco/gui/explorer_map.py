@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryodeco.gui.binding import bind
 from napari_cryodeco.gui.decoding import Decoded, DecodeThread, open_decoder
+from napari_cryodeco.gui.importing import wait_for_layers
 from napari_cryodeco.gui.layers import MapView
 from napari_cryodeco.gui.map_bar import MapBar
 from napari_cryodeco.gui.session import Cursor, Session, Target
 from napari_cryodeco.gui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from napari_cryodeco.explore.volumes import VolumeDecoder
 
 
 class ExplorerMap(QObject):
@@ -50,7 +56,12 @@ class ExplorerMap(QObject):
 
     def use(self, snapshot: Snapshot) -> None:
         """Decode with the field of an epoch from now on."""
-        self.decoding.use(lambda: open_decoder(snapshot.run, snapshot.epoch))
+
+        def opened() -> VolumeDecoder:
+            wait_for_layers()  # the first map makes one
+            return open_decoder(snapshot.run, snapshot.epoch)
+
+        self.decoding.use(opened)
 
     def decode(self, full: bool = True) -> None:
         """Ask for the map of what the session aims at; the coarse one only, unless `full`."""

@@ -5,26 +5,32 @@ torch alone takes two seconds: a window that imports it when a run is opened is 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from napari_cryodeco.gui.background import end_before_exit
 
-# in the order in which a run is opened: its latents, their columns, a map, and napari's first layer
-NEEDED = (
+# In the order in which a run is opened: its latents, their columns, a map; then napari's first
+# layer. What napari imports, too, is named as napari names it, and comes before a thread of ours
+# can ask for it by another name: of two threads that lock a package and a module in it in opposite
+# orders, one gets an error.
+FOR_RUNS = (
+    "scipy.spatial.transform",
     "torch",
     "napari_cryodeco.explore.epochs",
     "napari_cryodeco.explore.landscape",
     "napari_cryodeco.explore.shelf",
     "napari_cryodeco.explore.columns",
     "napari_cryodeco.explore.decoders",
-    "pandas",
-    "scipy.spatial",
 )
+FOR_LAYERS = ("pandas",)
 
 _begun = threading.Event()
-_ended = threading.Event()
+_ended = threading.Event()  # the process is about to end
+_runs_ready, _layers_ready = threading.Event(), threading.Event()
 
 
 def import_ahead() -> None:
@@ -37,9 +43,42 @@ def import_ahead() -> None:
     thread.start()
 
 
+def wait_for_runs() -> None:
+    """Wait until what reading a run needs is imported; not for the GUI thread."""
+    import_ahead()
+    _runs_ready.wait()
+
+
+def wait_for_layers() -> None:
+    """Wait until what napari's first layer needs is imported, too; not for the GUI thread.
+
+    The GUI thread, which makes the layer, then does not import it.
+    """
+    import_ahead()
+    _layers_ready.wait()
+
+
 def _import_all() -> None:
-    for name in NEEDED:
-        if _ended.is_set():
-            return
-        with suppress(ImportError):  # whoever needs it says so in a sentence
-            importlib.import_module(name)
+    with _nothing_collected():
+        for names, ready in ((FOR_RUNS, _runs_ready), (FOR_LAYERS, _layers_ready)):
+            for name in names:
+                if not _ended.is_set():
+                    with suppress(ImportError):  # whoever needs it says so in a sentence
+                        importlib.import_module(name)
+            ready.set()
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Look for no garbage meanwhile: what is imported stays, and to look takes a third of the time.
+
+    Then once, or it would be while the GUI thread makes the first layer.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+            gc.collect()

@@ -14,6 +14,7 @@ from psygnal import Signal
 
 from napari_cryodeco.gui.camera import camera_of, shorter_side
 from napari_cryodeco.gui.canvas_zoom import keep_whole
+from napari_cryodeco.gui.steady_shader import keep_shader
 from napari_cryodeco.gui.surface import COARSE_FACES, isosurface
 from napari_cryodeco.gui.viewers import lasting
 
@@ -176,6 +177,8 @@ class MapView:
         viewer.dims.ndisplay = 3
         layer = self._new_mesh() if self._mesh else self._new_volume()
         viewer.add_layer(layer)
+        if isinstance(layer, Surface):
+            keep_shader(viewer, layer)
         camera = camera_of(viewer)
         camera.orientation = RIGHT_HANDED
         if first:
@@ -226,8 +229,16 @@ class MapView:
 
     def _show_mesh(self, layer: Surface) -> None:
         data, voxel = self._map()
-        layer.data = _triangles(data, self.level, None if self._full else COARSE_FACES)
-        place(layer, voxel, corner_of(data, voxel) * MIRROR)
+        corner = corner_of(data, voxel) * MIRROR
+        if self._full:
+            layer.data = _triangles(data, self.level, None)
+            place(layer, voxel, corner)
+            return
+        # Coarse maps are sampled now so, now so: in the voxels of the full one the layer stays
+        # where it is, which spares napari half of its work.
+        vertices, faces, values = _triangles(data, self.level, COARSE_FACES)
+        vertices = (vertices * voxel + corner - layer.translate) / layer.scale
+        layer.data = vertices.astype(np.float32), faces, values
 
     def _map(self) -> tuple[NDArray[np.float32], float]:
         if self._shown is None:

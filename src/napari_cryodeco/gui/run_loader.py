@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryodeco.explore.read_columns import ReadColumns
 from napari_cryodeco.gui.background import Task
+from napari_cryodeco.gui.importing import wait_for_runs
 from napari_cryodeco.gui.latest import Latest
 from napari_cryodeco.gui.snapshot import Snapshot, load_snapshot
 from napari_cryodeco.gui.watching import RunWatcher, headline
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 def list_columns(snapshot: Snapshot) -> ReadColumns:
     """What is known of each particle; a large file is looked through, but no column is kept."""
     return ReadColumns.of_run(snapshot.run, snapshot.epoch)
+
+
+def _loaded(path: Path, epoch: int | None) -> Snapshot:
+    wait_for_runs()
+    return load_snapshot(path, epoch)
 
 
 class RunLoader(QObject):
@@ -113,7 +119,7 @@ class RunLoader(QObject):
         if self._next is None:
             return
         (path, number), self._next = self._next, None
-        self._loading.start(lambda _: load_snapshot(path, number))
+        self._loading.start(lambda _: _loaded(path, number))
 
     def _take(self, snapshot: Snapshot) -> None:
         if snapshot.run.path != self._path:

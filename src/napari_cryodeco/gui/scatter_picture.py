@@ -117,10 +117,14 @@ class ScatterPicture:
     ) -> Picture:
         ink = self._ink(dark)
         counts = aggregate.pooled(bins.counts, cell)
-        if ink is None:
+        parts = bins if marked is None else bins.split(marked)
+        # Of the picture of all, one sees no pixel that has a marked point: the colour of the others
+        # will do.
+        colours = None if ink is None else ink.mean_colours(parts, cell)
+        if colours is None:
             back = aggregate.density_picture(counts, style.density_ramp(dark))
         else:
-            back = aggregate.colour_picture(ink.mean_colours(bins, cell), counts)
+            back = aggregate.colour_picture(colours if marked is None else colours[0], counts)
         if marked is None and not self.overlays:
             return back
         back = aggregate.dimmed(back, DIMMED)
@@ -128,12 +132,11 @@ class ScatterPicture:
             back = aggregate.over(self._overlay_picture(bins, cell), back)
         if marked is None:
             return back
-        part = bins.only(marked)
-        chosen = aggregate.pooled(part.counts, cell)
-        if ink is None:
+        chosen = aggregate.pooled(parts.counts[1], cell)
+        if colours is None:
             front = aggregate.density_picture(chosen, style.selection_ramp(dark))
         else:
-            front = aggregate.colour_picture(ink.mean_colours(part, cell), chosen)
+            front = aggregate.colour_picture(colours[1], chosen)
         return aggregate.over(front, back)
 
     def _overlay_picture(self, bins: Bins, cell: int) -> Picture:
