@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryodeco.explore.connection import ServerGone
 from napari_cryodeco.gui.background import EXPECTED, end_before_exit
@@ -172,7 +172,11 @@ class DecodeThread(QObject):
         self._decoder: MapDecoder | None = None
         # by signal the newest answer, until it is told, and the request whose coarse map it is
         self._tray: dict[str, tuple[object, _Asked | None]] = {}
-        self._arrived.connect(self._tell)
+        self._soon = QTimer(self)  # after what else waits: two maps in a row are not drawn between
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._tell)
+        self._arrived.connect(self._soon.start)
         self._coarse, self._full = _Slot(), _Slot()
         for slot, full in ((self._coarse, False), (self._full, True)):
             name = "cryodeco full maps" if full else "cryodeco coarse maps"
