@@ -24,6 +24,8 @@ from interaction_ours import Window, colour_box, forget_session
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 
+from napari_cryodeco import jobs
+
 MOVE_EVERY = 0.016  # seconds, as a mouse does
 TRAINING_BEGINS = 600.0  # seconds
 
@@ -160,19 +162,16 @@ def beside_training(run: Path, seconds: float, source: Path, folder: Path) -> No
     program = [sys.executable, "-m", "napari_cryodeco"]
     made = ["new", str(source), str(folder), "--overwrite"]
     subprocess.run([*program, *made], check=True, stdout=subprocess.DEVNULL)
-    child = subprocess.Popen(
-        [*program, "train", str(folder)], stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    job = jobs.start("train", str(folder))  # as the window does
     try:
         end = time.monotonic() + TRAINING_BEGINS
         while not (folder / "stages").is_dir() and time.monotonic() < end:
             time.sleep(0.5)
         live(run, seconds, " beside a training")
-        if child.poll() is not None:
+        if not jobs.is_alive(job):
             sys.exit(f"The training in {folder} ended before the window was measured.")
     finally:
-        os.killpg(child.pid, signal.SIGTERM)
-        child.wait()
+        os.killpg(job.pid, signal.SIGTERM)
 
 
 def leave(run: Path) -> None:

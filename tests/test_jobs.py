@@ -67,6 +67,17 @@ def test_a_job_writes_its_output_to_the_log(run: Path, interpreter: Path) -> Non
 
 
 @posix
+def test_a_job_leaves_the_cores_to_the_window(run: Path, interpreter: Path) -> None:
+    job = jobs.start("project", str(run))
+    try:
+        wait_until(lambda: RunPaths(run).log.read_text() != "")
+        own, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, job.pid))
+        assert its == min(own + jobs.STEP_BACK, 19)
+    finally:
+        os.kill(job.pid, signal.SIGKILL)
+
+
+@posix
 def test_starting_to_train_takes_back_an_old_stop(run: Path, interpreter: Path) -> None:
     jobs.stop(run)
     assert RunPaths(run).stop.exists()

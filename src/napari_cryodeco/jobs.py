@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from napari_cryodeco.atomic import explain
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.process import alive
 from napari_cryodeco.runs.progress import announce, read_status
+
+STEP_BACK = 10
+"""Added to the nice value: a window on the same cores goes first, idle cores are used as before."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Kept so that an ended child is reaped, and not taken for a living one."""
@@ -27,6 +31,8 @@ class Job:
 
 def start(command: str, run: str, *options: str) -> Job:
     """Start ``cryodeco COMMAND RUN …`` as a detached process; its output goes to ``RUN/log.txt``.
+
+    It has a lower priority than this process.
 
     Raises
     ------
@@ -60,6 +66,7 @@ def start(command: str, run: str, *options: str) -> Job:
         explain(error, paths.root)
         raise
     _children[child.pid] = child
+    step_back(child.pid)
     if command == "train":
         announce(paths.root, child.pid)  # nobody shall read how the last training ended
     return Job(child.pid, line)
@@ -84,7 +91,16 @@ def is_alive(job: Job) -> bool:
     return alive(job.pid) if child is None else child.poll() is None
 
 
+def step_back(pid: int) -> None:
+    """Give a process that has just begun a lower priority than this one's."""
+    if sys.platform != "win32":  # there a flag of its start does it
+        with suppress(OSError):  # it has ended, or this system does not allow it
+            nice = os.getpriority(os.PRIO_PROCESS, 0) + STEP_BACK
+            os.setpriority(os.PRIO_PROCESS, pid, nice)
+
+
 def _windows_flags() -> int:
     if sys.platform == "win32":
-        return subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        return flags | subprocess.BELOW_NORMAL_PRIORITY_CLASS
     return 0

@@ -25,6 +25,7 @@ from napari_cryodeco.gui.curve_of_k import CurveOfK
 from napari_cryodeco.gui.export_choice import NO_CLUSTERS
 from napari_cryodeco.gui.snapshot import columns_of
 from napari_cryodeco.gui.watching import remaining
+from napari_cryodeco.jobs import step_back
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.cluster_edit import Edit
@@ -57,6 +58,7 @@ def _project(snapshot: Snapshot, report: Report, *options: str) -> None:
         said = Path(folder) / "said.txt"
         with said.open("wb") as file:
             child = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=file)
+        step_back(child.pid)
         try:
             while child.poll() is None:
                 report(_percent(_last_line(said)), 100)
