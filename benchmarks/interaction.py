@@ -4,8 +4,8 @@
 
 RUN is a small finished run (`cryodeco demo` makes one); its particles are drawn again and again.
 All windows open under ``xvfb-run``, ours in napari at 1280 × 800, each program in a process of its
-own, driven by mouse and keyboard events of Qt. Peers: matplotlib, pyqtgraph (installed by pip under
-CACHE), napari's Points, and the server of cryoDRGN's dashboard (installed as `peers.py` does).
+own, driven by mouse and keyboard events of Qt. Peers: matplotlib, pyqtgraph (both installed by pip
+under CACHE), napari's Points, and the server of cryoDRGN's dashboard (installed as `peers.py` does).
 What is there of a program and a count is not measured again but with ``--again``.
 
 Writes ``results/interaction.json`` and the tables of docs/explorer.md.
@@ -35,7 +35,8 @@ from peer_program import Peer
 from napari_cryodeco.runs.run import Run
 
 HERE = Path(__file__).parent
-PYQTGRAPH = "pyqtgraph==0.14.0"
+PYQTGRAPH, MATPLOTLIB = "pyqtgraph==0.14.0", "matplotlib==3.11.2"
+NEED = ("colorama", "contourpy", "cycler", "fonttools", "kiwisolver", "pyparsing")
 WIDGETS = ("matplotlib", "pyqtgraph", "napari")
 SUBJECTS = ("ours", *WIDGETS, "cryodrgn", "window", "session")
 KEYS = ("program", "particles", "act")
@@ -67,7 +68,7 @@ class Bench:
         """Lines that a script prints, in a window of its own, until its processor time is over."""
         command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", sys.executable]
         command += [str(HERE / f"{script}.py"), *map(str, words)]
-        paths = [str(SOURCE), str(self.cache / "pyqtgraph")]
+        paths = [str(SOURCE), str(self.cache / "plots")]
         given = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         limit = (self.asked.limit, self.asked.limit)
         done = subprocess.run(
@@ -152,10 +153,10 @@ def sessions(bench: Bench, run: Path) -> Iterator[dict[str, Any]]:
 
 
 def install(cache: Path) -> None:
-    """Install pyqtgraph into a folder of its own."""
-    if not (cache / "pyqtgraph").is_dir():
-        words = ["install", "--no-deps", "--target", str(cache / "pyqtgraph"), PYQTGRAPH]
-        subprocess.run([sys.executable, "-m", "pip", *words], check=True)
+    """Install pyqtgraph and matplotlib into a folder of their own."""
+    if not (cache / "plots").is_dir():
+        words = ["install", "--no-deps", "--target", str(cache / "plots"), PYQTGRAPH, MATPLOTLIB]
+        subprocess.run([sys.executable, "-m", "pip", *words, *NEED], check=True)
 
 
 def main() -> None:

@@ -53,6 +53,14 @@ def test_whoever_waits_finds_it_imported_and_garbage_looked_for_again(module):
     assert gc.isenabled()
 
 
+@pytest.mark.parametrize("error", ["OSError('a DLL')", "ImportError", "SyntaxError('broken')"])
+def test_nobody_waits_for_what_cannot_be_imported(module, tmp_path, monkeypatch, error):
+    (tmp_path / "breaks.py").write_text(f"raise {error}\n")
+    monkeypatch.setattr(importing, "FOR_RUNS", ("breaks",))
+    importing.wait_for_runs()
+    importing.wait_for_layers()
+
+
 def test_napari_may_import_scipy_for_its_camera_meanwhile():
     # the GUI thread's import and ours wait for each other in no order that they come in
     code = (

@@ -63,7 +63,7 @@ def _import_all() -> None:
         for names, ready in ((FOR_RUNS, _runs_ready), (FOR_LAYERS, _layers_ready)):
             for name in names:
                 if not _ended.is_set():
-                    with suppress(ImportError):  # whoever needs it says so in a sentence
+                    with suppress(Exception):  # whoever needs it gets the error, too
                         importlib.import_module(name)
             ready.set()
 
