@@ -5,7 +5,7 @@
 RUN is a small finished run (`cryodeco demo` makes one); its particles are drawn again and again.
 All windows open under ``xvfb-run``, ours in napari at 1280 × 800, each program in a process of its
 own, driven by mouse and keyboard events of Qt. Peers: matplotlib, pyqtgraph (both installed by pip
-under CACHE), napari's Points, and the server of cryoDRGN's dashboard (installed as `peers.py` does).
+under CACHE), napari's Points, and the server of cryoDRGN's dashboard (as `peers.py` installs it).
 What is there of a program and a count is not measured again but with ``--again``.
 
 Writes ``results/interaction.json`` and the tables of docs/explorer.md.
