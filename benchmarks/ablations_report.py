@@ -92,7 +92,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """Length of z, loss with and without LayerNorm, encoders, and searches."""
     import prior_figures as figures
 
-    page = figures.figure(12, 3.3)
+    page = figures.figure(13, 3.3)
     axes = page.subplots(1, 4)
     parts = {part: [row for row in rows if row["part"] == part] for part in TITLES}
     figures.curves(axes[0], _by_size(parts["latent"]), "numbers in z", "", "")
@@ -100,22 +100,35 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     sizes = sorted({row["z"] for row in parts["latent"]})
     axes[0].set_xticks(sizes, [str(size) for size in sizes])
     axes[0].set_ylim(0.8, 1.01)
-    for part, style in (("norm", "-"), ("norm-published", ":")):
-        for row in parts[part]:
-            colour = figures.ORANGE if row["variant"] == "on" else figures.GREY
-            axes[1].plot(range(1, len(row["loss"]) + 1), row["loss"], style, color=colour, lw=1)
-    figures.tidy(axes[1], "loss; LayerNorm on (orange), off; dotted: published loop", "epoch")
+    _losses(axes[1], parts)
     bars = []
     for variant in dict.fromkeys(row["variant"] for row in parts["encoder"]):
         found = [row["ari_latents"] for row in parts["encoder"] if row["variant"] == variant]
         bars.append(figures.Bar(variant, *_mean(found), variant == "table"))
     figures.bars(axes[2], bars, "encoder: ARI of z", "", None)
     for row in parts["search"]:
-        axes[3].scatter(row["per_image"], row["median_degrees"], s=14, color=figures.BLUE)
-        axes[3].annotate(row["variant"], (row["per_image"], row["median_degrees"]), fontsize=5)
+        place = row["per_image"], row["median_degrees"]
+        axes[3].scatter(*place, s=14, color=figures.BLUE)
+        axes[3].annotate(row["variant"], place, (4, -2), textcoords="offset points", fontsize=6)
     axes[3].set_xscale("log")
+    axes[3].set_xlim(4e-4, 2e3)  # room for the words beside the dearest
+    axes[3].set_ylim(0)
     figures.tidy(axes[3], "search: median error, degrees", "CPU-seconds an image")
     figures.save(page, path)
+
+
+def _losses(axes: Any, parts: dict[str, list[Row]]) -> None:
+    """Loss by epoch, LayerNorm on and off, in both loops; the first seed of each."""
+    import prior_figures as figures
+
+    loops = (("norm", "-", ""), ("norm-published", ":", ", published loop"))
+    for part, style, said in loops:
+        for row in (row for row in parts[part] if row["seed"] == 1):
+            colour = figures.ORANGE if row["variant"] == "on" else figures.BLUE
+            epochs, name = range(1, len(row["loss"]) + 1), f"{row['variant']}{said}"
+            axes.plot(epochs, row["loss"], style, color=colour, lw=1.2, label=name)
+    axes.legend(fontsize=7, frameon=False)
+    figures.tidy(axes, "LayerNorm: loss", "epoch")
 
 
 def _mean(values: Sequence[float]) -> tuple[float, float]:
