@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import IMAGES
+from measuring import IMAGES, RESULTS
 
 from napari_cryodeco.atomic import write_text
+from napari_cryodeco.runs.json_file import read_json
 
 Row = dict[str, Any]
 PAGE = Path(__file__).parents[1] / "docs" / "ablations.md"
@@ -63,6 +64,29 @@ _SEARCH: Columns = (
 )
 
 
+_STRATEGY: Columns = (
+    ("trained", _plain("trained")),
+    ("seeds", _plain("seeds")),
+    ("ARI of z", lambda row: "{:.3f} ± {:.3f}".format(*row["ari"])),
+    ("15-NN", lambda row: "{:.3f} ± {:.3f}".format(*row["knn"])),
+    ("CPU-s", lambda row: f"{row['cpu_seconds'][0]:.0f}"),
+)
+
+
+def strategies() -> list[Row]:
+    """What of an encoder is trained, from nothing: the ends of the curves of `prior_curve.py`."""
+    curves = [row for row in read_json(RESULTS / "prior_curve.json") if row["mode"] == "abinitio"]
+    rows = []
+    for arm in ("full", "blocks", "head", "fixed", "random"):
+        ends = [row["curve"][-1] for row in curves if row["arm"] == arm]
+        measured = ("ari", "knn", "cpu_seconds")
+        rows.append(
+            {"trained": arm, "seeds": len(ends)}
+            | {name: _mean([end[name] for end in ends]) for name in measured}
+        )
+    return rows
+
+
 def _table(rows: Iterable[Row], columns: Columns) -> list[str]:
     lines = [" | ".join(title for title, _ in columns), " | ".join("---" for _ in columns)]
     lines += [" | ".join(show(row) for _, show in columns) for row in rows]
@@ -83,6 +107,8 @@ def write_page(rows: Sequence[Row], page: Path) -> None:
         mine = [row for row in rows if row["part"] == part]
         if mine:
             said += [f"### {title}", "", *_table(mine, _SEARCH if part == "search" else _FIELD), ""]
+    said += ["### What of the encoder is trained, from nothing", ""]
+    said += [*_table(strategies(), _STRATEGY), ""]
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     write_text(page, "\n".join([f"{before}{BEGIN}", "", *said, END]) + after)
@@ -101,11 +127,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes[0].set_xticks(sizes, [str(size) for size in sizes])
     axes[0].set_ylim(0.8, 1.01)
     _losses(axes[1], parts)
-    bars = []
-    for variant in dict.fromkeys(row["variant"] for row in parts["encoder"]):
-        found = [row["ari_latents"] for row in parts["encoder"] if row["variant"] == variant]
-        bars.append(figures.Bar(variant, *_mean(found), variant == "table"))
-    figures.bars(axes[2], bars, "encoder: ARI of z", "", None)
+    bars = [
+        figures.Bar(row["trained"], *row["ari"], row["trained"] != "random") for row in strategies()
+    ]
+    figures.bars(axes[2], bars, "encoder, published loop from nothing: ARI of z", "", None)
     for row in parts["search"]:
         place = row["per_image"], row["median_degrees"]
         axes[3].scatter(*place, s=14, color=figures.BLUE)
