@@ -17,7 +17,7 @@ from napari_cryodeco.data.ground_truth import Recipe
 from napari_cryodeco.data.molecule import load_beads
 from napari_cryodeco.imaging.so3 import euler_to_matrix
 from napari_cryodeco.runs.run import Run
-from napari_cryodeco.stage_config import AbinitioConfig, RefineConfig
+from napari_cryodeco.stage_config import AbinitioConfig, FieldConfig, RefineConfig
 from napari_cryodeco.train.starts import StartPlan
 
 if TYPE_CHECKING:
@@ -103,3 +103,30 @@ def test_the_whole_demo_on_a_small_sample(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(np.load(outcome.places["export"] / "latents.npy")) == 180
     assert -0.5 <= outcome.ari <= 1
     assert [result.count for result in outcome.species] == [60, 60, 60]
+
+
+@pytest.mark.slow
+def test_the_demo_of_a_motion_follows_it(tmp_path: Path) -> None:
+    recipe = Recipe(box=32, pixel_size=10.0, count=60, snr=0.5, seed=2, pooled=True)
+    quick, network = RefineConfig(epochs=2, warmup=50), FieldConfig(width=64)
+    sample = demo.Sample(("1wcm",), recipe, refine=quick, network=network, hinge=5)
+    outcome = demo.demo(tmp_path / "moving", sample=sample)
+    found = outcome.motion
+    assert found is not None and found.follows > 0.8
+    assert sum(count for count, _ in found.clusters) == 300 and len(found.clusters) == 3
+    lowest, highest = sorted(angle for _, angle in found.clusters)[::2]
+    assert highest - lowest > 25  # of 60 degrees
+    text = demo.describe(outcome)
+    assert "cluster 3: " in text and all(str(place) in text for place in outcome.places.values())
+    source = Run.open(outcome.run).config.data.source
+    assert source == tmp_path / "moving" / "sample" / "gt" / "particles_gt.star"
+    subsets = sorted(outcome.places["subsets"].glob("*.star"))
+    assert sum(len(starfile.read(path)["particles"]) for path in subsets) == 300
+
+
+def test_the_motion_is_of_one_molecule_that_has_a_hinge() -> None:
+    snapshots, angles = demo.MOTION.molecules(), demo.MOTION.angles()
+    assert angles is not None and len(snapshots) == len(angles) == demo.MOTION.hinge
+    assert demo.SAMPLE.angles() is None
+    moved = np.linalg.norm(snapshots[0].positions - snapshots[-1].positions, axis=1)
+    assert moved.min() < 1e-3 and moved.max() > 20  # Å: a part stands still, another swings

@@ -1,7 +1,8 @@
 """The main job on a sample that is made on the spot: no data, no GPU and no display needed.
 
-Simulate a mixture, reconstruct it ab initio, project, cluster, export particles, maps and a movie.
-The sample's truth is known, so the demo says how well it did; nothing before that reads the truth.
+Simulate, reconstruct, project, cluster, export particles, maps and a movie: of a mixture ab initio,
+or of one molecule that moves, with the poses that a consensus refinement would give.
+The sample's truth is known, so the demo says how well it did; else only these poses come from it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.ground_truth import Recipe
-from napari_cryodeco.data.molecule import Molecule, load_beads
+from napari_cryodeco.data.molecule import Molecule, load_beads, swing
 from napari_cryodeco.data.read import read_particles
 from napari_cryodeco.data.simulate import simulate
 from napari_cryodeco.explore.exporting import export_run
@@ -39,7 +40,7 @@ from napari_cryodeco.train.reconstruct import reconstruct
 
 @dataclass(frozen=True)
 class Sample:
-    """The mixture of the demo: change the species, their number or the images here.
+    """What the demo is of: change the species, their number or the images here.
 
     Parameters
     ----------
@@ -49,6 +50,10 @@ class Sample:
         How their images are made.
     abinitio, refine, network
         Settings of the reconstruction: fewer epochs and a smaller network than by default.
+    hinge
+        States of the motion of the one structure, whose poses are given then; 0: a mixture.
+    clusters
+        Number of clusters to look for.
     """
 
     structures: tuple[str, ...] = ("1wcm", "2buk", "3wip")
@@ -56,13 +61,23 @@ class Sample:
     abinitio: AbinitioConfig = field(default_factory=lambda: AbinitioConfig(classes=3))
     refine: RefineConfig = field(default_factory=lambda: RefineConfig(epochs=4))
     network: FieldConfig = field(default_factory=lambda: FieldConfig(width=128))
+    hinge: int = 0
+    clusters: int = 3
 
     def molecules(self) -> list[Molecule]:
-        """The species."""
-        return [load_beads(name) for name in self.structures]
+        """The species, or the snapshots of the motion."""
+        found = [load_beads(name) for name in self.structures]
+        return swing(found[0], self.hinge)[0] if self.hinge else found
+
+    def angles(self) -> np.ndarray | None:
+        """The hinge's angle in each snapshot, degrees; None of a mixture."""
+        return swing(load_beads(self.structures[0]), self.hinge)[1] if self.hinge else None
 
 
 SAMPLE = Sample()
+MOTION = Sample(
+    structures=("1wcm",), recipe=Recipe(count=100, snr=0.1, seed=1, pooled=True), hinge=10
+)
 
 # Expected share of the time of each step: only the estimate of the time left depends on it.
 WEIGHTS = {
@@ -95,14 +110,30 @@ class SpeciesResult:
 
 
 @dataclass(frozen=True)
+class MotionResult:
+    """How well a motion was found.
+
+    `follows`: |Spearman| of the first principal component with the hinge's true angle; `clusters`:
+    images and mean angle in degrees of each cluster.
+    """
+
+    follows: float
+    clusters: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What the demo made and how near it came to the truth."""
+    """What the demo made and how near it came to the truth.
+
+    A mixture has `ari` and `species`, a motion `motion`.
+    """
 
     folder: Path
     seconds: float
-    ari: float
-    species: tuple[SpeciesResult, ...]
     places: dict[str, Path]
+    ari: float | None = None
+    species: tuple[SpeciesResult, ...] = ()
+    motion: MotionResult | None = None
 
     @property
     def run(self) -> Path:
@@ -152,7 +183,7 @@ def demo(
     listener
         Called with each new status.
     sample
-        The mixture.
+        What it is done on.
 
     Raises
     ------
@@ -165,15 +196,19 @@ def demo(
         raise FileExistsError(f"{folder} exists already: choose another name with -o.")
     steps, places = _Steps(listener), {}
     with steps.step("Simulate") as progress:
-        star = simulate(sample.molecules(), sample.recipe, folder / "sample", progress=progress)
+        where, angles = folder / "sample", sample.angles()
+        star = simulate(sample.molecules(), sample.recipe, where, angles, progress)
         places["particles"] = star
     with steps.step("Train"):
         run = _train(star, folder / "run", sample, steps)
         places["run"] = run.path
     labels = _explore(run, sample, steps, places)
     truth = star.parent / "gt" / "ground_truth.npz"
+    spent = time.monotonic() - begun
+    if sample.hinge:
+        return Outcome(folder, spent, places, motion=follow(run, labels, truth))
     ari, species = compare(run, labels, truth, sample.molecules())
-    return Outcome(folder, time.monotonic() - begun, ari, species, places)
+    return Outcome(folder, spent, places, ari, species)
 
 
 def free_folder() -> Path:
@@ -183,15 +218,18 @@ def free_folder() -> Path:
 
 
 def _train(star: Path, path: Path, sample: Sample, steps: _Steps) -> Run:
+    where = star.parent
+    if sample.hinge:
+        star = where / "gt" / "particles_gt.star"
     config = TrainConfig(
-        data=DataConfig(source=star),
-        poses="abinitio",
+        data=DataConfig(source=star, datadir=where),
+        poses="file" if sample.hinge else "abinitio",
         abinitio=sample.abinitio,
         refine=sample.refine,
         field=sample.network,
         seed=sample.recipe.seed,
     )
-    run = Run.create(path, read_particles(star), config)
+    run = Run.create(path, read_particles(star, where), config)
     reconstruct(run, steps.train)
     return run
 
@@ -204,7 +242,7 @@ def _explore(run: Run, sample: Sample, steps: _Steps, places: dict[str, Path]) -
         save(pca(latents, epoch.number), run.paths.views)
         save(umap(latents, progress=progress, epoch=epoch.number), run.paths.views)
     with steps.step("Cluster"):
-        clusters = cluster(latents, len(sample.structures), epoch=epoch.number)
+        clusters = cluster(latents, sample.clusters, epoch=epoch.number)
         save(clusters, run.paths.views)
     with steps.step("Export") as progress:
         places["export"] = folder / "export"
@@ -239,22 +277,47 @@ def compare(
     return rand_index(true_labels, labels), tuple(results)
 
 
+def follow(run: Run, labels: np.ndarray, truth_file: Path) -> MotionResult:
+    """How PC1 of z and the clusters `labels` ``(n,)`` lie along the true angles."""
+    from scipy.stats import spearmanr
+
+    with np.load(truth_file, allow_pickle=False) as file:
+        angles = file["latent"].ravel()
+    epoch = run.epoch()
+    first = pca(epoch.latents(), epoch.number).coordinates[:, 0]
+    clusters = [angles[labels == number] for number in range(int(labels.max()) + 1)]
+    means = tuple((len(own), float(own.mean())) for own in clusters)
+    return MotionResult(abs(float(spearmanr(first, angles).statistic)), means)
+
+
 def describe(outcome: Outcome) -> str:
     """What was made, where it lies and how good it is, for a terminal."""
     lines = [f"Done in {outcome.seconds / 60:.1f} minutes. Everything lies in {outcome.folder}:"]
     lines += [f"  {name:<10} {path}" for name, path in outcome.places.items()]
-    lines.append(
+    lines += _motion(outcome.motion) if outcome.motion else _mixture(outcome)
+    lines.append(f"Explore it: {' '.join(explorer_command(outcome.run))}")
+    return "\n".join(lines)
+
+
+def _motion(found: MotionResult) -> list[str]:
+    lines = [f"PC1 against the true angle: |Spearman| {found.follows:.3f} (1 = in the same order)"]
+    for number, (count, angle) in enumerate(found.clusters, 1):
+        lines.append(f"  cluster {number}: {count} images, {angle:+.0f}° on average")
+    return lines
+
+
+def _mixture(outcome: Outcome) -> list[str]:
+    lines = [
         f"Clusters against the truth: adjusted Rand index {outcome.ari:.3f}"
         " (1 = all right, 0 = chance)"
-    )
+    ]
     for species in outcome.species:
         lines.append(
             f"  {species.title}: {species.count} images, median pose error"
             f" {species.poses.median_degrees:.1f}°,"
             f" {100 * species.poses.share_within(15):.0f} % within 15°"
         )
-    lines.append(f"Explore it: {' '.join(explorer_command(outcome.run))}")
-    return "\n".join(lines)
+    return lines
 
 
 def explorer_command(run: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -62,19 +62,27 @@ def simulate(
     say(f"{star}: {n * len(molecules):,} particles; with the true poses: {output}/gt")
 
 
-def demo(*, output: Output | None = None, window: bool = True) -> int:
+def demo(
+    *,
+    output: Output | None = None,
+    sample: Literal["mixture", "motion"] = "mixture",
+    window: bool = True,
+) -> int:
     """Do the whole job on a sample made on the spot; ends in the explorer where there is a display.
 
     Parameters
     ----------
     output
         Folder to make; demo-run where not given.
+    sample
+        A mixture of three molecules, from nothing; or one molecule in motion, with given poses.
     window
         Open the explorer in the end.
     """
     from napari_cryodeco import demo as work
 
     with Bar("demo") as bar:
-        outcome = work.demo(output, lambda now: bar.show(now.step, now.share, now.eta_s))
+        chosen = work.MOTION if sample == "motion" else work.SAMPLE
+        outcome = work.demo(output, lambda now: bar.show(now.step, now.share, now.eta_s), chosen)
     say(work.describe(outcome))
     return work.show(outcome) if window and work.has_display() else 0
