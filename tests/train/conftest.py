@@ -15,7 +15,7 @@ from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.so3 import random_rotations
 from napari_cryodeco.train.looks import Looks
-from napari_cryodeco.train.subspace import Observations
+from napari_cryodeco.train.observations import Observations
 
 BOX, RADIUS, COUNT = 20, 7, 240
 

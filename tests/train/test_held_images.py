@@ -14,9 +14,10 @@ from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.stored_images import Images, StoredImages
 from napari_cryodeco.train import held_images
 from napari_cryodeco.train.held_images import on_device
+from napari_cryodeco.train.observations import Observations
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Silent
-from napari_cryodeco.train.subspace import Observations, fit
+from napari_cryodeco.train.subspace import fit
 
 if TYPE_CHECKING:
     from conftest import Scene

@@ -18,10 +18,11 @@ from napari_cryodeco.model.field import FieldDecoder
 from napari_cryodeco.runs.store import read_tensors
 from napari_cryodeco.train.distil import distil, envelope, feature_spread, make_field
 from napari_cryodeco.train.linear_model import LinearModel
+from napari_cryodeco.train.observations import Observations
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.shell_sums import ShellSums
 from napari_cryodeco.train.stages import Silent
-from napari_cryodeco.train.subspace import Observations, fit
+from napari_cryodeco.train.subspace import fit
 
 if TYPE_CHECKING:
     from conftest import Scene

@@ -1,18 +1,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
+from napari_cryodeco.config import TrainConfig
+from napari_cryodeco.data.ground_truth import Recipe
+from napari_cryodeco.data.molecule import load_beads, swing
+from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.data.simulate import simulate
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.train import subspace
+from napari_cryodeco.runs.run import Run
+from napari_cryodeco.stage_config import DataConfig
 from napari_cryodeco.train.linear_model import LinearModel
 from napari_cryodeco.train.linear_stage import SubspaceStage
+from napari_cryodeco.train.observations import Observations, transpose
+from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.stages import Silent
-from napari_cryodeco.train.subspace import Observations, fit
+from napari_cryodeco.train.subspace import fit
 
 if TYPE_CHECKING:
     from conftest import Scene
@@ -64,6 +75,24 @@ def test_as_many_components_are_confirmed_as_states_less_one(
     assert [one.confirmed for one in stage.tried] == [n < states - 1 for n in range(6)]
     assert stage.model.coordinates.shape == (240, states + 1)  # and two to spare
     assert stage.model.components.shape[0] == states + 1
+
+
+def test_one_motion_of_few_images_is_found_among_many_components(tmp_path: Path) -> None:
+    """300 images of a clamp that swings; sixteen components at once learned their noise."""
+    snapshots, angles = swing(load_beads("1wcm"), 5)
+    recipe = Recipe(box=32, pixel_size=10.0, count=60, snr=0.5, seed=2, pooled=True)
+    simulate(snapshots, recipe, tmp_path / "hinge", angles)
+    particles = read_particles(tmp_path / "hinge" / "gt" / "particles_gt.star", tmp_path / "hinge")
+    config = TrainConfig(data=DataConfig(source=tmp_path / "hinge" / "particles.star"))
+    run = Run.create(tmp_path / "run", particles, config)
+    PrepareStage(run, 32).advance(0, Silent())
+    radius = min(16, run.geometry.radius)
+    seen = Observations(run.stored_images(), particles.ctf, particles.poses, run.geometry, radius)
+    with np.load(tmp_path / "hinge" / "gt" / "ground_truth.npz", allow_pickle=False) as truth:
+        turned = truth["latent"].ravel()
+    found = fit(seen, 16, torch.Generator().manual_seed(1))
+    assert abs(spearmanr(found.coordinates[:, 0], turned).statistic) > 0.8
+    assert found.gain[0, 0] > 5 and not found.components[3:].any()
 
 
 def test_components_leave_together(model: LinearModel) -> None:
@@ -140,7 +169,7 @@ def test_transpose_is_the_adjoint(scene: Scene) -> None:
     matrix = seen.operator(torch.tensor([1, 2]))
     left, right = torch.randn(matrix.shape[0], 1), torch.randn(matrix.shape[1], 1)
     forward = (left * (matrix @ right)).sum()
-    backward = (right * (subspace._transpose(matrix) @ left)).sum()
+    backward = (right * (transpose(matrix) @ left)).sum()
     torch.testing.assert_close(forward, backward, rtol=1e-4, atol=1e-4)
 
 

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from napari_cryodeco.runs.latent_size import Component, enough
 from napari_cryodeco.train.linear_model import LinearModel
+from napari_cryodeco.train.observations import Observations
 from napari_cryodeco.train.stages import Reporter, generator
-from napari_cryodeco.train.subspace import Observations, fit
+from napari_cryodeco.train.subspace import fit
 
 
 class SubspaceStage:

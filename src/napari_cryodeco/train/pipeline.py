@@ -32,12 +32,12 @@ from napari_cryodeco.train.held_images import on_device
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
 from napari_cryodeco.train.looks import Looks, search_radius
+from napari_cryodeco.train.observations import Observations
 from napari_cryodeco.train.parity import ParityStage
 from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.prior import Prior, open_prior
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
-from napari_cryodeco.train.subspace import Observations
 from napari_cryodeco.train.views import StoredViews
 
 LINEAR_RADIUS = 16
