@@ -5,15 +5,20 @@
 A field of the default size with random weights (time and rounding do not depend on them), each map
 at a z of its own, so that nothing is cached; the median of ``--maps`` maps, from z to the array in
 voxels. The coarse map is the one that the Explorer shows while the mouse moves. Goals on two cores
-with bf16: 64³ in 0.7 s, 128³ in 5 s, the coarse one in 0.1 s, within 1 % of float32.
+with bf16 and nothing else to do: 64³ in 0.7 s, 128³ in 5 s, the coarse one in 0.1 s, within 1 % of
+float32. The load of the machine is kept beside each row.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 from typing import Any, Literal
 
+import napari_cryodeco  # noqa: F401  (before torch: threads that wait then sleep, as in a run)
+
+# isort: split
 import numpy as np
 import torch
 from measuring import RESULTS, Stopwatch, Table, machine, provenance
@@ -78,7 +83,8 @@ def main() -> None:
     precisions: tuple[Literal["bf16", "fp32"], ...] = ("bf16", "fp32")
     for precision in precisions:
         for what in GOALS:
-            row = {"what": what, "precision": precision} | one(what, precision, asked.maps)
+            row = {"what": what, "precision": precision, "load": round(os.getloadavg()[0], 1)}
+            row |= one(what, precision, asked.maps)
             table.put(row | machine() | provenance())
             print(row, flush=True)
 
