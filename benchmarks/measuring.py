@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import napari_cryodeco  # noqa: F401  # isort: skip  (before torch: it says how threads wait)
 import torch
 
 from napari_cryodeco.model.precision import choose, gigaflops

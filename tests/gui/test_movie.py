@@ -8,13 +8,14 @@ import imageio.v3 as imageio
 import mrcfile
 import numpy as np
 import pytest
+from PIL import Image
 from qtpy.QtCore import Qt
 
 from napari_cryodeco.explore.landscape import cluster
 from napari_cryodeco.gui.camera import camera_rotation
 from napari_cryodeco.gui.clip import spread_order
 from napari_cryodeco.gui.layers import map_view_of
-from napari_cryodeco.gui.movie_panel import FAST, MoviePanel
+from napari_cryodeco.gui.movie_panel import FAST, FULL, MoviePanel
 from napari_cryodeco.gui.playback import Playhead, Repeat
 from napari_cryodeco.gui.session import session_of
 
@@ -91,6 +92,38 @@ def export(qtbot, panel, kind, target):
     panel.export.target.show_value(target)
     with qtbot.waitSignal(panel.export._task.ended, timeout=60_000):
         click(qtbot, panel.export.write)
+
+
+def test_export_decodes_what_is_not_decoded_yet_and_then_writes(qtbot, panel, tmp_path):
+    assert panel._clip is None and panel.export.write.isEnabled()
+    export(qtbot, panel, "GIF movie", tmp_path / "first.gif")
+    assert panel._clip.complete and (tmp_path / "first.gif").is_file()
+    with Image.open(tmp_path / "first.gif") as film:
+        assert film.n_frames == 5
+    assert "first.gif" in panel.export.result.text()
+
+
+def test_cancelled_frames_are_no_movie(qtbot, panel, tmp_path):
+    panel.detail.setCurrentText(FULL)
+    panel.chooser.frames.setValue(60)
+    panel.export.target.show_value(tmp_path / "never.mp4")
+    click(qtbot, panel.export.write)
+    assert "decoded first" in panel.export.result.text()
+    with qtbot.waitSignal(panel._task.ended, timeout=60_000):
+        click(qtbot, panel.cancel)
+    assert "Nothing was written" in panel.export.result.text()
+    qtbot.wait(200)
+    assert not (tmp_path / "never.mp4").exists() and not panel.export._task.busy
+
+
+def test_what_is_said_under_the_button_is_scrolled_into_sight(qtbot, panel, viewer, tmp_path):
+    viewer.window._qt_window.resize(1280, 500)
+    viewer.window.show()
+    qtbot.waitExposed(viewer.window._qt_window)
+    export(qtbot, panel, "GIF movie", tmp_path / "low.gif")
+    result = panel.export.result
+    region = result.visibleRegion
+    qtbot.waitUntil(lambda: region().boundingRect().height() == result.height(), timeout=5000)
 
 
 def test_without_a_run_it_says_what_to_do(qtbot, viewer):

@@ -14,6 +14,9 @@ _AREAS = {
 }
 
 
+SETTLING = 150  # ms: bars go, lines become two
+
+
 class Scrolled(QScrollArea):
     """A panel's content, scrolled up and down where the window is lower than it; never sideways."""
 
@@ -23,12 +26,22 @@ class Scrolled(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(content)
+        self._wanted: QWidget | None = None
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask for more room when the content has become wider."""
         if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return super().eventFilter(watched, event)
+
+    def bring(self, widget: QWidget) -> None:
+        """Scroll until a part of the content is in sight, once it has its place."""
+        self._wanted = widget
+        QTimer.singleShot(SETTLING, self._bring)
+
+    def _bring(self) -> None:
+        if self._wanted is not None:
+            self.ensureWidgetVisible(self._wanted, 0, 8)
 
     def minimumSizeHint(self) -> QSize:
         """As wide as the content needs; low."""

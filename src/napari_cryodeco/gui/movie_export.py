@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.utils.notifications import show_error
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -78,7 +79,13 @@ class Look:
 
 
 class MovieExport(QWidget):
-    """Format, size and place of a movie; written in the background, cancelled at any frame."""
+    """Format, size and place of a movie; written in the background, cancelled at any frame.
+
+    A movie whose frames are not decoded yet asks for them and is written once they are there.
+    """
+
+    frames_wanted = Signal()
+    told = Signal()  # something below the button, which may be out of sight
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -86,6 +93,7 @@ class MovieExport(QWidget):
         self._viewer = viewer
         self._clip: Clip | None = None
         self._suggested: Path | None = None
+        self._possible = self._waiting = False
         self._task = Task(self)
         self.kind = QComboBox()
         self.side = QSpinBox()
@@ -107,6 +115,21 @@ class MovieExport(QWidget):
         """Take a clip whose frames are all decoded, or none."""
         self._clip = clip
         self._suggest()
+        if clip is not None and self._waiting:
+            self._export()
+
+    def set_possible(self, possible: bool) -> None:
+        """Say whether there is a path whose frames could be decoded."""
+        self._possible = possible
+        if not possible:
+            self.give_up()
+        self._refresh()
+
+    def give_up(self) -> None:
+        """The frames that were asked for do not come."""
+        if self._waiting:
+            self._waiting = False
+            self._say("Nothing was written: the frames were not decoded.")
 
     def _lay_out(self) -> None:
         self.kind.addItems([kind.name for kind in KINDS])
@@ -126,7 +149,10 @@ class MovieExport(QWidget):
             "<qt>Each picture has the plot of the Explorer in its corner: all particles, the path, "
             "and a marker where the picture is; orange where no particles are.</qt>"
         )
-        self.write.setToolTip("Draw every frame from where the camera of the window stands")
+        self.write.setToolTip(
+            "Draw every frame from where the camera of the window stands; those that are not "
+            "decoded yet are decoded first"
+        )
         self.bar.hide()
         self.cancel.hide()
         readable(self.result)
@@ -158,7 +184,7 @@ class MovieExport(QWidget):
         self.target.changed.connect(self._refresh)
         self.write.clicked.connect(self._export)
         self.cancel.clicked.connect(self._cancelled)
-        self._task.returned.connect(self.result.setText)
+        self._task.returned.connect(self._say)
         self._task.failed.connect(self._failed)
         self._task.progressed.connect(self._progressed)
         self._task.ended.connect(self._ended)
@@ -176,7 +202,7 @@ class MovieExport(QWidget):
         self._refresh()
 
     def _refresh(self, *_: object) -> None:
-        there = self._clip is not None and self.target.value() is not None
+        there = (self._clip is not None or self._possible) and self.target.value() is not None
         self.write.setEnabled(there and not self._task.busy)
         drawn = (self.side, self.fps, self.to_and_fro, self.paper, self.turn, self.inset)
         for widget in drawn:
@@ -185,7 +211,12 @@ class MovieExport(QWidget):
     def _export(self) -> None:
         self.result.setText("")
         clip, target = self._clip, self.target.value()
-        if clip is None or target is None:
+        if target is None:
+            return
+        self._waiting = clip is None
+        if clip is None:
+            self._say("The frames are decoded first; then the movie is written.")
+            self.frames_wanted.emit()
             return
         if target.suffix.lower() != self._kind.suffix:
             ending = f"ends in {self._kind.suffix}" if self._kind.suffix else "is a folder"
@@ -223,13 +254,17 @@ class MovieExport(QWidget):
         self.bar.setRange(0, of)
         self.bar.setValue(done)
 
-    def _failed(self, sentence: str) -> None:
+    def _say(self, sentence: str) -> None:
         self.result.setText(sentence)
+        self.told.emit()
+
+    def _failed(self, sentence: str) -> None:
+        self._say(sentence)
         show_error(sentence)
 
     def _cancelled(self) -> None:
         self._task.cancel()
-        self.result.setText("Cancelled; nothing was written under the final name.")
+        self._say("Cancelled; nothing was written under the final name.")
 
     def _ended(self) -> None:
         self.bar.hide()

@@ -109,7 +109,9 @@ class MoviePanel(QWidget):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(Scrolled(page))
+        scrolled = Scrolled(page)
+        self.export.told.connect(lambda: scrolled.bring(self.export.result))
+        whole.addWidget(scrolled)
 
     def _connect(self) -> None:
         bind(
@@ -132,12 +134,14 @@ class MoviePanel(QWidget):
         self.as_layer.failed.connect(self._say)
         self.as_layer.frames.frame_changed.connect(self.player.slider.setValue)
         self.decode.clicked.connect(self._decode)
+        self.export.frames_wanted.connect(self._decode)
         self.cancel.clicked.connect(self._cancelled)
         self.player.frame_changed.connect(self._show)
         self.frame_ready.connect(self._frame_decoded)
         self._task.progressed.connect(self._progressed)
         self._task.returned.connect(self._decoded)
         self._task.failed.connect(self._say)
+        self._task.failed.connect(lambda _: self.export.give_up())
         self._task.ended.connect(self._ended)
 
     # ---- the path
@@ -159,6 +163,7 @@ class MoviePanel(QWidget):
     def _show_route(self) -> None:
         if self._session.snapshot is None:
             self.decode.setEnabled(False)
+            self.export.set_possible(False)
             self.files.save.setEnabled(False)
             self.message.setText(NO_RUN)
         elif self._session.route is None:
@@ -181,6 +186,7 @@ class MoviePanel(QWidget):
 
     def _path_drawn(self, path: Trajectory) -> None:
         self.decode.setEnabled(not self._task.busy)
+        self.export.set_possible(True)
         self.files.save.setEnabled(True)
         self.message.setText(f"{path.name}: {len(path)} frames.")
 
@@ -201,12 +207,14 @@ class MoviePanel(QWidget):
     def _no_path(self, sentence: str) -> None:
         self._decode_next = False
         self.decode.setEnabled(False)
+        self.export.set_possible(False)
         self.files.save.setEnabled(False)
         self.message.setText(sentence)
 
     def _tell_routing(self, words: str) -> None:
         if words:
             self.decode.setEnabled(False)
+            self.export.set_possible(False)
             self.message.setText(words)
 
     def _open_path(self, file: Path) -> None:
@@ -336,6 +344,7 @@ class MoviePanel(QWidget):
 
     def _cancelled(self) -> None:
         self._task.cancel()
+        self.export.give_up()
         self.message.setText("Cancelled; the frames decoded so far can be scrubbed.")
 
     def _say(self, sentence: str) -> None:
