@@ -87,7 +87,8 @@ def test_fifty_points_at_once_leave_one_map_the_newest(remote, qtbot):
         remote.decoding.request(latents[row], f"particle {row}")
     qtbot.waitUntil(lambda: bool(answers) and answers[-1].full, timeout=20_000)
     qtbot.wait(200)
-    assert [one.caption for one in answers if one.full] == ["particle 49"]
+    whole = [one.caption for one in answers if one.full]  # the first map of the run may end, too
+    assert [name for name in whole if name.startswith("particle")] == ["particle 49"]
     assert remote.message.text() == ""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import napari
 
 from napari_cryodeco.gui.docking import Berth
+from napari_cryodeco.gui.wheel import CalmWheel
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -100,6 +101,7 @@ def open_explorer(run: Path) -> None:
 
 def _docked(panel: QWidget, area: str) -> QWidget:
     Berth(panel, area, _viewer().window._qt_window)  # no public way to the QMainWindow
+    CalmWheel(panel)
     return panel
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -21,6 +21,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from napari_cryodeco.gui.wheel import leave_wheel_to_page
 
 LARGEST_INT = 2**31 - 1  # what QSpinBox can hold
 
@@ -375,19 +377,3 @@ def _split_optional(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     if len(plain) != 1 or len(automatic) != 1:
         raise TypeError(f"No editor for a setting of type {annotation}.")
     return plain[0], (automatic[0],)
-
-
-class _WheelGuard(QObject):
-    """Lets the wheel scroll the page over a box that has no focus: no setting changes unseen."""
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
-            event.ignore()
-            return True
-        return False
-
-
-def leave_wheel_to_page(box: QWidget) -> None:
-    """Let the wheel change `box` only while it has the focus."""
-    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    box.installEventFilter(_WheelGuard(box))

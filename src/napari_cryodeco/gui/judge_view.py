@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 
 from napari_cryodeco.gui.background import Task
 from napari_cryodeco.gui.binding import bind
-from napari_cryodeco.gui.editors import leave_wheel_to_page
 from napari_cryodeco.gui.health_view import HealthView
 from napari_cryodeco.gui.judging import (
     TRIALS,
@@ -34,6 +33,7 @@ from napari_cryodeco.gui.judging import (
 from napari_cryodeco.gui.session import Session
 from napari_cryodeco.gui.task_row import TaskRow
 from napari_cryodeco.gui.telling import attempt, explain
+from napari_cryodeco.gui.wheel import leave_wheel_to_page
 
 if TYPE_CHECKING:
     from napari_cryodeco.explore.alarm import Finding

@@ -24,7 +24,7 @@ from napari_cryodeco.gui.camera import camera_rotation
 from napari_cryodeco.gui.colour_bar import ColourBar
 from napari_cryodeco.gui.comparing import NO_RUN, RIGID, group_names, likely_groups
 from napari_cryodeco.gui.domain_table import DomainTable
-from napari_cryodeco.gui.editors import PathEditor, in_line, leave_wheel_to_page, narrow, offer
+from napari_cryodeco.gui.editors import PathEditor, in_line, narrow, offer
 from napari_cryodeco.gui.export_choice import suggest_target
 from napari_cryodeco.gui.layers import map_view_of
 from napari_cryodeco.gui.motion_layer import MotionLayer, Shown
@@ -41,6 +41,7 @@ from napari_cryodeco.gui.moving import (
 from napari_cryodeco.gui.session import session_of
 from napari_cryodeco.gui.task_row import TaskRow
 from napari_cryodeco.gui.telling import explain, readable
+from napari_cryodeco.gui.wheel import leave_wheel_to_page
 
 if TYPE_CHECKING:
     from napari import Viewer

@@ -7,8 +7,9 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
-from napari_cryodeco.gui.editors import Editor, leave_wheel_to_page, narrow
+from napari_cryodeco.gui.editors import Editor, narrow
 from napari_cryodeco.gui.prior_download import DownloadDialog
+from napari_cryodeco.gui.wheel import leave_wheel_to_page
 from napari_cryodeco.model.official import OFFICIAL, default_folder, is_downloaded
 from napari_cryodeco.stage_config import BUNDLED_PRIOR, NO_PRIOR
 

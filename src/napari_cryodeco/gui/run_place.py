@@ -10,8 +10,9 @@ from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from napari_cryodeco import jobs, submission
-from napari_cryodeco.gui.editors import PathEditor, leave_wheel_to_page
+from napari_cryodeco.gui.editors import PathEditor
 from napari_cryodeco.gui.form import ModelForm
+from napari_cryodeco.gui.wheel import leave_wheel_to_page
 from napari_cryodeco.submit_config import SubmitConfig
 
 HERE, CLUSTER = "This computer", "A cluster, by a submission script"

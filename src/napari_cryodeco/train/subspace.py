@@ -38,6 +38,7 @@ _MORE = 3  # components that are tried one by one beside those that were confirm
 _BETTER = 0.1, 0.005  # gain in log-likelihood, and share of it, from which more rounds are worth it
 _SURE, _LEAST_GAIN = 2.0, 0.1  # standard errors; log-likelihood an image: less is no use
 _EXPECTED = 48  # rounds, for the progress
+_FIXED = 1e6  # precision of a coordinate that is zero
 _MOST_ROWS = 2_000_000  # Fourier points of all fitted images: about 500 MB of interpolation weights
 _LEAST_RELIABILITY = 0.05
 _HELD_OUT, _HELD_OUT_LEAST = 0.15, 60  # share, and the count below which chance looks like signal
@@ -53,8 +54,11 @@ def _start(n: int, size: int, posteriors: Tensor | None, generator: torch.Genera
     return start
 
 
-def _split_half(slices: Tensor, data: Tensor, halves: Tensor) -> Tensor:
-    """Signal share ``(d,)`` of each coordinate, from two halves of the points of unseen images."""
+def _split_half(slices: Tensor, data: Tensor, halves: Tensor, proven: Tensor) -> Tensor:
+    """Signal share ``(d,)`` of each coordinate, from two halves of the points of unseen images.
+
+    Components with the numbers `proven` count, whatever a handful of images can tell of halves.
+    """
     first, second = (
         expect(slices[:, halves == half], data[:, halves == half]).mean for half in (0, 1)
     )
@@ -62,6 +66,7 @@ def _split_half(slices: Tensor, data: Tensor, halves: Tensor) -> Tensor:
     norm = (first.pow(2).sum(0) * second.pow(2).sum(0)).sqrt().clamp_min(1e-12)
     agreement = ((first * second).sum(0) / norm).clamp(0, 1)
     certain = agreement > 3 / len(first) ** 0.5  # three standard errors of a chance correlation
+    certain[proven] = True
     share = torch.where(certain, 2 * agreement / (1 + agreement), torch.zeros_like(agreement))
     if len(share):
         best = int(agreement.argmax())  # stays in any case: latents that are all zero order nothing
@@ -294,14 +299,14 @@ def _assemble(seen: Observations, best: _Settled, size: int, judge: _Judge) -> L
     """The model, with as many components as were asked for; what did not prove itself is zero."""
     maps = torch.nn.functional.pad(best.state.maps, (0, size - best.state.size))
     gain = torch.nn.functional.pad(best.gains, (0, 0, 0, size - best.state.size))
-    reliability = _split_half(judge.slices(maps), judge.data, judge.halves)
+    reliability = _split_half(judge.slices(maps), judge.data, judge.halves, best.proven())
     coefficients = _coefficients(maps, seen)
     strength = coefficients[1:].norm(dim=1) * reliability.sqrt()
     scale = strength / max([1e-12, *strength.tolist()])
     kept = scale > 0
     components = torch.where(kept[:, None], coefficients[1:] / scale.clamp_min(1e-12)[:, None], 0.0)
     mean, precision = _coordinates(seen, maps)
-    precision = precision / scale.clamp_min(1e-3) ** 2
+    precision = torch.where(kept, precision / scale.clamp_min(1e-3) ** 2, _FIXED)
     return LinearModel(
         coefficients[0], components, mean * scale, precision, reliability, seen.radius, gain
     )
