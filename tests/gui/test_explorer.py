@@ -314,10 +314,17 @@ def test_hdbscan_shows_who_is_unassigned(opened, qtbot):
 
 def test_filters_reach_the_map(opened, qtbot):
     qtbot.waitUntil(lambda: len(opened.viewer_for_test.layers) == 1, timeout=20_000)
-    with qtbot.waitSignal(opened.decoding.decoded, timeout=20_000):
-        opened.map_bar.low_pass.setValue(40.0)
-    with qtbot.waitSignal(opened.decoding.decoded, timeout=20_000) as told:
-        opened.map_bar.b_factor.setValue(-300.0)
-    request = told.args[0].volume.request
-    assert (request.low_pass, request.b_factor) == (40.0, -300.0)
+    answers = []
+    opened.decoding.decoded.connect(answers.append)
+
+    def filters() -> list[tuple[float | None, float]]:
+        asked = [one.volume.request for one in answers]
+        return [(one.low_pass, one.b_factor) for one in asked]
+
+    opened.map_bar.low_pass.setValue(40.0)
+    qtbot.waitUntil(lambda: (40.0, 0.0) in filters(), timeout=20_000)
+    opened.map_bar.b_factor.setValue(-300.0)
+    qtbot.waitUntil(lambda: filters()[-1] == (40.0, -300.0), timeout=20_000)
+    qtbot.waitUntil(lambda: answers[-1].full, timeout=20_000)
+    assert filters()[-1] == (40.0, -300.0)
     qtbot.waitUntil(lambda: "40.0 Å" in opened.map_bar.status.text(), timeout=10_000)
