@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 
 import imageio.v3 as imageio
 import mrcfile
@@ -114,6 +115,31 @@ def test_cancelled_frames_are_no_movie(qtbot, panel, tmp_path):
     assert "Nothing was written" in panel.export.result.text()
     qtbot.wait(200)
     assert not (tmp_path / "never.mp4").exists() and not panel.export._task.busy
+
+
+def test_a_wrong_ending_is_said_before_anything_is_decoded(qtbot, panel, tmp_path):
+    panel.export.target.show_value(tmp_path / "film.txt")
+    click(qtbot, panel.export.write)
+    assert "film.txt" in panel.export.result.text() and not panel._task.busy
+
+
+def test_frames_asked_for_in_one_run_write_no_movie_of_another(
+    qtbot, panel, viewer, planted_run, tmp_path
+):
+    other = tmp_path / "other"
+    shutil.copytree(planted_run.path, other)
+    panel.detail.setCurrentText(FULL)
+    panel.chooser.frames.setValue(60)
+    panel.export.target.show_value(tmp_path / "never.gif")
+    click(qtbot, panel.export.write)
+    session_of(viewer).open(other)
+    qtbot.waitUntil(lambda: not panel._task.busy, timeout=60_000)
+    panel.chooser.frames.setValue(5)
+    panel.detail.setCurrentText(FAST)
+    qtbot.waitUntil(panel.decode.isEnabled, timeout=20_000)
+    decode(qtbot, panel)
+    qtbot.wait(200)
+    assert not panel.export._task.busy and not list(tmp_path.glob("**/*.gif"))
 
 
 def test_what_is_said_under_the_button_is_scrolled_into_sight(qtbot, panel, viewer, tmp_path):

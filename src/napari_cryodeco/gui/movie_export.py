@@ -213,14 +213,15 @@ class MovieExport(QWidget):
         clip, target = self._clip, self.target.value()
         if target is None:
             return
-        self._waiting = clip is None
-        if clip is None:
-            self._say("The frames are decoded first; then the movie is written.")
-            self.frames_wanted.emit()
-            return
+        self._waiting = False
         if target.suffix.lower() != self._kind.suffix:
             ending = f"ends in {self._kind.suffix}" if self._kind.suffix else "is a folder"
             self._failed(f"{target.name}: {self._kind.name} {ending}.")
+            return
+        if clip is None:
+            self._waiting = True
+            self._say("The frames are decoded first; then the movie is written.")
+            self.frames_wanted.emit()
             return
         look = self._look(clip)
         work = _write_maps if self._kind.is_maps else _write_pictures

@@ -152,6 +152,7 @@ class MoviePanel(QWidget):
         if run is not None and run.path != self._run_path:
             self._run_path = run.path
             self._task.cancel()
+            self.export.give_up()
             self._take(None)
             self.player.clear()
             self.chooser.forget()
