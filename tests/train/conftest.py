@@ -89,11 +89,12 @@ def plant() -> Callable[[float, int, int], Scene]:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Images of bodies at unknown poses, noise 1; `labels` and `maps` ``(K, p)`` are true."""
+    """Images of bodies, noise 1; `labels`, `maps` ``(K, p)`` and `poses` are true."""
 
     looks: Looks
     labels: Tensor
     maps: Tensor
+    poses: Poses
 
 
 def mixture(
@@ -117,7 +118,8 @@ def mixture(
     images = images + torch.randn(images.shape, generator=generator)
     geometry = Geometry(box, pixel_size, radius, float(box), box, pixel_size)
     maps = torch.stack([_points(body, Ball(radius, 3), box, width) * gain for body in bodies])
-    return Mixture(Looks(images, ctf, geometry, radius, torch.device("cpu")), labels, maps)
+    looks = Looks(images, ctf, geometry, radius, torch.device("cpu"))
+    return Mixture(looks, labels, maps, Poses(rotations, -shifts * geometry.length))
 
 
 def _points(where: Tensor, ball: Ball, box: int, width: float) -> Tensor:
@@ -125,6 +127,12 @@ def _points(where: Tensor, ball: Ball, box: int, width: float) -> Tensor:
     phase = 2 * torch.pi / box * ball.points.float() @ where[:, : ball.ndim].T
     blur = torch.exp(-2 * (torch.pi * width * ball.radii / box) ** 2)
     return (phase.cos() + phase.sin()).sum(1) * blur
+
+
+@pytest.fixture(scope="session")
+def plant_bodies() -> Callable[..., Mixture]:
+    """Other mixtures: see :func:`mixture`."""
+    return mixture
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,10 @@ class PoseAlignment:
         return float((torch.rad2deg(self.errors) < degrees).float().mean())
 
 
-def _mean_rotation(matrices: Tensor) -> Tensor:
-    u, _, vh = torch.linalg.svd(matrices.double().mean(0))
+def mean_rotation(matrices: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The rotation nearest to rotations ``(n, 3, 3)`` in the mean, or with `weights` ``(n,)``."""
+    weighted = matrices if weights is None else weights[:, None, None] * matrices
+    u, _, vh = torch.linalg.svd(weighted.double().mean(0))
     sign = torch.ones(3, dtype=u.dtype)
     sign[2] = torch.linalg.det(u @ vh).sign()
     return (u @ torch.diag(sign) @ vh).to(matrices.dtype)
@@ -96,7 +98,7 @@ def align(found: Tensor, true: Tensor, symmetry: Tensor | None = None) -> PoseAl
         for _ in range(3):
             errors, which = _errors(found, reference, turn, group_here)
             near = errors <= max(float(errors.median()), 0.35)
-            turn = _mean_rotation(
+            turn = mean_rotation(
                 (reference @ group_here[which]).transpose(-1, -2)[near] @ found[near]
             )
         errors, _ = _errors(found, reference, turn, group_here)

@@ -6,6 +6,8 @@ in movies and in comparisons by a turn or a mirror and not by what moves.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,23 @@ from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.superpose import Superposition, superpose
 
 RADIUS = 9  # maps from nothing are alike up to here, if they are states of one molecule
+HALF_TURN = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))  # what a mirror image adds to a pose
+
+
+class Over(Protocol):
+    """How one map lies over another: mirrored through the origin, turned, then moved."""
+
+    @property
+    def rotation(self) -> Tensor:
+        """``(3, 3)``."""
+
+    @property
+    def shift(self) -> Tensor:
+        """``(3,)`` in box sides."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the hands differ."""
 
 
 def over_largest(volumes: Tensor, counts: Tensor, radius: int) -> dict[int, Superposition]:
@@ -34,7 +53,7 @@ def over_largest(volumes: Tensor, counts: Tensor, radius: int) -> dict[int, Supe
     }
 
 
-def moved_poses(poses: Poses, over: Superposition) -> Poses:
+def moved_poses(poses: Poses, over: Over) -> Poses:
     """Poses at which the superposed map looks as the map that was superposed did at `poses`.
 
     Their shifts are in box sides.
@@ -42,9 +61,8 @@ def moved_poses(poses: Poses, over: Superposition) -> Poses:
     With ``moved(k) = map(±ρᵀk)`` the pose R becomes ``R ρᵀ``; of the mirror image (−) its slice is
     that of a half turn in the plane. A map moved by t needs images moved by its projection more.
     """
-    half_turn = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
     rotations = poses.rotations @ over.rotation.T.to(poses.rotations)
     if over.mirrored:
-        rotations = half_turn.to(rotations) @ rotations
+        rotations = HALF_TURN.to(rotations) @ rotations
     along = rotations[:, :2] @ over.shift.to(rotations)
     return Poses(rotations, poses.shifts + along)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+SAME = 0.8  # rank correlation from which a first coordinate is taken to be the motion
 _TENSORS = ("mean", "components", "coordinates", "precision", "reliability", "gain")
 
 
@@ -63,6 +64,21 @@ class LinearModel:
             reliability=self.reliability[chosen],
             gain=self.gain[chosen],
         )
+
+    def ordered(self, along: Tensor) -> LinearModel:
+        """Let the first coordinate order the particles as `along` ``(n,)`` does.
+
+        Its values stay the same, given to others. A model whose first coordinate says something
+        else, with a rank correlation under :data:`SAME`, stays as it is.
+        """
+        first, ranks = self.coordinates[:, 0], along.argsort().argsort()
+        agreement = torch.corrcoef(torch.stack([first.argsort().argsort(), ranks]).float())[0, 1]
+        if not abs(float(agreement)) > SAME:
+            return self
+        values = first.sort(descending=bool(agreement < 0)).values
+        coordinates = self.coordinates.clone()
+        coordinates[:, 0] = values[ranks.to(values.device)]
+        return replace(self, coordinates=coordinates)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything as tensors, for a stage file."""

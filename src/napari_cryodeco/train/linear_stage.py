@@ -27,6 +27,9 @@ class SubspaceStage:
         ``(n, K)`` class memberships to start from, if there are classes.
     estimated
         Whether z is as long as the images ask for, `size` at most, or as long as `size`.
+    along
+        ``(n,)`` where the particles lie along a motion that is known, if one is: the fit begins
+        there, and the first coordinate, where it is that motion, keeps this order.
     """
 
     name = "subspace"
@@ -38,8 +41,10 @@ class SubspaceStage:
         seed: int,
         posteriors: Tensor | None,
         estimated: bool = False,
+        along: Tensor | None = None,
     ) -> None:
         self._seen, self._size, self._seed, self._posteriors = seen, size, seed, posteriors
+        self._along = along
         self._estimated = estimated
         self._model: LinearModel | None = None
         self._tried: Tensor | None = None
@@ -74,7 +79,10 @@ class SubspaceStage:
     def advance(self, unit: int, report: Reporter) -> None:
         """Fit the model; leave out components that nothing speaks for."""
         drawn = generator(self._seed, self.name, unit)
-        model = fit(self._seen, self._size, drawn, self._posteriors, report.step)
+        begun = self._posteriors if self._along is None else self._along[:, None]
+        model = fit(self._seen, self._size, drawn, begun, report.step)
+        if self._along is not None and self._size:
+            model = model.ordered(self._along)
         columns = (*model.gain.T, model.reliability, model.shares())
         self._tried = torch.stack(columns, 1).cpu()
         self._model = self._cut(model) if self._estimated else model

@@ -38,6 +38,7 @@ from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.prior import Prior, open_prior
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
+from napari_cryodeco.train.swing_stage import SAMPLE, SwingStage
 from napari_cryodeco.train.views import StoredViews
 
 LINEAR_RADIUS = 16
@@ -75,6 +76,7 @@ class _Plan:
                     "features": self._features,
                     "abinit": self._abinit,
                     "joint": self._joint,
+                    "swing": self._swing,
                 }
             makers |= {"subspace": self._subspace, "refine": self._refine}
         seconds = self._seconds()
@@ -93,6 +95,7 @@ class _Plan:
             "features": 4e-3 * n,
             "abinit": 2.5 * species * min(species, 4) * settings.restarts,
             "joint": 6e-3 * n * species + 15.0 * species,
+            "swing": 4e-3 * min(n, SAMPLE),
             "subspace": 4e-3 * n,
             "refine": 0.03 * refine.warmup + 1.2e-5 * points * n * refine.epochs,
             "parity": 4e-4 * points * n * parity.epochs + 5.0 * parity.search_images,
@@ -148,6 +151,11 @@ class _Plan:
             self._config.species == "auto",
         )
 
+    def _swing(self, finished: Finished) -> Stage:
+        joint = _get(finished, "joint", JointStage)
+        species = joint.posteriors.shape[1]
+        return SwingStage(self._looks, joint.assignment().poses, species, self._config.seed)
+
     def _subspace(self, finished: Finished) -> Stage:
         if self._sorts_first:
             write_species(self._run.path, _get(finished, "joint", JointStage).records())
@@ -159,10 +167,10 @@ class _Plan:
             geometry,
             min(LINEAR_RADIUS, geometry.radius),
         )
-        posteriors = self._posteriors(finished)
         size = self._config.latent_size(gpu=self._device.type != "cpu")
         estimated = self._config.latent_dim is None
-        return SubspaceStage(seen, size, self._config.seed, posteriors, estimated)
+        posteriors, along = self._posteriors(finished), self._along(finished)
+        return SubspaceStage(seen, size, self._config.seed, posteriors, estimated, along)
 
     def _note_size(self, finished: Finished) -> None:
         """Put on record how long z is, and why; the first of several processes does."""
@@ -214,7 +222,7 @@ class _Plan:
 
     def _poses(self, finished: Finished) -> Poses:
         if self._config.poses == "abinitio":
-            return _get(finished, "joint", JointStage).assignment().poses
+            return _get(finished, "swing", SwingStage).poses
         poses = self._run.particles.poses
         assert poses is not None  # Run.create made sure
         return poses
@@ -223,6 +231,13 @@ class _Plan:
         if self._config.poses == "abinitio":
             return _get(finished, "joint", JointStage).posteriors
         return None
+
+    def _along(self, finished: Finished) -> Tensor | None:
+        """Where particles lie along a motion that was too large for one map, if there is one."""
+        if not self._sorts_first:
+            return None
+        swing = _get(finished, "swing", SwingStage)
+        return swing.along if swing.follows else None
 
     def _views(self) -> StoredViews:
         return StoredViews(self._run.particles, self._device)

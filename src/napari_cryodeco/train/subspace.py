@@ -36,7 +36,7 @@ _ROUNDS = 8
 _PATIENCE = 24  # rounds that one component from random coordinates gets at least
 _MORE = 3  # components that are tried one by one beside those that were confirmed
 _BETTER = 0.1, 0.005  # gain in log-likelihood, and share of it, from which more rounds are worth it
-_SURE, _LEAST_GAIN = 2.0, 0.1  # standard errors; log-likelihood an image: less is no use
+SURE, _LEAST_GAIN = 2.0, 0.1  # standard errors; log-likelihood an image: less is no use
 _EXPECTED = 48  # rounds, for the progress
 _FIXED = 1e6  # precision of a coordinate that is zero
 _MOST_ROWS = 2_000_000  # Fourier points of all fitted images: about 500 MB of interpolation weights
@@ -163,12 +163,12 @@ class _Settled:
     @property
     def doubt(self) -> float:
         """Two standard errors of the gain of the component that gains least."""
-        return _SURE * float(self.gains[self.gains[:, 0].argmin(), 1])
+        return SURE * float(self.gains[self.gains[:, 0].argmin(), 1])
 
     def proven(self) -> Tensor:
         """Numbers of the components that help to predict what was not seen."""
         gain, error = self.gains.T
-        return torch.nonzero(gain > (_SURE * error).clamp_min(_LEAST_GAIN))[:, 0]
+        return torch.nonzero(gain > (SURE * error).clamp_min(_LEAST_GAIN))[:, 0]
 
     def best(self, count: int) -> Tensor:
         """Numbers of the proven components, or of so many that gain most if these are more."""
@@ -231,6 +231,7 @@ def fit(
     generator: torch.Generator,
     posteriors: Tensor | None = None,
     step: Callable[[int, int], None] = lambda done, of: None,
+    fewest: int | None = None,
 ) -> LinearModel:
     """Fit the linear model.
 
@@ -247,6 +248,9 @@ def fit(
         ``(n, K)`` class memberships to start from; random coordinates without.
     step
         Called with (done, of) after each piece of work.
+    fewest
+        Components that are kept whatever speaks for them; as many as tell the classes apart, where
+        it is not said.
     """
     device = seen.device
     order = torch.randperm(len(seen), generator=generator)[: max(_MOST_ROWS // seen.points, 64)]
@@ -258,8 +262,9 @@ def fit(
     fitted = _Fit(seen, rows, judge, step)
     state = fitted.rounds(fitted.begin(start[rows]), _ROUNDS)
     first = _Settled(state, judge.gains(state))
-    told_apart = 0 if posteriors is None else min(size, posteriors.shape[1] - 1)
-    best = _settled(fitted, first, told_apart, generator) if size else first
+    if fewest is None:
+        fewest = 0 if posteriors is None else min(size, posteriors.shape[1] - 1)
+    best = _settled(fitted, first, fewest, generator) if size else first
     return _assemble(seen, best, size, judge)
 
 

@@ -1,0 +1,184 @@
+"""One species whose motion one map cannot hold: what is followed, and what is left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from napari_cryodeco.imaging import so3
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.poses import MIRROR, Poses
+from napari_cryodeco.train.common_frame import HALF_TURN
+from napari_cryodeco.train.linear_model import LinearModel
+from napari_cryodeco.train.stages import Silent
+from napari_cryodeco.train.state_chain import search_around
+from napari_cryodeco.train.swing_stage import UNITS, SwingStage
+from napari_cryodeco.train.two_ends import ends
+
+if TYPE_CHECKING:
+    from conftest import Mixture
+
+STATES, COUNT, SIDE = 8, 400, torch.tensor([-1.0, 1.0, 1.0])
+
+
+def swinging() -> tuple[Tensor, ...]:
+    """States of a molecule that, bent one way, is nearly the mirror image of itself bent back.
+
+    Body and head are symmetric about the plane in which x is zero, from which the head swings by 35
+    degrees to either side; only a knob on one side of the body tells the hands apart.
+    """
+    draw = torch.Generator().manual_seed(1)
+    body = torch.rand(30, 3, generator=draw) * torch.tensor([3.0, 2.0, 5.0])
+    body = body + torch.tensor([0.3, -1.0, -6.0])
+    head = torch.rand(12, 3, generator=draw) * torch.tensor([1.2, 3.0, 6.0])
+    knob = torch.tensor([[4.0, 2.0, -4.0], [4.0, 2.5, -3.5], [4.0, 2.2, -3.0], [4.0, 1.8, -4.4]])
+    still, heads = torch.cat([body, body * SIDE, knob, knob]), torch.cat([head, head * SIDE])
+    tilts = torch.deg2rad(torch.linspace(-35, 35, STATES))
+    turns = so3.rotvec_to_matrix(tilts[:, None] * torch.tensor([0.0, 1.0, 0.0]))
+    return tuple(torch.cat([still, heads @ turn.T]) for turn in turns)
+
+
+def in_both_hands(scene: Mixture) -> Poses:
+    """Poses as one map finds them: those of one half are in the mirror image of the other's map."""
+    rotations, far = scene.poses.rotations.clone(), scene.labels >= STATES // 2
+    rotations[far] = HALF_TURN @ rotations[far] @ torch.diag(-SIDE)
+    jitter = 0.08 * torch.randn(len(far), 3, generator=torch.Generator().manual_seed(5))
+    return Poses(so3.rotvec_to_matrix(jitter) @ rotations, scene.poses.shifts)
+
+
+def share_right(found: Tensor, scene: Mixture) -> float:
+    """Share of the poses within 20 degrees of what most of their state have, in one hand for all.
+
+    States may lie in any frame each: a molecule of two parts has none of its own.
+    """
+    shares = []
+    for true in (scene.poses.rotations, MIRROR @ scene.poses.rotations @ MIRROR):
+        near = 0
+        for state in range(STATES):
+            own = scene.labels == state
+            frames = true[own].mT @ found[own]
+            apart = torch.stack([so3.angle_between(frames, frame) for frame in frames])
+            near += int((torch.rad2deg(apart) < 20).sum(1).max())
+        shares.append(near / len(found))
+    return max(shares)
+
+
+@pytest.fixture(scope="module")
+def scene(plant_bodies: Callable[..., Mixture]) -> Mixture:
+    """400 images of eight states."""
+    return plant_bodies(swinging(), torch.arange(COUNT) % STATES, 1.0, 0.02, 0.5, seed=2)
+
+
+def trained(stage: SwingStage, last: int = len(UNITS)) -> SwingStage:
+    stage.load(None)
+    unit = 0
+    while unit < min(stage.units(), last):
+        stage.advance(unit, Silent())
+        unit += 1
+    return stage
+
+
+@pytest.mark.slow
+def test_a_motion_that_one_map_shows_in_both_hands_is_followed(scene: Mixture) -> None:
+    begun = in_both_hands(scene)
+    assert share_right(begun.rotations, scene) < 0.6
+    stage = trained(SwingStage(scene.looks, begun, 1, seed=4))
+    assert stage.follows
+    assert share_right(stage.poses.rotations, scene) > 0.9
+    assert abs(spearmanr(stage.along, scene.labels)[0]) > 0.8
+
+
+def test_a_motion_whose_poses_lie_in_one_frame_is_left_alone(scene: Mixture) -> None:
+    stage = trained(SwingStage(scene.looks, scene.poses, 1, seed=4), last=3)
+    assert stage.units() == 3 and not stage.follows
+    assert stage.poses is scene.poses
+
+
+def test_one_rigid_body_is_left_alone(plant_bodies: Callable[..., Mixture]) -> None:
+    one = torch.zeros(320, dtype=torch.long)
+    rigid = plant_bodies(swinging()[:1], one, 1.0, 0.02, 0.5, seed=6)
+    stage = trained(SwingStage(rigid.looks, rigid.poses, 1, seed=4))
+    assert stage.units() == 1 and not stage.follows
+    assert stage.poses is rigid.poses
+
+
+@pytest.mark.parametrize(("species", "count"), [(2, COUNT), (1, 200)])
+def test_several_species_or_few_particles_are_left_alone(
+    scene: Mixture, species: int, count: int
+) -> None:
+    few = torch.arange(count)
+    looks = scene.looks
+    some = type(looks)(looks.images[few], looks.ctf[few], looks.geometry, 9, looks.device)
+    stage = trained(SwingStage(some, scene.poses[few], species, seed=4))
+    assert stage.units() == 1 and not stage.follows
+
+
+@pytest.mark.slow
+def test_a_stage_taken_up_after_each_step_equals_one_in_one_go(scene: Mixture) -> None:
+    begun, last = in_both_hands(scene), 4
+    whole = trained(SwingStage(scene.looks, begun, 1, seed=4), last).tensors()
+    kept = None
+    for unit in range(last):
+        stage = SwingStage(scene.looks, begun, 1, seed=4)
+        stage.load(kept)
+        stage.advance(unit, Silent())
+        kept = {name: value.clone() for name, value in stage.tensors().items()}
+    assert kept is not None and kept.keys() == whole.keys()
+    for name, value in whole.items():
+        assert torch.equal(kept[name], value), name
+
+
+def test_a_search_around_a_pose_finds_the_true_one_near_it(scene: Mixture) -> None:
+    rows = torch.nonzero(scene.labels == 3)[:, 0]
+    true = Poses(
+        scene.poses.rotations[rows], scene.poses.shifts[rows] / scene.looks.geometry.length
+    )
+    draw = torch.Generator().manual_seed(9)
+    turns = torch.nn.functional.normalize(torch.randn(len(rows), 3, generator=draw), dim=1)
+    away = Poses(so3.rotvec_to_matrix(0.2 * turns) @ true.rotations, true.shifts + 0.02)
+    maps = scene.maps[3:4]
+    found = search_around(scene.looks, rows, maps, away, 0.14, lambda done, of: None)
+    apart = torch.rad2deg(so3.angle_between(found.rotations[:, 0], true.rotations))
+    assert float(apart.median()) < 5 < 0.5 * float(torch.rad2deg(torch.tensor(0.2)))
+    again = search_around(scene.looks, rows, maps, found.of(0), 0.5, lambda done, of: None)
+    assert bool((again.scores >= found.scores - 1e-3).all())  # it stays where nothing is better
+
+
+def test_the_ends_are_the_farthest_particles() -> None:
+    along = torch.tensor([3.0, -1.0, 0.5, 2.0, -4.0])
+    assert ends(along, 0.4).tolist() == [[0, 1], [1, 0], [0, 0], [0, 1], [1, 0]]
+
+
+@dataclass(frozen=True)
+class Ordered:
+    model: LinearModel
+    along: Tensor
+
+
+def planted_model(agreement: float) -> Ordered:
+    draw = torch.Generator().manual_seed(11)
+    along = torch.randn(300, generator=draw)
+    first = -agreement * along + (1 - agreement**2) ** 0.5 * torch.randn(300, generator=draw)
+    z = torch.stack([first, torch.randn(300, generator=draw)], 1)
+    size = len(Ball(3, 3))
+    model = LinearModel(torch.zeros(size), torch.ones(2, size), z, torch.ones(300, 2), z[0], 3)
+    return Ordered(model, along)
+
+
+def test_the_first_coordinate_takes_the_order_of_a_known_motion() -> None:
+    planted = planted_model(0.95)
+    z, before = planted.model.ordered(planted.along).coordinates, planted.model.coordinates
+    assert spearmanr(z[:, 0], planted.along)[0] == pytest.approx(-1)  # and keeps its direction
+    assert torch.equal(z[:, 0].sort().values, before[:, 0].sort().values)
+    assert torch.equal(z[:, 1], before[:, 1])
+
+
+def test_a_first_coordinate_that_says_something_else_stays() -> None:
+    planted = planted_model(0.4)
+    assert planted.model.ordered(planted.along) is planted.model
