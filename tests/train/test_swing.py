@@ -88,14 +88,14 @@ def trained(stage: SwingStage, last: int = len(UNITS)) -> SwingStage:
 def test_a_motion_that_one_map_shows_in_both_hands_is_followed(scene: Mixture) -> None:
     begun = in_both_hands(scene)
     assert share_right(begun.rotations, scene) < 0.6
-    stage = trained(SwingStage(scene.looks, begun, 1, seed=4))
+    stage = trained(SwingStage(scene.looks, begun, True, seed=4))
     assert stage.follows
     assert share_right(stage.poses.rotations, scene) > 0.9
     assert abs(spearmanr(stage.along, scene.labels)[0]) > 0.8
 
 
 def test_a_motion_whose_poses_lie_in_one_frame_is_left_alone(scene: Mixture) -> None:
-    stage = trained(SwingStage(scene.looks, scene.poses, 1, seed=4), last=3)
+    stage = trained(SwingStage(scene.looks, scene.poses, True, seed=4), last=3)
     assert stage.units() == 3 and not stage.follows
     assert stage.poses is scene.poses
 
@@ -103,29 +103,29 @@ def test_a_motion_whose_poses_lie_in_one_frame_is_left_alone(scene: Mixture) -> 
 def test_one_rigid_body_is_left_alone(plant_bodies: Callable[..., Mixture]) -> None:
     one = torch.zeros(320, dtype=torch.long)
     rigid = plant_bodies(swinging()[:1], one, 1.0, 0.02, 0.5, seed=6)
-    stage = trained(SwingStage(rigid.looks, rigid.poses, 1, seed=4))
+    stage = trained(SwingStage(rigid.looks, rigid.poses, True, seed=4))
     assert stage.units() == 1 and not stage.follows
     assert stage.poses is rigid.poses
 
 
-@pytest.mark.parametrize(("species", "count"), [(2, COUNT), (1, 200)])
+@pytest.mark.parametrize(("asked", "count"), [(False, COUNT), (True, 200)])
 def test_several_species_or_few_particles_are_left_alone(
-    scene: Mixture, species: int, count: int
+    scene: Mixture, asked: bool, count: int
 ) -> None:
     few = torch.arange(count)
     looks = scene.looks
     some = type(looks)(looks.images[few], looks.ctf[few], looks.geometry, 9, looks.device)
-    stage = trained(SwingStage(some, scene.poses[few], species, seed=4))
+    stage = trained(SwingStage(some, scene.poses[few], asked, seed=4))
     assert stage.units() == 1 and not stage.follows
 
 
 @pytest.mark.slow
 def test_a_stage_taken_up_after_each_step_equals_one_in_one_go(scene: Mixture) -> None:
     begun, last = in_both_hands(scene), 4
-    whole = trained(SwingStage(scene.looks, begun, 1, seed=4), last).tensors()
+    whole = trained(SwingStage(scene.looks, begun, True, seed=4), last).tensors()
     kept = None
     for unit in range(last):
-        stage = SwingStage(scene.looks, begun, 1, seed=4)
+        stage = SwingStage(scene.looks, begun, True, seed=4)
         stage.load(kept)
         stage.advance(unit, Silent())
         kept = {name: value.clone() for name, value in stage.tensors().items()}

@@ -153,8 +153,8 @@ class _Plan:
 
     def _swing(self, finished: Finished) -> Stage:
         joint = _get(finished, "joint", JointStage)
-        species = joint.posteriors.shape[1]
-        return SwingStage(self._looks, joint.assignment().poses, species, self._config.seed)
+        asked = joint.posteriors.shape[1] == 1 and not self._config.rigid
+        return SwingStage(self._looks, joint.assignment().poses, asked, self._config.seed)
 
     def _subspace(self, finished: Finished) -> Stage:
         if self._sorts_first:

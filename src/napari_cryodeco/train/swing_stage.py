@@ -65,8 +65,8 @@ _SAYING: dict[_Unit, str] = {
 class SwingStage:
     """Stage: poses of one species whose motion is too large for one map; a unit is a step.
 
-    It ends after the first step where nothing varies, or where there are several species, and
-    leaves the poses as they are wherever a step finds no reason to go on.
+    It ends after the first step where nothing varies or nobody asks, and leaves the poses as they
+    are wherever a step finds no reason to go on.
 
     Parameters
     ----------
@@ -74,16 +74,16 @@ class SwingStage:
         The images.
     poses
         Of all particles after the stage joint, shifts in Å.
-    species
-        How many there are.
+    asked
+        Whether there is one species, and a z that can show its motion.
     seed
         Of the random numbers.
     """
 
     name = "swing"
 
-    def __init__(self, looks: Looks, poses: Poses, species: int, seed: int = 0) -> None:
-        self._looks, self._seed, self._species = looks, seed, species
+    def __init__(self, looks: Looks, poses: Poses, asked: bool, seed: int = 0) -> None:
+        self._looks, self._seed, self._asked = looks, seed, asked
         self._given = poses
         self._begun = Poses(poses.rotations, poses.shifts / looks.geometry.length)
         count = len(looks.images)
@@ -163,7 +163,7 @@ class SwingStage:
     def _varies(self, unit: int, report: Reporter) -> bool:
         """Ask whether one component predicts unseen images better than the mean map alone."""
         rows = self._rows
-        if self._species != 1 or len(rows) < FEWEST:
+        if not self._asked or len(rows) < FEWEST:
             return False
         draw = generator(self._seed, self.name, unit)
         model = model_along(self._looks, rows, self._begun[rows], self.along[rows], 1, draw)
