@@ -36,7 +36,7 @@ def joint_stage(run: Run, volumes: Tensor) -> JointStage:
     products = precision.choose_products(run.config.precision, CPU)
     images, ctf, geometry = run.stored_images(), run.particles.ctf, run.geometry
     looks = Looks(images, ctf, geometry, search_radius(geometry), CPU, products)
-    return JointStage(looks, volumes, torch.zeros(len(images), 1), run.config.seed)
+    return JointStage(looks, volumes, torch.zeros(len(images), 1), len(volumes), run.config.seed)
 
 
 def joint_scores(run: Run, where: Path) -> dict[str, Any]:

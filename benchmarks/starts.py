@@ -60,7 +60,7 @@ def one(asked: argparse.Namespace, set_seed: int, begun_from: str, seed: int) ->
     spent = time.process_time() - cpu
     held_out = held_out_score(evidence[:HELD], start.volumes, plan.last, plan.extent)
     volumes = Ball(radius, 3).extend(start.volumes)
-    stage = joint.JointStage(looks, volumes, torch.zeros(len(labels), 1))
+    stage = joint.JointStage(looks, volumes, torch.zeros(len(labels), 1), species)
     stage.load(None)
     for unit in range(PASSES):
         stage.advance(unit, Silent())

@@ -75,7 +75,10 @@ def test_the_sentence_tells_who_chose_and_what_would_do() -> None:
 
 def test_the_number_of_species_is_told_only_where_it_was_sought() -> None:
     said = species_sentence(FOUR, 2)
-    assert said.startswith("2 species: 3 clusters") and "30, 20, 10, 15" in said
+    assert said.startswith("2 species: 3 clusters")
+    assert "30 with 1 component, 10 with 3, lowest of 1 to 4: 10" in said
+    said = species_sentence(replace(FOUR, clusters=2), 2)
+    assert said.startswith("2 species: 2 clusters") and "20 with 2, lowest of 1 to 4: 10" in said
     assert species_sentence(replace(FOUR, criterion=()), 2) == ""
 
 

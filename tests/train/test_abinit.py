@@ -112,7 +112,7 @@ def test_classes_from_nothing_and_the_same_after_a_restart(mixture, monkeypatch)
     for unit in range(6, resumed.units()):
         resumed.advance(unit, Silent())
     assert torch.equal(resumed.volumes, whole.volumes)
-    joint = JointStage(looks, whole.volumes, torch.randn(COUNT, 4))
+    joint = JointStage(looks, whole.volumes, torch.randn(COUNT, 4), 2)
     joint.load(None)
     joint.advance(0, Silent())
     assignment = joint.assignment()

@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.train import joint
-from napari_cryodeco.train.merging import likely_pairs, one_map, without_empty
+from napari_cryodeco.train.merging import likely_pairs, merge, together, without_empty
 from napari_cryodeco.train.retry import agree
 from napari_cryodeco.train.stages import Silent
 
@@ -17,23 +17,23 @@ EACH = 150
 def test_halves_of_one_species_share_a_map(tripod_and_arc):
     right = tripod_and_arc.maps[0]
     members = torch.arange(EACH)[::2], torch.arange(EACH)[1::2]
-    found = one_map(tripod_and_arc.looks, members, (right, right), 1, 2, lambda: None)
-    assert found is not None and agree(found, right, 9)
+    found = together(tripod_and_arc.looks, members, (right, right), 1, 2, lambda: None)
+    assert found.one and agree(found.volume, right, 9)
 
 
 def test_two_species_do_not(tripod_and_arc):
     members = torch.arange(EACH), torch.arange(EACH, 2 * EACH)
     maps = tuple(tripod_and_arc.maps)
-    assert one_map(tripod_and_arc.looks, members, maps, 1, 2, lambda: None) is None
+    assert not together(tripod_and_arc.looks, members, maps, 1, 2, lambda: None).one
 
 
 def test_an_empty_species_leaves_the_map_of_the_other(tripod_and_arc):
     first, second = tripod_and_arc.maps
     nobody, all_of_them = torch.arange(0), torch.arange(EACH)
-    found = one_map(
+    found = together(
         tripod_and_arc.looks, (nobody, all_of_them), (first, second), 1, 1, lambda: None
     )
-    assert found is second
+    assert found.one and found.volume is second
 
 
 def test_pairs_whose_particles_both_explain_come_first():
@@ -45,19 +45,24 @@ def test_too_many_species_become_as_many_as_there_are(tripod_and_arc):
     tripod, arc = tripod_and_arc.maps
     volumes = torch.stack([tripod, arc, 0.9 * tripod])
     features = torch.randn(2 * EACH, 3)
-    stage = joint.JointStage(tripod_and_arc.looks, volumes, features, 2, 2, estimated=True)
+    stage = joint.JointStage(tripod_and_arc.looks, volumes, features, None, 2, 2)
     stage.load(None)
     asked = joint.MERGING.index("merge")
     stage.advance(0, Silent())
+    three = {name: value.clone() for name, value in stage.tensors().items()}
     stage.advance(asked, Silent())
     assert stage.posteriors.shape == (2 * EACH, 2)
     found = stage.posteriors.argmax(1)
     assert adjusted_rand_score(tripod_and_arc.labels, found) > 0.95
-    resumed = joint.JointStage(tripod_and_arc.looks, volumes, features, 2, 2, estimated=True)
+    resumed = joint.JointStage(tripod_and_arc.looks, volumes, features, None, 2, 2)
     resumed.load({name: value.clone() for name, value in stage.tensors().items()})
     for one in (stage, resumed):
         one.advance(asked + 1, Silent())  # the next pass knows two
     assert torch.equal(stage.posteriors, resumed.posteriors)
+    looks, everyone = tripod_and_arc.looks, torch.arange(2 * EACH)
+    for asked in (1, 3):  # as many as were asked for, whether they are one or not
+        left = merge(looks, everyone, dict(three), asked, 1, 2, Silent())
+        assert len(left["volumes"]) == left["scores"].shape[1] == asked
 
 
 def test_species_that_nobody_chose_are_left_out():
@@ -70,6 +75,7 @@ def test_species_that_nobody_chose_are_left_out():
     assert left["volumes"][:, 0].tolist() == [0, 2]
     assert torch.equal(left["shifts"], state["shifts"][:, [0, 2]])
     assert without_empty(torch.arange(120), left)["resolution"].tolist() == [0]
+    assert len(without_empty(torch.arange(200), state, least=3)["volumes"]) == 3
 
 
 def test_a_stop_is_heard(tripod_and_arc):
@@ -78,4 +84,4 @@ def test_a_stop_is_heard(tripod_and_arc):
 
     members = torch.arange(EACH), torch.arange(EACH, 2 * EACH)
     with pytest.raises(InterruptedError):
-        one_map(tripod_and_arc.looks, members, tuple(tripod_and_arc.maps), 1, 1, stop)
+        together(tripod_and_arc.looks, members, tuple(tripod_and_arc.maps), 1, 1, stop)

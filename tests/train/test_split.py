@@ -36,7 +36,7 @@ def test_an_emptied_species_gets_a_map_of_its_own_again(tripod_and_arc, monkeypa
     monkeypatch.setattr(joint, "SAMPLE", EACH - 10)  # passes see a part of the particles
     noise = torch.randn(len(right), generator=torch.Generator().manual_seed(1))
     volumes = torch.stack([right, noise * right.std() * 5])  # nobody fits the second
-    stage = joint.JointStage(looks, volumes, torch.randn(2 * EACH, 3), seed=2, threads=2)
+    stage = joint.JointStage(looks, volumes, torch.randn(2 * EACH, 3), 2, seed=2, threads=2)
     stage.load(None)
     stage.advance(0, Silent())
     seen = stage.tensors()["scores"].any(1)
@@ -44,7 +44,7 @@ def test_an_emptied_species_gets_a_map_of_its_own_again(tripod_and_arc, monkeypa
     assert int(stage.posteriors[seen].argmax(1).sum()) < joint.FEWEST_LEFT
     stage.advance(look, Silent())
     saved = {name: value.clone() for name, value in stage.tensors().items()}
-    resumed = joint.JointStage(looks, volumes, torch.randn(2 * EACH, 3), seed=2, threads=1)
+    resumed = joint.JointStage(looks, volumes, torch.randn(2 * EACH, 3), 2, seed=2, threads=1)
     resumed.load(saved)
     for one in (stage, resumed):
         for unit in (look + 1, len(joint.PLANS) - 4):
@@ -55,6 +55,6 @@ def test_an_emptied_species_gets_a_map_of_its_own_again(tripod_and_arc, monkeypa
 
 
 def test_runs_of_older_versions_are_told_apart(tripod_and_arc):
-    stage = joint.JointStage(tripod_and_arc.looks, torch.zeros(2, 10), torch.zeros(2 * EACH, 3))
+    stage = joint.JointStage(tripod_and_arc.looks, torch.zeros(2, 10), torch.zeros(2 * EACH, 3), 2)
     with pytest.raises(ValueError, match="earlier version"):
         stage.load({"volumes": torch.zeros(2, 10)})

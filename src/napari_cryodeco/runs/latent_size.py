@@ -48,7 +48,8 @@ class LatentSize:
     `size`: numbers in z; `estimated`: the run chose them, nobody else; `components` that were
     tried, all of them; `species` that z must tell apart, 1 where none were sought; `criterion`: the
     integrated completed likelihood of 1, 2, … clusters of image features, lowest best, empty where
-    the number of species was given.
+    the number of species was given; `clusters` that the species began with, 0: those where it is
+    lowest.
     """
 
     size: int
@@ -56,6 +57,7 @@ class LatentSize:
     components: tuple[Component, ...]
     species: int = 1
     criterion: tuple[float, ...] = ()
+    clusters: int = 0
 
     @property
     def confirmed(self) -> int:
@@ -130,10 +132,12 @@ def species_sentence(record: LatentSize, left: int) -> str:
     """How many species were estimated, and how, of which `left` are left; empty where given."""
     if not record.criterion:
         return ""
-    curve = ", ".join(f"{value:.0f}" for value in record.criterion)
-    begun = 1 + record.criterion.index(min(record.criterion))
+    lowest = min(record.criterion)
+    begun = record.clusters or 1 + record.criterion.index(lowest)
+    first, own = record.criterion[0], record.criterion[begun - 1]
     return (
-        f"{left} species: {begun} clusters of image features (the lowest integrated completed"
-        f" likelihood of Gaussian mixtures with 1 to {len(record.criterion)} components: {curve}),"
-        " and those that one map explains as well were made one."
+        f"{left} species: {begun} clusters of image features (integrated completed likelihood of"
+        f" Gaussian mixtures: {first:.0f} with 1 component, {own:.0f} with {begun}, lowest of 1 to"
+        f" {len(record.criterion)}: {lowest:.0f}), and those that one map explains as well were"
+        " made one."
     )

@@ -45,7 +45,8 @@ class AbinitStage:
 
     Every other start knows nothing of the clusters. In one more than are asked for every image
     stays in its cluster: a species that looks like some view of another can be swallowed by it
-    where images are free to go.
+    where images are free to go. More species than an image is tried with all begin in clusters,
+    and there are more of these than species, so that each has its own: no start needs to keep them.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ class AbinitStage:
         rows, held = self._sample()
         evidence, power = self._looks.evidence(rows), self._looks.power
         begun = self._beginnings(self._posteriors[rows])
-        running = self._running() if unit else range(len(begun))
+        running = self._running() if unit else range(self._starts())
         done = [0] * len(begun)
 
         def one(restart: int) -> Start:
@@ -152,6 +153,10 @@ class AbinitStage:
         begun, unguided = tempered(clusters), self.species <= self._plan.tried
         free = [nothing if number % 2 and unguided else begun for number in range(self._restarts)]
         return [*free, clusters]
+
+    def _starts(self) -> int:
+        """Count the starts: the one that keeps the clusters is for few species."""
+        return self._restarts + int(1 < self.species <= self._plan.tried)
 
     def _sample(self) -> tuple[Tensor, int]:
         """Rows that the starts see, and how many of the first are held out to rank them."""

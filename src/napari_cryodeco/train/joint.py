@@ -64,8 +64,9 @@ the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the b
 LAST_PASSES = sum(isinstance(plan, Pass) and plan.all for plan in PLANS)
 """Passes over all particles, after which nothing looks for other maps."""
 
-MERGING: tuple[_Plan, ...] = (*PLANS[:3], "merge", *PLANS[3:])
-"""Where the number of species was estimated: some may be one, which right maps tell."""
+_NEAR = Pass(10, 14, before=True)
+MERGING: tuple[_Plan, ...] = (*PLANS[:2], _NEAR, "merge", _NEAR, *PLANS[4:])
+"""Where more species began than there are: some are one, which right maps tell."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,10 @@ class JointStage:
         ``(K, p)`` on the 3-D ball of ``looks.radius``.
     features
         ``(n, f)`` of the images: which look like the particles of a species.
+    asked
+        Number of species in the end, no more than there are volumes; None: as many as are not one.
     seed, threads
         Of the random starts of the second look; threads that run them side by side.
-    estimated
-        Whether nobody gave the number of species: some may be one.
     """
 
     name = "joint"
@@ -103,13 +104,13 @@ class JointStage:
         looks: Looks,
         volumes: Tensor,
         features: Tensor,
+        asked: int | None,
         seed: int = 0,
         threads: int = 1,
-        estimated: bool = False,
     ) -> None:
         self._looks, self._seed, self._threads = looks, seed, threads
         self._start, self._features = volumes, features
-        self._estimated, self._plans = estimated, MERGING if estimated else PLANS
+        self._asked, self._plans = asked, PLANS if asked == len(volumes) else MERGING
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
@@ -178,7 +179,8 @@ class JointStage:
         plan = self._plans[unit]
         if plan == "merge":
             looks, rows = self._looks, self._rows(everyone=False)
-            self._state = merge(looks, rows, self._state, self._seed, self._threads, report)
+            state, few = self._state, self._asked
+            self._state = merge(looks, rows, state, few, self._seed, self._threads, report)
         elif plan == "look":
             self._look_again(unit, report)
         elif not plan.restless or float(self._state["changed"]) > SETTLED:
@@ -207,7 +209,7 @@ class JointStage:
     def _look_again(self, unit: int, report: Reporter) -> None:
         """Give species without particles other ones, and species with a worse map another map."""
         rows = self._rows(everyone=False)
-        if self._estimated:  # one species too many, rather than one that lost its particles
+        if self._asked is None:  # one species too many, rather than one that lost its particles
             self._state = without_empty(rows, self._state)
         own, features = self._state["scores"][rows].argmax(1), self._features[rows]
         confirmed = self._state["confirmed"]

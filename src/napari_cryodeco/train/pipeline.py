@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -26,6 +27,7 @@ from napari_cryodeco.train.features import (
     PRIOR_COMPONENTS,
     FeatureStage,
     classical_features,
+    clusters_of,
     prior_features,
 )
 from napari_cryodeco.train.held_images import on_device
@@ -87,7 +89,7 @@ class _Plan:
         """Expected durations, measured on two quiet cores: of use as ratios, for the estimate."""
         settings, n = self._config.abinitio, len(self._run.particles)
         asked = self._config.species
-        species = 3 if asked == "auto" else asked
+        species = (3 if asked == "auto" else clusters_of(asked, n)) or 1
         refine, parity = self._config.refine, self._config.parity
         points = (self._box() / 2) ** 2
         return {
@@ -146,9 +148,9 @@ class _Plan:
             self._looks,
             volumes,
             _get(finished, "features", FeatureStage).features,
+            None if self._config.species == "auto" else self._config.species,
             self._config.seed,
             self._side_by_side,
-            self._config.species == "auto",
         )
 
     def _swing(self, finished: Finished) -> Stage:
@@ -177,14 +179,16 @@ class _Plan:
         start = _get(finished, "subspace", SubspaceStage)
         if distributed.rank() or not start.tried:
             return
-        sorts = self._sorts_first
         record = LatentSize(
             start.model.coordinates.shape[1],
             self._config.latent_dim is None,
             start.tried,
             start.species,
-            _get(finished, "features", FeatureStage).criterion if sorts else (),
         )
+        if self._sorts_first:
+            features = _get(finished, "features", FeatureStage)
+            clusters = features.posteriors.shape[1]
+            record = replace(record, criterion=features.criterion, clusters=clusters)
         write_latent_size(self._run.path, record)
 
     def _refine(self, finished: Finished) -> Stage:

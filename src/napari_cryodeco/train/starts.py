@@ -79,7 +79,8 @@ class StartPlan:
             memory = cls.memory * patience ** (1 / 3)
             return cls(steps=round(cls.steps * patience), memory=memory, last=last)
         more = PER_SPECIES * min(species, 4)
-        return cls(steps=max(cls.steps, more), batch=16 * species, last=last, shaken=0.0)
+        seen = 16 * min(species, cls.tried) + 8 * max(species - cls.tried, 0)
+        return cls(steps=max(cls.steps, more), batch=seen, last=last, shaken=0.0)
 
     def radius(self, step: int) -> int:
         """Radius at `step`."""
