@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from napari_cryodeco.runs.species import SpeciesRecord, read_species, summary, w
 GOOD = SpeciesRecord(images=400, again=True, agreement=0.93, sides=1.0, resolution=21.5)
 ALONE = SpeciesRecord(images=80, again=False, agreement=0.0, sides=0.97, resolution=40.0)
 FLAT = SpeciesRecord(images=250, again=True, agreement=0.97, sides=0.6, resolution=30.0)
+MIXED = replace(GOOD, explained=0.8)
 
 
 @pytest.fixture
@@ -23,8 +26,21 @@ def run(tmp_path: Path) -> Path:
 
 def test_what_is_written_comes_back(run: Path) -> None:
     assert read_species(run) == ()
-    write_species(run, [GOOD, ALONE, FLAT])
-    assert read_species(run) == (GOOD, ALONE, FLAT)
+    write_species(run, [GOOD, ALONE, FLAT, MIXED])
+    assert read_species(run) == (GOOD, ALONE, FLAT, MIXED)
+
+
+def test_a_record_of_an_older_version_says_nothing_of_the_signal(run: Path) -> None:
+    write_species(run, [GOOD])
+    rows = json.loads(RunPaths(run).species.read_text(encoding="utf-8"))
+    assert rows[0].pop("explained", 0) is None
+    RunPaths(run).species.write_text(json.dumps(rows), encoding="utf-8")
+    assert read_species(run) == (GOOD,) and GOOD.sound
+
+
+def test_a_map_that_leaves_much_of_its_particles_unexplained_is_not_sound() -> None:
+    assert not MIXED.sound and "80%" in MIXED.verdict
+    assert replace(GOOD, explained=0.96).sound
 
 
 def test_a_map_found_once_or_seen_from_one_side_is_not_sound() -> None:
@@ -47,7 +63,8 @@ def test_a_damaged_file_is_a_sentence(run: Path) -> None:
 def test_the_command_prints_one_line_for_each(run: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["species", str(run)]) == 1
     assert "no species yet" in capsys.readouterr().err
-    write_species(run, [GOOD, ALONE])
+    write_species(run, [replace(GOOD, explained=0.96), ALONE])
     assert main(["species", str(run)]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert "96%" in lines[1] and "–" in lines[2]
     assert len(lines) == 4 and "400" in lines[1] and "0.93" in lines[1] and "wrong" in lines[2]

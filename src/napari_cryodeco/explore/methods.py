@@ -72,8 +72,8 @@ def _reconstruction(run: Run, epoch: int) -> list[str]:
     if species := read_species(run.path):
         sound = sum(record.sound for record in species)
         found.append(
-            f"Of {len(species)} species {sound} were found again from nothing and are seen from "
-            "all sides."
+            f"Of {len(species)} species {sound} were found again from nothing, are seen from all "
+            "sides and explain their particles."
         )
     return found
 

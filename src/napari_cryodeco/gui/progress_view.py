@@ -23,7 +23,7 @@ from napari_cryodeco.gui.metrics import MetricHistory
 from napari_cryodeco.gui.telling import readable
 from napari_cryodeco.gui.watching import headline
 from napari_cryodeco.runs.latent_size import LatentSize, in_short, size_sentence
-from napari_cryodeco.runs.species import SpeciesRecord, summary
+from napari_cryodeco.runs.species import SpeciesRecord, share, summary
 
 if TYPE_CHECKING:
     from napari_cryodeco.runs.progress import Update
@@ -38,7 +38,7 @@ COMPONENTS = (
     "prediction of half of the pixels of unseen images from the others; confirmed where it is more "
     "than twice its error."
 )
-TITLES = ("species", "particles", "agreement", "sides seen", "half-maps", "")
+TITLES = ("species", "particles", "agreement", "sides seen", "explained", "half-maps", "")
 FITS = {"loss": "loss", "log_likelihood": "log likelihood per image"}  # what stages call their fit
 
 
@@ -123,7 +123,8 @@ def _table(species: Sequence[SpeciesRecord]) -> str:
     head = "".join(f"<th align='left'>{title}</th>" for title in TITLES)
     rows = "".join(
         f"<tr><td>{number}</td><td align='right'>{one.images:,}</td><td>{one.agreement:.2f}</td>"
-        f"<td>{one.sides:.0%}</td><td>{one.resolution:.1f} Å</td><td>{one.verdict}</td></tr>"
+        f"<td>{one.sides:.0%}</td><td>{share(one.explained)}</td>"
+        f"<td>{one.resolution:.1f} Å</td><td>{one.verdict}</td></tr>"
         for number, one in enumerate(species, 1)
     )
     return f"<table cellspacing='4'><tr>{head}</tr>{rows}</table>"

@@ -24,8 +24,8 @@ from napari_cryodeco.train.starts import StartPlan
 RADIUS = 12
 COMPONENTS, PRIOR_COMPONENTS = 8, 16
 FIT = 20_000
-# Without a count: clusters begin no fewer species than there are, so that the smallest count within
-# SLACK of the span of the criterion is taken, out of one for EACH so many images, up to MOST.
+# Without a count: the smallest one that lacks no more than SLACK of what the best count gains over
+# one cluster, out of one for EACH so many images, up to MOST. For 4 species it is 9, for 16 24.
 SLACK, EACH, MOST = 0.1, 100, 32
 PURER = 2  # times as many clusters as species, where an image is not tried with all species
 _TOGETHER = 2048  # images read at once
@@ -127,7 +127,7 @@ def mix(
     Without a count, the one with the lowest integrated completed likelihood (BIC plus the entropy
     of the assignments) is taken: it asks for clusters that are apart, where BIC splits one broad
     species into many. With `slack` it is the smallest count that is above the lowest by no more
-    than that share of the span of all.
+    than that share of what the lowest gains over a single cluster.
     """
     import numpy as np
     from sklearn.decomposition import PCA
@@ -152,7 +152,7 @@ def mix(
         entropy = -(posterior * np.log(posterior + 1e-12)).sum()
         fits.append(model)
         criterion.append(model.bic(sample) + 2 * entropy)
-    enough = min(criterion) + slack * (max(criterion) - min(criterion))
+    enough = min(criterion) + slack * (criterion[0] - min(criterion))
     best = fits[next(n for n, value in enumerate(criterion) if value <= enough)]
     return Mixture(torch.as_tensor(best.predict_proba(points)).float(), torch.tensor(criterion))
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
-from napari_cryodeco.imaging.sampling import fourier_coverage
 from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.model.pose_search import Candidates
 from napari_cryodeco.runs.species import SpeciesRecord
@@ -23,6 +22,7 @@ from napari_cryodeco.train.merging import merge, without_empty
 from napari_cryodeco.train.retry import Verdict, likeness, second_look
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Reporter, generator
+from napari_cryodeco.train.trust import records
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
 EDGE = 0.07  # shift in box sides: the first passes look as far as 0.08
@@ -163,16 +163,7 @@ class JointStage:
 
     def records(self) -> list[SpeciesRecord]:
         """What speaks for each species, known at the end."""
-        state, own = self._state, self._state["scores"].argmax(1)
-        records = []
-        for index in range(len(state["volumes"])):
-            members = torch.nonzero(own == index)[:, 0]
-            views = state["rotations"][members, index]
-            sides = fourier_coverage(views, torch.ones(len(members))) if len(members) else 0.0
-            known = [float(state[name][index]) for name in ("agreement", "resolution")]
-            again = bool(state["confirmed"][index])
-            records.append(SpeciesRecord(len(members), again, known[0], sides, known[1]))
-        return records
+        return records(self._looks, self._state)
 
     def advance(self, unit: int, report: Reporter) -> None:
         """Match every particle with every volume and rebuild, or look for better volumes."""
