@@ -148,15 +148,15 @@ class AbinitioConfig(Part):
         default="auto",
         title="Species",
         description="Number of discrete species to start from; 1: one species that may move; "
-        "auto: as many as clusters of image features, fewer where one map explains two (count).",
+        "auto: clusters of image features, those that one map explains as well made one (count).",
     )
     restarts: int = Field(
         default=2,
         ge=1,
         le=64,
         title="Restarts",
-        description="Random starts of all species, ranked on held-out images; one more keeps to "
-        "the clusters of the features (count).",
+        description="Random starts of all species, ranked on held-out images; of two to four "
+        "species one more keeps to the clusters of the features (count).",
     )
 
     @field_validator("classes")
