@@ -7,33 +7,43 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.train import joint
-from napari_cryodeco.train.merging import likely_pairs, merge, together, without_empty
+from napari_cryodeco.train.merging import alone, likely_pairs, merge, together, without_empty
 from napari_cryodeco.train.retry import agree
 from napari_cryodeco.train.stages import Silent
 
 EACH = 150
 
 
+def quiet() -> None:
+    """Go on."""
+
+
+def asked(scene, members, maps, threads=2, tick=quiet):
+    one, other = (
+        alone(scene.looks, rows, volume, 1, tick)
+        for rows, volume in zip(members, maps, strict=True)
+    )
+    return together(scene.looks, one, other, 1, threads, tick)
+
+
 def test_halves_of_one_species_share_a_map(tripod_and_arc):
     right = tripod_and_arc.maps[0]
     members = torch.arange(EACH)[::2], torch.arange(EACH)[1::2]
-    found = together(tripod_and_arc.looks, members, (right, right), 1, 2, lambda: None)
+    found = asked(tripod_and_arc, members, (right, right))
     assert found.one and agree(found.volume, right, 9)
 
 
 def test_two_species_do_not(tripod_and_arc):
     members = torch.arange(EACH), torch.arange(EACH, 2 * EACH)
     maps = tuple(tripod_and_arc.maps)
-    assert not together(tripod_and_arc.looks, members, maps, 1, 2, lambda: None).one
+    assert not asked(tripod_and_arc, members, maps).one
 
 
 def test_an_empty_species_leaves_the_map_of_the_other(tripod_and_arc):
     first, second = tripod_and_arc.maps
     nobody, all_of_them = torch.arange(0), torch.arange(EACH)
-    found = together(
-        tripod_and_arc.looks, (nobody, all_of_them), (first, second), 1, 1, lambda: None
-    )
-    assert found.one and found.volume is second
+    found = asked(tripod_and_arc, (all_of_them, nobody), (first, second))
+    assert found.one and agree(found.volume, first, 9)
 
 
 def test_pairs_whose_particles_both_explain_come_first():
@@ -47,22 +57,22 @@ def test_too_many_species_become_as_many_as_there_are(tripod_and_arc):
     features = torch.randn(2 * EACH, 3)
     stage = joint.JointStage(tripod_and_arc.looks, volumes, features, None, 2, 2)
     stage.load(None)
-    asked = joint.MERGING.index("merge")
+    merging = joint.MERGING.index("merge")
     stage.advance(0, Silent())
     three = {name: value.clone() for name, value in stage.tensors().items()}
-    stage.advance(asked, Silent())
+    stage.advance(merging, Silent())
     assert stage.posteriors.shape == (2 * EACH, 2)
     found = stage.posteriors.argmax(1)
     assert adjusted_rand_score(tripod_and_arc.labels, found) > 0.95
     resumed = joint.JointStage(tripod_and_arc.looks, volumes, features, None, 2, 2)
     resumed.load({name: value.clone() for name, value in stage.tensors().items()})
     for one in (stage, resumed):
-        one.advance(asked + 1, Silent())  # the next pass knows two
+        one.advance(merging + 1, Silent())  # the next pass knows two
     assert torch.equal(stage.posteriors, resumed.posteriors)
     looks, everyone = tripod_and_arc.looks, torch.arange(2 * EACH)
-    for asked in (1, 3):  # as many as were asked for, whether they are one or not
-        left = merge(looks, everyone, dict(three), asked, 1, 2, Silent())
-        assert len(left["volumes"]) == left["scores"].shape[1] == asked
+    for number in (1, 3):  # as many as were asked for, whether they are one or not
+        left = merge(looks, everyone, dict(three), number, 1, 2, Silent())
+        assert len(left["volumes"]) == left["scores"].shape[1] == number
 
 
 def test_species_that_nobody_chose_are_left_out():
@@ -84,4 +94,4 @@ def test_a_stop_is_heard(tripod_and_arc):
 
     members = torch.arange(EACH), torch.arange(EACH, 2 * EACH)
     with pytest.raises(InterruptedError):
-        together(tripod_and_arc.looks, members, tuple(tripod_and_arc.maps), 1, 1, stop)
+        asked(tripod_and_arc, members, tuple(tripod_and_arc.maps), 1, stop)

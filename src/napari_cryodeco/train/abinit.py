@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -209,15 +209,24 @@ def side_by_side(work: Callable[[int], Made], numbers: Iterable[int], threads: i
         torch.set_num_threads(before)
 
 
-def sharpen(
+@dataclass(frozen=True)
+class Sharpened:
+    """A map ``(p,)`` and the poses it was made with, ``(n, 3, 3)`` and ``(n, 2)`` box sides."""
+
+    volume: Tensor
+    rotations: Tensor
+    shifts: Tensor
+
+
+def sharpened(
     evidence: Evidence,
     volume: Tensor,
     power: Tensor,
     looks: Looks,
     tick: Callable[[], None],
     rounds: Sequence[tuple[int, int, int]] = SHARPENING,
-) -> Tensor:
-    """Search all images and rebuild, some `rounds` with growing radius: the volume ``(p,)``."""
+) -> Sharpened:
+    """Search all images and rebuild, some `rounds` with growing radius."""
     top = looks.radius
     everyone = torch.ones(len(evidence), device=evidence.data.device)
     for coarse_radius, fine_radius, next_radius in rounds:
@@ -227,4 +236,16 @@ def sharpen(
         matcher.spread(matcher.along_axes(seen), everyone[: len(seen)])
         rotations, shifts, _ = search(evidence, matcher, lambda done: tick()).best()
         volume = rebuild(evidence, rotations, shifts, everyone, power, min(next_radius, top)).volume
-    return volume
+    return Sharpened(volume, rotations, shifts)
+
+
+def sharpen(
+    evidence: Evidence,
+    volume: Tensor,
+    power: Tensor,
+    looks: Looks,
+    tick: Callable[[], None],
+    rounds: Sequence[tuple[int, int, int]] = SHARPENING,
+) -> Tensor:
+    """Only the map ``(p,)`` of :func:`sharpened`."""
+    return sharpened(evidence, volume, power, looks, tick, rounds).volume

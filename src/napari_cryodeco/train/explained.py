@@ -16,7 +16,7 @@ from napari_cryodeco.imaging.spectrum import shell_sums
 from napari_cryodeco.model.evidence import Evidence, Source
 
 FIRST, LAST = 5, 12  # shells that tell: under them all maps are alike, beyond them poses are not
-FEWEST = 60  # particles whose half-maps tell
+FEWEST = 30  # particles whose half-maps tell
 _FAINTEST = 0.1  # FSC under which a shell of the half-maps is mostly noise
 _TOGETHER = 512  # images read at once
 
