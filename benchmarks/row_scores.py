@@ -22,8 +22,9 @@ from napari_cryodeco.imaging.poses import align
 from napari_cryodeco.model import precision
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_mrc, read_tensors
-from napari_cryodeco.train.joint import PLANS, JointStage
+from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.looks import Looks, search_radius
+from napari_cryodeco.train.passes import PLANS
 from napari_cryodeco.train.stages import Silent
 
 CPU = torch.device("cpu")

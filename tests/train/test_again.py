@@ -16,7 +16,7 @@ from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.train import again
 from napari_cryodeco.train.again import Again, begin_again, look_again
-from napari_cryodeco.train.joint import LAST_PASSES, PLANS
+from napari_cryodeco.train.passes import LAST_PASSES, PLANS
 from napari_cryodeco.train.reconstruct import reconstruct
 from napari_cryodeco.train.retry import Verdict, agree
 from napari_cryodeco.train.starts import StartPlan

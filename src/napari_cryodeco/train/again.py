@@ -25,7 +25,7 @@ from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run, check_place, fill
 from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.train.device import choose_device, numerics
-from napari_cryodeco.train.joint import LAST_PASSES
+from napari_cryodeco.train.passes import LAST_PASSES
 from napari_cryodeco.train.pipeline import looks_of
 from napari_cryodeco.train.retry import FEWEST, Verdict, likeness, second_look
 

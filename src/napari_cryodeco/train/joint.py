@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,6 +18,8 @@ from napari_cryodeco.train.common_frame import moved_poses, over_largest
 from napari_cryodeco.train.looks import Looks, Stream
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild
 from napari_cryodeco.train.merging import merge, without_empty
+from napari_cryodeco.train.passes import MERGING, PLANS, Pass
+from napari_cryodeco.train.renew import renewed
 from napari_cryodeco.train.retry import Verdict, likeness, second_look
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Reporter, generator
@@ -29,44 +30,6 @@ EDGE = 0.07  # shift in box sides: the first passes look as far as 0.08
 FEWEST_LEFT = 10  # particles without which a species keeps its map, and is empty for a second look
 SETTLED = 0.01  # share of particles that may change species in the last pass
 SAMPLE = 1500  # particles per species of the first passes
-
-
-@dataclass(frozen=True)
-class Pass:
-    """Match particles with all species and rebuild.
-
-    `coarse` and `fine` radius of the search, largest shift `extent` in box sides; `all` particles
-    or a sample; compared with all species, or only with those that are still in the running after
-    the pass `before`; left out if `restless` and particles no longer change their species.
-    """
-
-    coarse: int
-    fine: int
-    extent: float = 0.08
-    all: bool = False
-    before: bool = False
-    restless: bool = False
-
-
-_FAR = Pass(11, 16, 0.12, all=True, before=True)
-_Plan = Pass | Literal["look", "merge"]
-PLANS: tuple[_Plan, ...] = (
-    *(Pass(9, 12), Pass(10, 14), "look", Pass(10, 14, before=True), "look"),
-    *(_FAR, _FAR, *[replace(_FAR, restless=True)] * 3),
-)
-"""The passes; "look": a second look at species that are not confirmed yet.
-
-The last passes look farther out: particles picked far off their centre would else be forced into
-the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the box).
-"""
-
-
-LAST_PASSES = sum(isinstance(plan, Pass) and plan.all for plan in PLANS)
-"""Passes over all particles, after which nothing looks for other maps."""
-
-_NEAR = Pass(10, 14, before=True)
-MERGING: tuple[_Plan, ...] = (*PLANS[:2], _NEAR, "merge", _NEAR, *PLANS[4:])
-"""Where more species began than there are: some are one, which right maps tell."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +179,7 @@ class JointStage:
             if verdict.volume is not None:
                 self._state["volumes"][index] = verdict.volume.cpu()
                 changed.add(index)
+        changed |= self._renew(rows, own, changed, seeds, report)
         self._state["running"][:, sorted(changed)] = True  # nobody has been compared with these
         sure = int(confirmed.sum())
         report.step(species, species, f"{sure} of {species} species found again from nothing")
@@ -248,6 +212,27 @@ class JointStage:
             return verdict
 
         return side_by_side(one, looked_at, self._threads)
+
+    def _renew(
+        self, rows: Tensor, own: Tensor, changed: set[int], seeds: range, report: Reporter
+    ) -> set[int]:
+        """Give doubtful species a map that begins anew, where it is better."""
+        state = self._state
+
+        def one(index: int) -> Tensor | None:
+            mine = rows[own == index]
+            rotations, shifts = state["rotations"][mine, index], state["shifts"][mine, index]
+            threads = max(1, self._threads // len(state["volumes"]))
+            seed, tick = seeds[index], report.check_stop
+            return renewed(self._looks, mine, rotations, shifts, seed, threads, tick)
+
+        left = [index for index in range(len(state["volumes"])) if index not in changed]
+        found = side_by_side(one, left, self._threads)
+        better = {index: made for index, made in zip(left, found, strict=True) if made is not None}
+        for index, made in better.items():
+            state["volumes"][index] = made.cpu()
+        report.metric("renewed_species", len(better))
+        return set(better)
 
     def _refill(self, rows: Tensor, own: Tensor, seed: int, report: Reporter) -> set[int]:
         """Let empty species take one of two maps of those that are most likely two."""
