@@ -9,7 +9,7 @@ import torch
 
 from napari_cryodeco.imaging import fsc, so3
 from napari_cryodeco.imaging.ball import Ball
-from napari_cryodeco.imaging.fourier import Accumulator, Cube
+from napari_cryodeco.imaging.fourier import Accumulator, Cube, solvent_mask
 from napari_cryodeco.imaging.hartley import hartley, inverse_hartley
 
 BOX, RADIUS = 32, 14
@@ -97,6 +97,27 @@ def test_projections_put_back_give_the_map(blobs):
     assert fsc.of_coefficients(found, truth, ball)[:10].min() > 0.99
     low = ball.count(8)
     assert (found[:low] - truth[:low]).norm() / truth[:low].norm() < 0.05
+
+
+@pytest.mark.parametrize("strength", [0.2, 1.0])
+def test_a_map_of_few_noisy_images_errs_least_with_the_power_it_has(strength):
+    """A Wiener filter is the best one: other powers must not give the better map."""
+    draw = torch.Generator().manual_seed(0)
+    ball, disc, box = Ball(RADIUS, 3), Ball(RADIUS, 2), 2 * (RADIUS + 2)
+    truth = ball.from_map(torch.randn(box, box, box, generator=draw) * solvent_mask(box))
+    truth *= strength / truth.std()
+    rotations = so3.random_rotations(200, draw)
+    images = Cube(truth[None], ball, RADIUS).slice(0, rotations, disc)
+    images += torch.randn(images.shape, generator=draw)
+    sums = Accumulator.empty(RADIUS)
+    sums.insert(images, torch.ones_like(images), rotations, disc)
+    power = torch.full((RADIUS + 1,), strength**2)
+    weak, right, strong = (
+        float((sums.solve(factor * power) - truth).norm() / truth.norm())
+        for factor in (1 / 8, 1.0, 64.0)
+    )
+    assert right < 0.9 * weak
+    assert right < 1.1 * strong
 
 
 def test_the_kz_axis_is_kept(blobs):

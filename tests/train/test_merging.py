@@ -79,7 +79,9 @@ def test_species_that_nobody_chose_are_left_out():
     scores = torch.zeros(200, 3)
     scores[:120, 0], scores[120:195, 2], scores[195:, 1] = 5.0, 5.0, 5.0
     state = {name: torch.rand(200, 3) for name in ("rotations", "shifts", "running")}
-    state |= {name: torch.arange(3.0) for name in ("resolution", "confirmed", "agreement")}
+    state |= {
+        name: torch.arange(3.0) for name in ("left_out", "resolution", "confirmed", "agreement")
+    }
     state |= {"scores": scores, "volumes": torch.arange(3.0)[:, None], "changed": torch.ones(())}
     left = without_empty(torch.arange(200), state)
     assert left["volumes"][:, 0].tolist() == [0, 2]

@@ -17,6 +17,11 @@ from torch import Tensor
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.hartley import hartley, inverse_hartley
 
+# Points of the padded cube for each of the map's own. They share what an image tells of the map, so
+# each is drawn to zero by as much less than a coefficient of the map would be: else maps of few
+# images are too weak (400 images of 32 px: by two thirds at a shell where their FSC is 0.95).
+_FINER = 8
+
 
 def _tight_box(radius: int) -> int:
     return 2 * (radius + 2)
@@ -208,10 +213,10 @@ class Accumulator:
 
 
 def _shell_lookup(power: Tensor, side: int, radius: int) -> Tensor:
-    """``1 / power`` at each point of the padded cube, flat; huge outside the radius."""
+    """What draws each point of the padded cube to zero, flat; huge outside the radius."""
     shells = _shell_index(side).to(power.device)
     inverse = torch.full((int(shells.max()) + 1,), 1e12, dtype=power.dtype, device=power.device)
-    inverse[1 : radius + 1] = 1 / power[1 : radius + 1].clamp_min(1e-12)
+    inverse[1 : radius + 1] = 1 / (_FINER * power[1 : radius + 1].clamp_min(1e-12))
     inverse[0] = inverse[1]
     return inverse[shells]
 

@@ -11,12 +11,11 @@ from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.evidence import Evidence
-from napari_cryodeco.model.pose_search import Candidates
 from napari_cryodeco.runs.species import SpeciesRecord
 from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY, side_by_side
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
 from napari_cryodeco.train.looks import Looks, Stream
-from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild
+from napari_cryodeco.train.matching import FOLDS, Matcher, SearchPlan, polished, rebuild
 from napari_cryodeco.train.merging import merge, without_empty
 from napari_cryodeco.train.passes import MERGING, PLANS, Pass
 from napari_cryodeco.train.renew import renewed
@@ -100,6 +99,7 @@ class JointStage:
             "running": torch.ones(n, species, dtype=torch.bool),
             "confirmed": torch.zeros(species, dtype=torch.bool),
             "agreement": torch.zeros(species),
+            "left_out": torch.zeros(species, FOLDS + 1, self._start.shape[1]),
             "changed": torch.tensor(1.0),
         }
         self._state = begun | (tensors or {})
@@ -108,6 +108,7 @@ class JointStage:
         """Volumes, and per particle and species rotation, shift (box sides) and log-likelihood.
 
         A species is `running` for a particle if it was not far behind the best in the last pass.
+        `left_out`: its map without each fold, and last the one with all, to tell if it is another.
         """
         return self._state
 
@@ -258,12 +259,18 @@ class JointStage:
         ball3, rows = Ball(looks.radius, 3, looks.device), self._rows(plan.all)
         evidence = Stream(looks, rows)
         volumes = self._state["volumes"].to(looks.device)
-        matchers = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
+        whole = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
         known = self._state["scores"][rows]
         before, seen_before = known.argmax(1), known.any(1)
         tried = self._tried(rows) if plan.before else torch.ones_like(known).bool()
-        _spread(matchers, evidence, tried)
-        self._match(evidence, matchers, tried, report)
+        _spread(whole, evidence, tried)
+        for fold in range(FOLDS):
+            mine = torch.nonzero(rows % FOLDS == fold)[:, 0]
+            matchers = [
+                Matcher(volume, ball3, evidence.ball, search, one.favour)
+                for volume, one in zip(self._without(fold), whole, strict=True)
+            ]
+            self._match(Stream(looks, rows[mine]), matchers, tried[mine], report, fold)
         scores = self._state["scores"][rows]
         self._rebuild(evidence, rows, report)
         report.metric("log_likelihood", float(scores.amax(1).mean()))
@@ -271,6 +278,12 @@ class JointStage:
             moved = (scores.argmax(1) != before)[seen_before]
             self._state["changed"] = moved.float().mean()
             report.metric("changed_species", float(self._state["changed"]))
+
+    def _without(self, fold: int) -> Tensor:
+        """Maps ``(K, p)`` without the particles of a fold, where there are any but of all."""
+        volumes, left_out = self._state["volumes"], self._state["left_out"]
+        made = (left_out[:, -1] == volumes).all(1)
+        return torch.where(made[:, None], left_out[:, fold], volumes).to(self._looks.device)
 
     def _tried(self, rows: Tensor) -> Tensor:
         """Species ``(m, K)`` still in the running: all for particles shifted as far as one looks.
@@ -282,14 +295,20 @@ class JointStage:
         return self._state["running"][rows] | (shifts > EDGE)[:, None]
 
     def _match(
-        self, evidence: Stream, matchers: list[Matcher], tried: Tensor, report: Reporter
+        self,
+        evidence: Stream,
+        matchers: list[Matcher],
+        tried: Tensor,
+        report: Reporter,
+        fold: int,
     ) -> None:
-        """Find the poses of each particle in the species ``(n, K)`` that are tried."""
+        """Find the poses of each particle of a fold in the species ``(n, K)`` that are tried."""
         n = len(evidence)
         for start in range(0, n, 64):
             places = slice(start, start + 64)
             self._match_some(evidence[places], evidence.rows[places], matchers, tried[places])
-            report.step(min(start + 64, n), n, "particles against species")
+            done = fold * n + min(start + 64, n)
+            report.step(done, FOLDS * n, "particles against species")
 
     def _match_some(
         self, seen: Evidence, rows: Tensor, matchers: list[Matcher], tried: Tensor
@@ -305,7 +324,7 @@ class JointStage:
         running = tops > tops.amax(1, keepdim=True) - CONTEST
         for index, which in enumerate(some):
             near = torch.nonzero(running[which, index])[:, 0].to(seen.data.device)
-            found = _polished(matchers[index], parts[index], grid[index], near)
+            found = polished(matchers[index], parts[index], grid[index], near)
             for name, column in state.items():
                 column[which, index] = getattr(found, name)[:, 0].cpu()
         # a species that was not tried stays as far behind as it was
@@ -323,8 +342,11 @@ class JointStage:
                 continue  # nobody left: the volume stays as it was
             rotations = self._state["rotations"][rows, species].to(looks.device)
             shifts = self._state["shifts"][rows, species].to(looks.device)
-            made = rebuild(evidence, rotations, shifts, weights, power, looks.radius)
+            folds = rows % FOLDS
+            made = rebuild(evidence, rotations, shifts, weights, power, looks.radius, folds)
             self._state["volumes"][species] = made.volume.cpu()
+            both = torch.cat([made.left_out, made.volume[None]])
+            self._state["left_out"][species] = both.cpu()
             self._state["resolution"][species] = fsc.resolution(made.fsc, looks.geometry.length)
             report.check_stop()
         known = self._state["resolution"][self._state["resolution"] > 0]  # 0: never had particles
@@ -349,17 +371,3 @@ def _spread(matchers: list[Matcher], evidence: Stream, tried: Tensor) -> None:
     belongs = best.softmax(1)
     for index, (matcher, (which, found)) in enumerate(zip(matchers, along, strict=True)):
         matcher.spread(found, belongs[which, index])
-
-
-def _polished(matcher: Matcher, seen: Evidence, found: Candidates, near: Tensor) -> Candidates:
-    """One candidate per image.
-
-    Polished where the species is in the running, else the grid's best.
-    """
-    rotations, shifts = found.rotations[:, :1].clone(), found.shifts[:, :1].clone()
-    scores = found.scores[:, :1].clone()
-    if len(near):
-        some = Candidates(found.rotations[near], found.shifts[near], found.scores[near])
-        better = matcher.polish(seen[near], some)
-        rotations[near], shifts[near], scores[near] = better.rotations, better.shifts, better.scores
-    return Candidates(rotations, shifts, scores)

@@ -17,6 +17,9 @@ from napari_cryodeco.model.pose_search import Candidates, Favour, coarse, refine
 from napari_cryodeco.train import coverage
 
 BATCH = 64
+# Parts of the particles. Each is matched with maps of the others alone: a map of a few hundred
+# fits the noise of those it is made of, and keeps them where they are.
+FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,14 @@ def volume_radius(volume: Tensor, ball: Ball) -> int:
 class Matcher:
     """One volume ready to be searched against."""
 
-    def __init__(self, volume: Tensor, ball3: Ball, ball2: Ball, plan: SearchPlan) -> None:
+    def __init__(
+        self,
+        volume: Tensor,
+        ball3: Ball,
+        ball2: Ball,
+        plan: SearchPlan,
+        favour: Favour | None = None,
+    ) -> None:
         radius = volume_radius(volume, ball3)
         self.plan, self.ball2 = plan, ball2
         self.coarse_radius = min(plan.coarse_radius, radius)
@@ -58,7 +68,7 @@ class Matcher:
         self._slices = GridSlices(self.render(self._grid, self.coarse_radius))
         self._shifts = shift_disc(plan.extent, plan.spacing).to(volume.device)
         self._axis = coverage.axis_of(self._grid)
-        self._favour: Favour | None = None
+        self.favour = favour
 
     def render(self, rotations: Tensor, radius: float) -> Tensor:
         """Slices of the volume; the `Renderer` of the search."""
@@ -67,7 +77,7 @@ class Matcher:
     def coarse(self, evidence: Evidence) -> Candidates:
         """Best grid poses of each image."""
         seen = evidence.prefix(self.coarse_radius)
-        plan, favour = self.plan, self._favour
+        plan, favour = self.plan, self.favour
         return coarse(seen, self._slices, self._grid, self._shifts, plan.keep, favour)
 
     def along_axes(self, evidence: Evidence) -> Tensor:
@@ -87,7 +97,7 @@ class Matcher:
         image belongs to the map.
         """
         found = coverage.penalties(along, weights, coverage.even_share(self._axis))
-        self._favour = lambda rotations: found[coverage.axis_of(rotations)]
+        self.favour = lambda rotations: found[coverage.axis_of(rotations)]
 
     def polish(self, evidence: Evidence, start: Candidates) -> Candidates:
         """Octree refinement of candidates down to one per image, with growing radius."""
@@ -105,7 +115,7 @@ class Matcher:
                 offsets,
                 self.coarse_radius + growth,
                 keep,
-                self._favour,
+                self.favour,
             )
             step, spacing = step / 2, spacing / 2
         return found
@@ -123,6 +133,20 @@ def search(
     return join(parts)
 
 
+def polished(matcher: Matcher, seen: Evidence, found: Candidates, near: Tensor) -> Candidates:
+    """One candidate per image, of those `found` on the grid.
+
+    Polished in the places `near` ``(m,)``, else the grid's best.
+    """
+    rotations, shifts = found.rotations[:, :1].clone(), found.shifts[:, :1].clone()
+    scores = found.scores[:, :1].clone()
+    if len(near):
+        some = Candidates(found.rotations[near], found.shifts[near], found.scores[near])
+        better = matcher.polish(seen[near], some)
+        rotations[near], shifts[near], scores[near] = better.rotations, better.shifts, better.scores
+    return Candidates(rotations, shifts, scores)
+
+
 def join(parts: list[Candidates]) -> Candidates:
     """Candidates of consecutive batches as one."""
     return Candidates(
@@ -134,10 +158,15 @@ def join(parts: list[Candidates]) -> Candidates:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A map of particles: `volume` ``(p,)`` and the `fsc` of its two half-sets ``(radius,)``."""
+    """A map of particles.
+
+    `volume` ``(p,)``; the `fsc` of the maps of even and of odd folds ``(radius,)``; `left_out`
+    ``(FOLDS, p)``: the maps of all particles but those of one fold.
+    """
 
     volume: Tensor
     fsc: Tensor
+    left_out: Tensor
 
 
 def rebuild(
@@ -147,26 +176,35 @@ def rebuild(
     weights: Tensor,
     power: Tensor,
     radius: int,
+    folds: Tensor | None = None,
 ) -> Rebuilt:
     """Back-project images at their poses with `weights` ``(n,)``.
 
-    Even and odd rows are half-sets.
+    They are in `folds` ``(n,)``, or take turns.
     """
-    halves = [Accumulator.empty(radius, rotations.device) for _ in range(2)]
+    if folds is None:
+        folds = torch.arange(len(weights), device=weights.device) % FOLDS
+    parts = [Accumulator.empty(radius, rotations.device) for _ in range(FOLDS)]
     used = torch.nonzero(weights > 1e-3)[:, 0]
-    for half, sums in enumerate(halves):
-        mine = used[used % 2 == half]
+    for fold, sums in enumerate(parts):
+        mine = used[folds.to(used.device)[used] == fold]
         for start in range(0, len(mine), 512):
             rows = mine[start : start + 512]
             seen = evidence[rows].prefix(radius)
             moved = seen.shifted(shifts[rows, None])[:, 0]
             share = weights[rows, None]
             sums.insert(moved * share, seen.ctf2 * share, rotations[rows], evidence.ball)
-    maps = [sums.solve(power) for sums in halves]
-    both = Accumulator(
-        halves[0].numerator + halves[1].numerator,
-        halves[0].denominator + halves[1].denominator,
-        radius,
+    even, odd = _together(parts[::2]), _together(parts[1::2])
+    both, ball = _together([even, odd]), Ball(radius, 3, rotations.device)
+    others = [_together(parts[:fold] + parts[fold + 1 :]) for fold in range(FOLDS)]
+    return Rebuilt(
+        both.solve(power),
+        fsc.of_coefficients(even.solve(power), odd.solve(power), ball),
+        torch.stack([sums.solve(power) for sums in others]),
     )
-    ball = Ball(radius, 3, rotations.device)
-    return Rebuilt(both.solve(power), fsc.of_coefficients(maps[0], maps[1], ball))
+
+
+def _together(parts: list[Accumulator]) -> Accumulator:
+    numerator = torch.stack([sums.numerator for sums in parts]).sum(0)
+    denominator = torch.stack([sums.denominator for sums in parts]).sum(0)
+    return Accumulator(numerator, denominator, parts[0].radius)

@@ -31,7 +31,7 @@ TOO_FEW = 30  # particles that show no map of their own: the species of the othe
 APART, FAR_APART = 0.015, 0.08
 TRIED_IN_VAIN = 3  # pairs, or half as many as species, that are two before all others are, too
 _OF_PARTICLES = ("rotations", "shifts", "scores", "running")  # state ``(n, K, ...)``
-_OF_SPECIES = ("volumes", "resolution", "confirmed", "agreement")  # state ``(K, ...)``
+_OF_SPECIES = ("volumes", "left_out", "resolution", "confirmed", "agreement")  # state ``(K, ...)``
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,10 @@ FAINTEST = 1e-3  # share of an image under which a pose or a species is left out
 # with that species in one visit of ten only. Before, a species could lose all its images by it.
 DECIDED, LEFT_BEHIND, AGAIN = 0.5, 15.0, 0.1
 # A map with more images has less noise, fits better for it and draws more images, until two species
-# share it and another is empty. Those that got so many that the others can no longer have the LEAST
+# share it and another is empty. Those that got so many that the others can no longer have the least
 # (of an even share) lose log-likelihood, a STEP for e times too many, and never more than DEEPEST.
 LEAST, STEP, DEEPEST = 0.5, 0.5, 10.0
+FAINT = 2.0  # times the steps of a clear one, from which several species share the images evenly
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class StartPlan:
     `steps` of `batch` images; the radius grows from `first` to `last` over the first 85 % of them;
     `memory` is the share of the running sums that a step replaces; `extent` of shifts in box sides;
     `spread` poses per image and species; an image is tried with the `tried` species that its
-    features like best. Poses are compared with an error of `shaken` nats that is common to the
+    features like best; the fewest images that a species may have are the `least` of an even share.
+    Poses are compared with an error of `shaken` nats that is common to the
     images of a step, fades over the first 80 % of the steps and keeps starts out of dead ends.
     Several species are not shaken: they would lose what clusters of the features tell.
     """
@@ -64,20 +66,25 @@ class StartPlan:
     spread: int = 64
     tried: int = 4
     shaken: float = 15.0
+    least: float = LEAST
 
     @classmethod
     def of(cls, species: int, looks: Looks) -> StartPlan:
         """Settings for so many species in such images.
 
-        Several species need more steps, in which the images change places. One species in images
-        that tell little needs them, too: images find their poses later.
+        Several species need more steps, in which the images change places. In images that tell
+        little each of many needs as many as one alone: images find their poses later. There a map
+        of two species takes the images of both before they part, unless all have the same number.
         """
         last = min(cls.last, looks.radius)
+        share = CLEAR / max(looks.information(last), 1e-3)
+        patience = min(max(share, 1.0) ** 1.5, MOST_PATIENCE)
+        steps, memory = round(cls.steps * patience), cls.memory * patience ** (1 / 3)
         if species == 1:
-            share = CLEAR / max(looks.information(last), 1e-3)
-            patience = min(max(share, 1.0) ** 1.5, MOST_PATIENCE)
-            memory = cls.memory * patience ** (1 / 3)
-            return cls(steps=round(cls.steps * patience), memory=memory, last=last)
+            return cls(steps=steps, memory=memory, last=last)
+        if patience > FAINT:
+            batch = cls.batch * species
+            return cls(steps, batch, last=last, memory=memory, shaken=0.0, least=1.0)
         more = PER_SPECIES * min(species, 4)
         seen = 16 * min(species, cls.tried) + 8 * max(species - cls.tried, 0)
         return cls(steps=max(cls.steps, more), batch=seen, last=last, shaken=0.0)
@@ -260,7 +267,7 @@ class Start:
     def _share(self, shares: Tensor) -> None:
         """Note which share ``(K,)`` of the images each species got; keep them from gathering."""
         self._shares = self._shares + self._plan.memory * (shares - self._shares)
-        most = (1 + LEAST / max(1, len(shares) - 1)) / len(shares)
+        most = (1 + (1 - self._plan.least) / max(1, len(shares) - 1)) / len(shares)
         crowd = (self._shares / most).clamp_min(1e-3)
         self._handicaps = (self._handicaps - STEP * crowd.log()).clamp(-DEEPEST, 0.0)
 
