@@ -18,6 +18,7 @@ from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.stage_config import AbinitioConfig
 from napari_cryodeco.train.looks import LARGEST_RADIUS, Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild, search
+from napari_cryodeco.train.pairs import parted
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.starts import Start, StartPlan, held_out_score
 
@@ -140,6 +141,8 @@ class AbinitStage:
         }
         if unit == UNITS - 1:
             self._choose(starts, evidence[:held], report)
+            if self.species > 1 and self._plan.least == 1:
+                self._part(evidence, held, report)
 
     def _beginnings(self, clusters: Tensor) -> list[Tensor]:
         """What each start takes for granted, ``(n, K)``: clusters may help, or mislead.
@@ -189,6 +192,14 @@ class AbinitStage:
         volumes = Ball(self._looks.radius, 3).extend(starts[best].volumes.cpu())
         self._state = {"volumes": volumes, "scores": torch.tensor(list(scores.values()))}
         report.metric("held_out_log_likelihood", scores[best])
+
+    def _part(self, evidence: Evidence, held: int, report: Reporter) -> None:
+        """Let pairs of species that share their images begin anew."""
+        near = Ball(self._plan.last, 3)
+        volumes = self._state["volumes"][:, : len(near)].to(self._looks.device)
+        draw = generator(self._seed, f"{self.name}-pairs", 0)
+        found = parted(self._looks, evidence[held:], evidence[:held], volumes, draw, report)
+        self._state["volumes"] = Ball(self._looks.radius, 3).extend(found.cpu())
 
 
 def tempered(posteriors: Tensor) -> Tensor:

@@ -304,17 +304,22 @@ def held_out_score(evidence: Evidence, volumes: Tensor, radius: int, extent: flo
 
     What restarts are ranked by.
     """
+    return float(held_out_scores(evidence, volumes, radius, extent).amax(1).mean())
+
+
+def held_out_scores(evidence: Evidence, volumes: Tensor, radius: int, extent: float) -> Tensor:
+    """Best log-likelihood ``(n, K)`` of images with each of ``(K, p)`` volumes at `radius`."""
     ball3 = Ball(radius, 3, volumes.device)
     grid = so3.ring_grid(4).to(volumes.device)
     shifts = _shifts(extent, radius).to(volumes.device)
-    best = torch.full((len(evidence),), -torch.inf, device=volumes.device)
-    for volume in volumes:
+    best = torch.full((len(evidence), len(volumes)), -torch.inf, device=volumes.device)
+    for index, volume in enumerate(volumes):
         slices = GridSlices(_slices(volume[None], grid, evidence.ball, ball3, radius)[0])
         for start in range(0, len(evidence), 64):
             rows = slice(start, start + 64)
             found, _ = slices.best(evidence[rows].prefix(radius), shifts)
-            best[rows] = torch.maximum(best[rows], found.amax(1))
-    return float(best.mean())
+            best[rows, index] = found.amax(1)
+    return best
 
 
 def _grown(sums: Accumulator, radius: int, device: torch.device) -> Accumulator:
