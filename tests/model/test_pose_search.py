@@ -10,7 +10,7 @@ from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.evidence import Evidence, shift_disc
 from napari_cryodeco.model.pose_search import Candidates, refine
-from napari_cryodeco.train.matching import Matcher, SearchPlan, rebuild, search
+from napari_cryodeco.train.matching import FOLDS, Matcher, SearchPlan, rebuild, search
 
 BOX, RADIUS, COUNT = 24, 11, 40
 
@@ -87,3 +87,15 @@ def test_rebuilding_at_true_poses_gives_the_map_and_agreeing_halves(planted):
     overlap = (made.volume * truth).sum() / (made.volume.norm() * truth.norm())
     assert overlap > 0.9
     assert made.fsc[:2].min() > 0.5
+
+
+def test_no_image_is_in_the_map_that_leaves_its_fold_out(planted):
+    evidence, _, poses, _ = planted
+    power, everyone = torch.full((RADIUS + 1,), 50.0), torch.ones(COUNT)
+    folds = torch.randint(FOLDS, (COUNT,), generator=torch.Generator().manual_seed(0))
+    made = rebuild(evidence, poses.rotations, poses.shifts, everyone, power, 6, folds)
+    for fold, left_out in enumerate(made.left_out):
+        rest = (folds != fold).float()
+        alone = rebuild(evidence, poses.rotations, poses.shifts, rest, power, 6).volume
+        assert torch.allclose(left_out, alone, atol=1e-4 * float(alone.abs().max()))
+        assert not torch.allclose(left_out, made.volume, atol=1e-2 * float(alone.abs().max()))

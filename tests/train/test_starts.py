@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -29,6 +30,12 @@ def test_faint_images_take_more_steps_but_not_for_ever():
     assert clear.steps == 250 < 4 * clear.steps < faint.steps < dark.steps
     assert dark.steps == 250 * MOST_PATIENCE
     assert clear.memory < faint.memory < dark.memory < 0.2
+
+
+def test_faint_images_of_several_species_take_the_steps_of_one_and_are_shared_evenly():
+    one, four = (StartPlan.of(species, images(told=60.0)) for species in (1, 4))
+    assert (four.steps, four.memory, four.batch) == (one.steps, one.memory, 4 * one.batch)
+    assert four.least == 1 > StartPlan.of(4, images()).least
 
 
 def test_what_an_image_tells_is_the_expected_log_likelihood(tripod_and_arc):
@@ -77,6 +84,12 @@ def test_a_handicap_ends_with_the_crowd_and_has_a_bound(tripod_and_arc):
     for _ in range(400):
         start._share(torch.tensor([0.97, 0.01, 0.01, 0.01]))
     assert start._handicaps.tolist() == [-starts.DEEPEST, 0, 0, 0]
+    uneven = torch.tensor([0.28, 0.24, 0.24, 0.24])  # but none is empty
     for _ in range(2000):
-        start._share(torch.tensor([0.28, 0.24, 0.24, 0.24]))  # uneven, but none is empty
+        start._share(uneven)
     assert start._handicaps.abs().max() < 1e-3
+    start._plan = replace(plan, least=1.0)
+    for _ in range(100):
+        start._share(uneven)
+    assert start._handicaps[0] < -1
+    assert start._handicaps[1:].abs().max() < 1e-3

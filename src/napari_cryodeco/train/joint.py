@@ -90,6 +90,7 @@ class JointStage:
         if tensors and "confirmed" not in tensors:
             raise ValueError(BEGUN_BEFORE)
         n, species = len(self._looks.images), len(self._start)
+        volumes = tensors["volumes"] if tensors else self._start
         begun = {
             "volumes": self._start.clone(),
             "rotations": torch.eye(3).expand(n, species, 3, 3).contiguous(),
@@ -99,7 +100,7 @@ class JointStage:
             "running": torch.ones(n, species, dtype=torch.bool),
             "confirmed": torch.zeros(species, dtype=torch.bool),
             "agreement": torch.zeros(species),
-            "left_out": torch.zeros(species, FOLDS + 1, self._start.shape[1]),
+            "left_out": torch.zeros(len(volumes), FOLDS + 1, volumes.shape[1]),
             "changed": torch.tensor(1.0),
         }
         self._state = begun | (tensors or {})
