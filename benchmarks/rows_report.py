@@ -9,6 +9,7 @@ from typing import Any
 from species_scores import is_right, precision_and_recall
 
 from napari_cryodeco.atomic import write_text
+from napari_cryodeco.runs.species import share
 
 Row = dict[str, Any]
 GOAL_PRECISION, GOAL_RECALL, GOAL_RUNS = 0.9, 0.8, 10
@@ -67,7 +68,8 @@ def species_lines(row: Row) -> list[str]:
         true = "right" if is_right(one) else "wrong"
         lines.append(
             f"    {one['class']}: {one['images']} images, {said} ({true}): again {one['again']}, "
-            f"agreement {one['agreement']:.2f}, sides {one['sides']:.2f}; purity "
+            f"agreement {one['agreement']:.2f}, sides {one['sides']:.2f}, explained "
+            f"{share(one.get('explained'))}; purity "
             f"{one['purity']:.2f}, {one['share_of_species']:.2f} of {_pose(one)}"
         )
     return lines
