@@ -18,10 +18,10 @@ from qtpy.QtWidgets import (
     QToolButton,
     QWidget,
 )
-from superqt import QSearchableComboBox
 
 from napari_cryodeco.explore.free_energy import CAVEAT
 from napari_cryodeco.gui.editors import narrow
+from napari_cryodeco.gui.search_box import SearchBox
 
 VIEWS = {"pca": "PCA", "umap": "UMAP"}
 OF_SELECTION: dict[str, Literal["umap", "pca"]] = {"part umap": "umap", "part pca": "pca"}
@@ -53,7 +53,7 @@ class ViewBar(QWidget):
         self.x = self._box("Horizontal axis; the share is that of the variance of z")
         self.y = self._box("Vertical axis; the share is that of the variance of z")
         self.energy = _energy_button()
-        self.colour = QSearchableComboBox()
+        self.colour = SearchBox()
         self._squeeze(self.colour)
         self.colour.setToolTip(
             "<qt>Colour of a particle: density, cluster, latent dimensions, viewing direction, "
