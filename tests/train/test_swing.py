@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +13,16 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.imaging import so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import MIRROR, Poses
+from napari_cryodeco.runs.paths import RunPaths
+from napari_cryodeco.runs.store import write_tensors
 from napari_cryodeco.train.common_frame import HALF_TURN
+from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_model import LinearModel
+from napari_cryodeco.train.pipeline import _Plan
 from napari_cryodeco.train.stages import Silent
 from napari_cryodeco.train.state_chain import search_around
 from napari_cryodeco.train.swing_stage import UNITS, SwingStage
@@ -120,6 +127,38 @@ def test_several_species_or_few_particles_are_left_alone(
 
 
 @pytest.mark.slow
+def test_a_run_of_a_version_without_the_stage_keeps_its_poses(
+    tripod_and_arc: Mixture, tmp_path: Path
+) -> None:
+    asked = {"data": {"source": "p.star"}, "poses": "abinitio", "abinitio": {"classes": 1}}
+    run = SimpleNamespace(config=TrainConfig.model_validate(asked), paths=RunPaths(tmp_path))
+    plan = _Plan(run, torch.device("cpu"))
+    plan.__dict__["_looks"] = tripod_and_arc.looks
+    joint = JointStage(tripod_and_arc.looks, tripod_and_arc.maps[:1], torch.zeros(300, 1), 1)
+    joint.load(None)
+    told: list[list[str]] = []
+    for past in (False, True):
+        if past:
+            write_tensors(RunPaths(tmp_path).stage("subspace"), {"a": torch.zeros(1)}, {})
+        stage = plan._swing({"joint": joint})
+        stage.load(None)
+        metrics = Told()
+        stage.advance(0, metrics)
+        told.append(metrics.names)
+    assert told == [["gain"], []]
+    assert not stage.follows and stage.units() == 1
+
+
+class Told(Silent):
+    """Keeps the names of what it is told."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def metric(self, name: str, value: float) -> None:
+        self.names.append(name)
+
+
 def test_a_stage_taken_up_after_each_step_equals_one_in_one_go(scene: Mixture) -> None:
     begun, last = in_both_hands(scene), 4
     whole = trained(SwingStage(scene.looks, begun, True, seed=4), last).tensors()

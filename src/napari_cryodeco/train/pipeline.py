@@ -155,7 +155,9 @@ class _Plan:
 
     def _swing(self, finished: Finished) -> Stage:
         joint = _get(finished, "joint", JointStage)
-        asked = joint.posteriors.shape[1] == 1 and not self._config.rigid
+        # a run of a version without this stage keeps the poses that it went on with
+        before = not self._run.paths.stage("subspace").is_file()
+        asked = joint.posteriors.shape[1] == 1 and not self._config.rigid and before
         return SwingStage(self._looks, joint.assignment().poses, asked, self._config.seed)
 
     def _subspace(self, finished: Finished) -> Stage:
