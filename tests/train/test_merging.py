@@ -69,6 +69,10 @@ def test_too_many_species_become_as_many_as_there_are(tripod_and_arc):
     for one in (stage, resumed):
         one.advance(merging + 1, Silent())  # the next pass knows two
     assert torch.equal(stage.posteriors, resumed.posteriors)
+    late = joint.JointStage(tripod_and_arc.looks, volumes, features, None, 2, 2)
+    late.load({name: value.clone() for name, value in three.items()})
+    late.advance(joint.MERGING.index("look"), Silent())  # those that were missed are asked again
+    assert late.posteriors.shape == (2 * EACH, 2)
     looks, everyone = tripod_and_arc.looks, torch.arange(2 * EACH)
     for number in (1, 3):  # as many as were asked for, whether they are one or not
         left = merge(looks, everyone, dict(three), number, 1, 2, Silent())
