@@ -16,7 +16,7 @@ from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY, side_by_side
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
 from napari_cryodeco.train.looks import Looks, Stream
 from napari_cryodeco.train.matching import FOLDS, Matcher, SearchPlan, polished, rebuild
-from napari_cryodeco.train.merging import merge
+from napari_cryodeco.train.merging import APART_LATE, merge
 from napari_cryodeco.train.passes import MERGING, PLANS, Pass
 from napari_cryodeco.train.renew import renewed
 from napari_cryodeco.train.retry import Verdict, likeness, second_look
@@ -167,7 +167,8 @@ class JointStage:
         rows = self._rows(everyone=False)
         if self._asked is None:  # what was a view of a species when it was asked may be one now
             looks, state, seed = self._looks, self._state, self._seed + unit
-            self._state = merge(looks, rows, state, None, seed, self._threads, report)
+            left = merge(looks, rows, state, None, seed, self._threads, report, APART_LATE)
+            self._state = left
         own, features = self._state["scores"][rows].argmax(1), self._features[rows]
         confirmed = self._state["confirmed"]
         species = len(confirmed)

@@ -29,6 +29,8 @@ TOO_FEW = 30  # particles that show no map of their own: the species of the othe
 # nine of 13 pairs that were one lost less (the others held a fragment, or needed that beginning),
 # and of 23 that were two all lost .020 - .122.
 APART, FAR_APART = 0.015, 0.08
+# The same when maps are right: a pair that was one lost .018, all others .15 - .35 (dev_mix4_d64).
+APART_LATE = 0.05
 TRIED_IN_VAIN = 3  # pairs, or half as many as species, that are two before all others are, too
 _OF_PARTICLES = ("rotations", "shifts", "scores", "running")  # state ``(n, K, ...)``
 _OF_SPECIES = ("volumes", "left_out", "resolution", "confirmed", "agreement")  # state ``(K, ...)``
@@ -55,6 +57,7 @@ def merge(
     seed: int,
     threads: int,
     report: Reporter,
+    apart: float = APART,
 ) -> dict[str, Tensor]:
     """Make species that are one become one.
 
@@ -70,6 +73,8 @@ def merge(
         Number of species that are left; None: as many as are not one.
     seed, threads, report
         Of random starts; threads that run them side by side; where to tell.
+    apart
+        Loss from which two species are two.
 
     Returns
     -------
@@ -93,7 +98,7 @@ def merge(
             pair, begun = (a, b), seed + asks
             tried[name] = _asked(looks, rows, state, pair, known, names, begun, threads, report)
             asks, vain = asks + 1, vain + 1
-            if not tried[name].one:
+            if tried[name].loss > apart:
                 continue
         elif asked is None:
             break
