@@ -87,7 +87,9 @@ def test_species_that_nobody_chose_are_left_out():
         name: torch.arange(3.0) for name in ("left_out", "resolution", "confirmed", "agreement")
     }
     state |= {"scores": scores, "volumes": torch.arange(3.0)[:, None], "changed": torch.ones(())}
+    state["running"] = torch.nn.functional.one_hot(scores.argmax(1), 3).bool()
     left = without_empty(torch.arange(200), state)
+    assert left["running"][195:].all()  # else nothing would be compared with them
     assert left["volumes"][:, 0].tolist() == [0, 2]
     assert torch.equal(left["shifts"], state["shifts"][:, [0, 2]])
     assert without_empty(torch.arange(120), left)["resolution"].tolist() == [0]

@@ -153,6 +153,8 @@ def without_empty(rows: Tensor, state: dict[str, Tensor], least: int = 1) -> dic
 def _only(state: dict[str, Tensor], left: Tensor) -> dict[str, Tensor]:
     """The state of some species."""
     made = state | {name: state[name][:, left].clone() for name in _OF_PARTICLES}
+    # who had only species that are gone is compared with all that are left
+    made["running"] |= ~made["running"].any(1, keepdim=True)
     return made | {name: state[name][left].clone() for name in _OF_SPECIES}
 
 
