@@ -30,7 +30,7 @@ from napari_cryodeco.imaging.poses import align
 from napari_cryodeco.imaging.superpose import superpose
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.train import coverage
-from napari_cryodeco.train.abinit import sharpen
+from napari_cryodeco.train.abinit import sharpened
 from napari_cryodeco.train.looks import Looks, search_radius
 from napari_cryodeco.train.matching import Matcher, SearchPlan, search
 from napari_cryodeco.train.stages import generator
@@ -63,7 +63,7 @@ def one(run: Run, sample: Path, species: int, arm: str, seed: int) -> dict[str, 
     evidence, begun = looks.evidence(rows), time.process_time()
     plan = replace(StartPlan.of(1, looks), shaken=shaken)
     volume = random_start(evidence, looks.power, plan, generator(seed, "single", 1), lambda: None)
-    volume = sharpen(evidence, volume, looks.power, looks, lambda: None)
+    volume = sharpened(evidence, volume, looks.power, looks, lambda: None).volume
     spent = time.process_time() - begun
     matcher = Matcher(volume, Ball(radius, 3), evidence.ball, SearchPlan(11, radius))
     rotations, _, _ = search(evidence, matcher).best()

@@ -248,15 +248,3 @@ def sharpened(
         rotations, shifts, _ = search(evidence, matcher, lambda done: tick()).best()
         volume = rebuild(evidence, rotations, shifts, everyone, power, min(next_radius, top)).volume
     return Sharpened(volume, rotations, shifts)
-
-
-def sharpen(
-    evidence: Evidence,
-    volume: Tensor,
-    power: Tensor,
-    looks: Looks,
-    tick: Callable[[], None],
-    rounds: Sequence[tuple[int, int, int]] = SHARPENING,
-) -> Tensor:
-    """Only the map ``(p,)`` of :func:`sharpened`."""
-    return sharpened(evidence, volume, power, looks, tick, rounds).volume

@@ -12,8 +12,10 @@ from torch import Tensor
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator, Cube
+from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.spectrum import shell_sums
 from napari_cryodeco.model.evidence import Evidence, Source
+from napari_cryodeco.train.matching import insert
 
 FIRST, LAST = 5, 12  # shells that tell: under them all maps are alike, beyond them poses are not
 FEWEST = 30  # particles whose half-maps tell
@@ -51,7 +53,7 @@ def explained_share(
     alike = fsc.of_coefficients(maps[0], maps[1], ball3)[FIRST - 1 :].clamp_min(_FAINTEST)
     sums = torch.zeros(3, last + 1, device=rotations.device)
     for which, cube in enumerate(Cube(volume[None], ball3, last) for volume in maps):
-        for rows in _rows(len(source), 1 - which):
+        for rows in torch.arange(1 - which, len(source), 2).split(_TOGETHER):
             seen = source[rows].prefix(last)
             sums += _compared(seen, cube, rotations[rows], shifts[rows], last)
     met, predicted, signal = sums[:, FIRST:].clamp_min(1e-9)
@@ -59,18 +61,11 @@ def explained_share(
     return float((share * signal).sum() / signal.sum())
 
 
-def _rows(count: int, half: int) -> list[Tensor]:
-    return list(torch.arange(half, count, 2).split(_TOGETHER))
-
-
 def _half(
     source: Source, rotations: Tensor, shifts: Tensor, power: Tensor, half: int, radius: int
 ) -> Tensor:
     sums = Accumulator.empty(radius, rotations.device)
-    for rows in _rows(len(source), half):
-        seen = source[rows].prefix(radius)
-        moved = seen.shifted(shifts[rows, None])[:, 0]
-        sums.insert(moved, seen.ctf2, rotations[rows], source.ball)
+    insert(sums, source, torch.arange(half, len(source), 2), Poses(rotations, shifts))
     return sums.solve(power[: radius + 1])
 
 

@@ -11,12 +11,14 @@ from torch import Tensor
 from napari_cryodeco.imaging import fsc, so3
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.fourier import Accumulator, Cube
+from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.evidence import Evidence, Source, shift_disc
 from napari_cryodeco.model.grid_slices import GridSlices
 from napari_cryodeco.model.pose_search import Candidates, Favour, coarse, refine
 from napari_cryodeco.train import coverage
 
 BATCH = 64
+_TOGETHER = 512  # images inserted at once
 # Parts of the particles. Each is matched with maps of the others alone: a map of a few hundred
 # fits the noise of those it is made of, and keeps them where they are.
 FOLDS = 4
@@ -188,12 +190,7 @@ def rebuild(
     used = torch.nonzero(weights > 1e-3)[:, 0]
     for fold, sums in enumerate(parts):
         mine = used[folds.to(used.device)[used] == fold]
-        for start in range(0, len(mine), 512):
-            rows = mine[start : start + 512]
-            seen = evidence[rows].prefix(radius)
-            moved = seen.shifted(shifts[rows, None])[:, 0]
-            share = weights[rows, None]
-            sums.insert(moved * share, seen.ctf2 * share, rotations[rows], evidence.ball)
+        insert(sums, evidence, mine, Poses(rotations, shifts), weights)
     even, odd = _together(parts[::2]), _together(parts[1::2])
     both, ball = _together([even, odd]), Ball(radius, 3, rotations.device)
     others = [_together(parts[:fold] + parts[fold + 1 :]) for fold in range(FOLDS)]
@@ -202,6 +199,21 @@ def rebuild(
         fsc.of_coefficients(even.solve(power), odd.solve(power), ball),
         torch.stack([sums.solve(power) for sums in others]),
     )
+
+
+def insert(
+    sums: Accumulator, evidence: Source, rows: Tensor, poses: Poses, weights: Tensor | None = None
+) -> None:
+    """Add some of the images, `rows` ``(m,)``, at their poses (shifts in box sides).
+
+    `poses` and `weights` ``(n,)`` are those of all images; no weights: all alike.
+    """
+    for some in rows.split(_TOGETHER):
+        seen = evidence[some].prefix(sums.radius)
+        moved, ctf2 = seen.shifted(poses.shifts[some, None])[:, 0], seen.ctf2
+        if weights is not None:
+            moved, ctf2 = moved * weights[some, None], ctf2 * weights[some, None]
+        sums.insert(moved, ctf2, poses.rotations[some], evidence.ball)
 
 
 def _together(parts: list[Accumulator]) -> Accumulator:

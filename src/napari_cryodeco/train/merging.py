@@ -17,13 +17,12 @@ from torch import Tensor
 
 from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.train.abinit import sharpened, side_by_side
-from napari_cryodeco.train.explained import explained_share
+from napari_cryodeco.train.explained import FEWEST, explained_share
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.retry import LOOKED_AT
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.starts import StartPlan, random_start
 
-TOO_FEW = 30  # particles that show no map of their own: the species of the others takes them
 # Share of the signal that one map explains less than two, from which two species are two; and from
 # which no other beginning of the one map is tried. Of 29 species of holdout16 that began for 16,
 # nine of 13 pairs that were one lost less (the others held a fragment, or needed that beginning),
@@ -85,7 +84,7 @@ def merge(
     state = without_empty(rows, state, least)
     names, fresh = list(range(len(state["volumes"]))), len(state["volumes"])
     tried: dict[frozenset[int], Together] = {}
-    known: dict[int, Alone] = {}
+    inquiry = _Inquiry(looks, rows, threads, report)
     vain = asks = 0
     while len(names) > least:
         found = likely_pairs(state["scores"][rows])
@@ -95,8 +94,7 @@ def merge(
             name = untried[0]
             a, b = named[name]
             report.step(asks, asks + 1, f"{len(names)} species: are {a + 1} and {b + 1} one?")
-            pair, begun = (a, b), seed + asks
-            tried[name] = _asked(looks, rows, state, pair, known, names, begun, threads, report)
+            tried[name] = inquiry.ask(state, names, (a, b), seed + asks)
             asks, vain = asks + 1, vain + 1
             if tried[name].loss > apart:
                 continue
@@ -112,40 +110,41 @@ def merge(
     return state
 
 
-def _asked(
-    looks: Looks,
-    rows: Tensor,
-    state: dict[str, Tensor],
-    pair: tuple[int, int],
-    known: dict[int, Alone],
-    names: list[int],
-    seed: int,
-    threads: int,
-    report: Reporter,
-) -> Together:
-    """Ask a pair; what is found of either by itself is `known` from then on."""
-    own = state["scores"][rows].argmax(1)
-    new = [index for index in pair if names[index] not in known]
+class _Inquiry:
+    """Asks pairs; what was found of a species by itself is known from then on, by its name."""
 
-    def one(place: int) -> Alone:
-        index = new[place]
-        volume = state["volumes"][index]
-        return alone(looks, rows[own == index], volume, names[index], report.check_stop)
+    def __init__(self, looks: Looks, rows: Tensor, threads: int, report: Reporter) -> None:
+        self._looks, self._rows, self._threads = looks, rows, threads
+        self._tick = report.check_stop
+        self._known: dict[int, Alone] = {}
 
-    found = side_by_side(one, range(len(new)), threads)
-    known |= {names[index]: made for index, made in zip(new, found, strict=True)}
-    first, second = (known[names[index]] for index in pair)
-    return together(looks, first, second, seed, threads, report.check_stop)
+    def ask(
+        self, state: dict[str, Tensor], names: list[int], pair: tuple[int, int], seed: int
+    ) -> Together:
+        """Ask two species, rows of `state`."""
+        own = state["scores"][self._rows].argmax(1)
+        new = [index for index in pair if names[index] not in self._known]
+
+        def one(place: int) -> Alone:
+            index = new[place]
+            members, volume = self._rows[own == index], state["volumes"][index]
+            return alone(self._looks, members, volume, names[index], self._tick)
+
+        found = side_by_side(one, range(len(new)), self._threads)
+        self._known |= {names[index]: made for index, made in zip(new, found, strict=True)}
+        first, second = (self._known[names[index]] for index in pair)
+        return together(self._looks, first, second, seed, self._threads, self._tick)
 
 
 def without_empty(rows: Tensor, state: dict[str, Tensor], least: int = 1) -> dict[str, Tensor]:
     """The state without species that hardly one of the particles `rows` ``(m,)`` chose.
 
-    At `least` so many stay.
+    At `least` so many stay. Fewer than :data:`explained.FEWEST` show no map of their own: the
+    species of the others takes them.
     """
     count = len(state["volumes"])
     members = torch.bincount(state["scores"][rows].argmax(1), minlength=count)
-    enough = min(TOO_FEW, int(members.sort(descending=True).values[min(least, count) - 1]))
+    enough = min(FEWEST, int(members.sort(descending=True).values[min(least, count) - 1]))
     left = torch.nonzero(members >= enough)[:, 0]
     return _only(state, left) if len(left) < count else state
 
@@ -199,7 +198,7 @@ def alone(
 ) -> Alone:
     """Sharpen the map ``(p,)`` of a species with (some of) its `members`, rows ``(m,)``."""
     rows = _drawn(members, seed)
-    if len(rows) < TOO_FEW:
+    if len(rows) < FEWEST:
         return Alone(members, volume, None)
     made = _made(looks, rows, volume.to(looks.device), tick)
     return Alone(rows, *made)
@@ -227,7 +226,7 @@ def together(
         Called between the steps: may raise in order to stop.
     """
     if first.explained is None or second.explained is None:
-        few = min(len(first.rows), len(second.rows)) < TOO_FEW
+        few = min(len(first.rows), len(second.rows)) < FEWEST
         larger = max((first, second), key=lambda one: len(one.rows))
         return Together(larger.volume, 0.0 if few else math.inf)
     rows = torch.cat([first.rows, second.rows])

@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.superpose import superpose
 from napari_cryodeco.model.evidence import Evidence
-from napari_cryodeco.train.abinit import HELD_OUT, SHARPENING, sharpen, side_by_side
+from napari_cryodeco.train.abinit import HELD_OUT, SHARPENING, sharpened, side_by_side
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, search
 from napari_cryodeco.train.stages import generator
@@ -96,19 +96,19 @@ def second_look(
         drawn = generator(seed, "retry-start", start)
         return random_start(evidence[held:], power, plan, drawn, tick)
 
-    def sharpened(begun: Tensor) -> _Tried:
-        found = sharpen(evidence[held:], begun, power, looks, tick)
+    def tried_from(begun: Tensor) -> _Tried:
+        found = sharpened(evidence[held:], begun, power, looks, tick).volume
         return _Tried(found, judged(evidence[:held], found, looks))
 
-    first = sharpen(evidence[held:], started(1), power, looks, tick, SHARPENING[:1])
+    first = sharpened(evidence[held:], started(1), power, looks, tick, SHARPENING[:1]).volume
     like = agreement(first, volume, looks.radius)
     if like > AGREED:  # a right map by itself says so before it is sharp
         return Verdict(None, True, like)
     begun = [volume, first]
-    tried = side_by_side(lambda which: sharpened(begun[which]), range(2), threads)
+    tried = side_by_side(lambda which: tried_from(begun[which]), range(2), threads)
     while not (verdict := _verdict(tried, looks.radius)).confirmed and len(tried) < most:
         more = range(len(tried), len(tried) + STARTS)
-        tried += side_by_side(lambda start: sharpened(started(start)), more, threads)
+        tried += side_by_side(lambda start: tried_from(started(start)), more, threads)
     return verdict
 
 

@@ -110,8 +110,8 @@ class SwingStage:
     def tensors(self) -> dict[str, Tensor]:
         """Poses (box sides), where each particle lies along the motion, and whether there is one.
 
-        `varies`: where it lay along what varied in one map. Between two steps also the poses and
-        log-likelihoods of the sample in two maps.
+        Where there is none that is all. `varies`: where it lay along what varied in one map.
+        Between two steps also the poses and log-likelihoods of the sample in two maps.
         """
         return self._state
 
@@ -130,7 +130,7 @@ class SwingStage:
 
     @property
     def along(self) -> Tensor:
-        """Where each particle ``(n,)`` lies along the motion, in numbers of states."""
+        """Where each particle ``(n,)`` lies along the motion it follows, in numbers of states."""
         return self._state["along"]
 
     @property
@@ -155,10 +155,7 @@ class SwingStage:
         else:
             goes_on = self._along_states(step, unit, rows, report, tick)
         if not goes_on:
-            begun = self._begun
-            self._state["rotations"], self._state["shifts"] = begun.rotations, begun.shifts
-            self._state["along"] = torch.zeros(len(begun))
-            self._state["follows"] = torch.tensor(False)
+            self._state = {"steps": self._state["steps"], "follows": torch.tensor(False)}
 
     def _varies(self, unit: int, report: Reporter) -> bool:
         """Ask whether one component predicts unseen images better than the mean map alone."""
