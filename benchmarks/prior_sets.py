@@ -32,6 +32,8 @@ from napari_cryodeco.train.pipeline import steps
 from napari_cryodeco.train.reconstruct import run_steps
 
 DEV = ("5fj8", "5vox", "6vxx", "1qvr")
+NAMED = {"single_1wcm": ("1wcm",), "single_5dn6": ("5dn6",), "single_3sfd": ("3sfd",)}
+NAMED |= {"fresh4": ("5dn6", "6wps", "2f1d", "3erp")}  # looked at by nobody before they were scored
 SIZES = {
     "dev_mix4_d64": (64, 5.0, 400),
     "holdout16": (64, 5.0, 500),
@@ -39,6 +41,7 @@ SIZES = {
 }
 SIZES |= {"train": (64, 5.0, 150), "dev_hinge": (64, 5.0, 150)}
 SIZES |= {"shared_core": (64, 5.0, 225), "linker": (64, 4.0, 50)}
+SIZES |= {name: (64, 5.0, 500 if len(them) > 1 else 1000) for name, them in NAMED.items()}
 SETS = ("dev_mix4_d64", "holdout16")
 
 
@@ -92,6 +95,8 @@ def members(name: str, data: Path) -> list[str]:
     """Structures of a set."""
     if name.startswith("dev_mix4"):
         return list(DEV)
+    if name in NAMED:
+        return list(NAMED[name])
     return sorted(pdb for pdb, split in splits(data).items() if split == name)
 
 
