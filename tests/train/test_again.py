@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from napari_cryodeco.cli import main
 from napari_cryodeco.config import TrainConfig
 from napari_cryodeco.data.read import read_particles
+from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.runs.json_file import read_json
 from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors, write_tensors
@@ -20,6 +22,8 @@ from napari_cryodeco.train.passes import LAST_PASSES, PLANS
 from napari_cryodeco.train.reconstruct import reconstruct
 from napari_cryodeco.train.retry import Verdict, agree
 from napari_cryodeco.train.starts import StartPlan
+
+UNMOVED = torch.zeros(3)
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +97,54 @@ def test_only_a_better_map_makes_a_run(
     assert "holds a run already" in capsys.readouterr().err
 
 
+def planted(done: Run, path: Path, bodies: Any, volumes: Tensor, moved: Tensor = UNMOVED) -> Run:
+    """A run whose stage joint has these maps, true classes and poses, in a `moved` frame."""
+    run, labels = Run.create(path, done.particles, done.config), bodies.labels
+    run.paths.stages.mkdir(exist_ok=True)
+    scores = 10.0 * torch.nn.functional.one_hot(labels, 2)
+    rotations = bodies.poses.rotations
+    shifts = bodies.poses.shifts / bodies.looks.geometry.length + rotations[:, :2] @ moved
+    state = {
+        "volumes": Ball(bodies.looks.radius, 3).shift(volumes, moved.expand(2, 3)),
+        "scores": scores,
+        "rotations": rotations[:, None].expand(-1, 2, 3, 3).contiguous(),
+        "shifts": shifts[:, None].expand(-1, 2, 2).contiguous(),
+    }
+    write_tensors(run.paths.stage("joint"), state, {"finished": 10, "units": 10})
+    noisy = scores + torch.randn(scores.shape, generator=torch.Generator().manual_seed(1))
+    write_tensors(run.paths.stage("features"), {"features": noisy}, {})
+    return run
+
+
+def test_a_map_that_was_laid_over_another_is_looked_at_around_its_own_centre(
+    done: Run, tripod_and_arc: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else its particles lie farther off than a second look searches, and it seems worse."""
+    maps, looks = tripod_and_arc.maps, tripod_and_arc.looks
+    moved = torch.tensor([0.11, -0.04, 0.02])
+    run = planted(done, tmp_path / "planted", tripod_and_arc, maps, moved)
+    seen: list[Tensor] = []
+
+    def look(looks: Any, rows: Any, volume: Tensor, *rest: Any) -> Verdict:
+        seen.append(volume)
+        return Verdict(None, True, 1.0)
+
+    monkeypatch.setattr(again, "looks_of", lambda run, device: looks)
+    monkeypatch.setattr(again, "second_look", look)
+    look_again(run, Again(0, 4, 3))
+    assert (seen[0] - maps[0]).norm() < 0.02 * maps[0].norm()
+    assert (read_tensors(run.paths.stage("joint"))[0]["volumes"][0] - maps[0]).norm() > maps[
+        0
+    ].norm()
+
+
 def test_a_wrong_map_of_a_run_is_replaced_from_its_particles(
     done: Run, tripod_and_arc: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The state of a run is planted: species 1 has the particles of one body, the other's map."""
-    looks, labels, maps = tripod_and_arc.looks, tripod_and_arc.labels, tripod_and_arc.maps
-    run = Run.create(tmp_path / "planted", done.particles, done.config)
-    run.paths.stages.mkdir(exist_ok=True)
-    scores = 10.0 * torch.nn.functional.one_hot(labels, 2)
-    state = {"volumes": maps[[1, 1]], "scores": scores}
-    write_tensors(run.paths.stage("joint"), state, {"finished": 10, "units": 10})
-    features = {"features": scores + torch.randn(len(labels), 2)}
-    write_tensors(run.paths.stage("features"), features, {})
-    monkeypatch.setattr(again, "looks_of", lambda run, device: looks)
+    maps = tripod_and_arc.maps
+    run = planted(done, tmp_path / "planted", tripod_and_arc, maps[[1, 1]])
+    monkeypatch.setattr(again, "looks_of", lambda run, device: tripod_and_arc.looks)
     verdict = look_again(run, Again(0, 4, 3))
     assert verdict.volume is not None
     assert agree(verdict.volume, maps[0], 9) and not agree(verdict.volume, maps[1], 9)

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from napari_cryodeco.atomic import replacing_folder
 from napari_cryodeco.data.copy_record import record_path
+from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.runs.json_file import write_json
 from napari_cryodeco.runs.mirrored import refuse_mirror
 from napari_cryodeco.runs.origin import refuse_adopted
@@ -27,6 +29,7 @@ from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.train.device import choose_device, numerics
 from napari_cryodeco.train.passes import LAST_PASSES
 from napari_cryodeco.train.pipeline import looks_of
+from napari_cryodeco.train.relation import offset
 from napari_cryodeco.train.retry import FEWEST, Verdict, likeness, second_look
 
 _SAME = ("prepare", "features", "abinit")  # stages that the new run takes as they are
@@ -117,8 +120,22 @@ def look_again(run: Run, asked: Again, tick: Callable[[], None] = lambda: None) 
     config, device = run.config, choose_device(run.config.device)
     with numerics(config.threads, config.deterministic, device):
         threads = torch.get_num_threads() if device.type == "cpu" else 1
-        volume, looks = state["volumes"][index], looks_of(run, device)
+        looks, members = looks_of(run, device), torch.nonzero(own == index)[:, 0]
+        volume = _centred(state, index, members, looks.radius)
         return second_look(looks, rows, volume, asked.seed, threads, tick, asked.starts + 1)
+
+
+def _centred(state: dict[str, Tensor], index: int, members: Tensor, radius: int) -> Tensor:
+    """The map of a species with the centre of its particles in the middle of the box.
+
+    The maps of a run that is done were laid over the largest one: from there shifts can be farther
+    than a second look searches.
+    """
+    volume = state["volumes"][index]
+    if not len(members):
+        return volume
+    poses = Poses(state["rotations"][members, index], state["shifts"][members, index])
+    return Ball(radius, 3).shift(volume[None], -offset(poses)[None])[0]
 
 
 def begin_again(run: Run, asked: Again, found: Verdict, out: Path) -> Run:

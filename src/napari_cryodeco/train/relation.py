@@ -94,6 +94,10 @@ def centred(poses: Poses) -> Poses:
     A frame that follows one body of a molecule lets the other swing, and the particle's centre with
     it: without this the shifts leave what a search can reach.
     """
+    return Poses(poses.rotations, poses.shifts - poses.rotations[:, :2] @ offset(poses))
+
+
+def offset(poses: Poses) -> Tensor:
+    """Where the centre of the particles lies in the map, ``(3,)`` in units of their shifts."""
     planes = poses.rotations[:, :2]
-    shift = _moved_by(planes, poses.shifts, torch.ones(len(poses)).to(planes))
-    return Poses(poses.rotations, poses.shifts - planes @ shift)
+    return _moved_by(planes, poses.shifts, torch.ones(len(poses)).to(planes))
