@@ -10,7 +10,15 @@ from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.evidence import Evidence, shift_disc
 from napari_cryodeco.model.pose_search import Candidates, refine
-from napari_cryodeco.train.matching import FOLDS, Matcher, SearchPlan, rebuild, search
+from napari_cryodeco.train.matching import (
+    FOLDS,
+    Matcher,
+    SearchPlan,
+    fold_sums,
+    rebuild,
+    rebuilt,
+    search,
+)
 
 BOX, RADIUS, COUNT = 24, 11, 40
 
@@ -93,7 +101,7 @@ def test_no_image_is_in_the_map_that_leaves_its_fold_out(planted):
     evidence, _, poses, _ = planted
     power, everyone = torch.full((RADIUS + 1,), 50.0), torch.ones(COUNT)
     folds = torch.randint(FOLDS, (COUNT,), generator=torch.Generator().manual_seed(0))
-    made = rebuild(evidence, poses.rotations, poses.shifts, everyone, power, 6, folds)
+    made = rebuilt(fold_sums(evidence, poses, everyone, 6, folds), power)
     for fold, left_out in enumerate(made.left_out):
         rest = (folds != fold).float()
         alone = rebuild(evidence, poses.rotations, poses.shifts, rest, power, 6).volume

@@ -147,6 +147,11 @@ def rod_and_ball() -> Mixture:
 
 @pytest.fixture(scope="session")
 def tripod_and_arc() -> Mixture:
+    """See :func:`make_tripod_and_arc`."""
+    return make_tripod_and_arc()
+
+
+def make_tripod_and_arc() -> Mixture:
     """150 images of three arms of different length, then 150 of three quarters of a ring."""
     arms = [torch.linspace(0, length, 12) for length in (11, 7, 4)]
     tripod = torch.cat([arm[:, None] * torch.eye(3)[axis] for axis, arm in enumerate(arms)])

@@ -25,7 +25,7 @@ from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_header, read_tensors
 from napari_cryodeco.train import distributed, shards
 
-HALF = Path(__file__).with_name("half.py")
+HALF, JOINT = (Path(__file__).with_name(name) for name in ("half.py", "joint_half.py"))
 TRAIN = ["-m", "napari_cryodeco", "train"]
 
 
@@ -70,6 +70,24 @@ def test_one_step_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
             torch.testing.assert_close(two[name] / scale, value / scale, atol=1e-5, rtol=0)
     assert two["visits"].tolist() == [1.0] * len(two["visits"])
     torch.testing.assert_close(two["weights"], torch.ones(len(one["weights"])))
+
+
+@pytest.mark.slow
+def test_species_are_sorted_by_several_processes_as_by_one(tmp_path: Path) -> None:
+    """Passes are shared, species are joined by the first: all know what came of it."""
+    folders = {count: tmp_path / str(count) for count in (1, 2)}
+    for folder in folders.values():
+        (folder / "stages").mkdir(parents=True)
+    processes = [p for count, path in folders.items() for p in start(count, str(JOINT), str(path))]
+    assert ended(processes) == [0, 0, 0]
+    assert [read_status(folder).state for folder in folders.values()] == ["done", "done"]
+    one, two = (read_tensors(RunPaths(folder).stage("joint"))[0] for folder in folders.values())
+    assert one["volumes"].shape == two["volumes"].shape and len(one["volumes"]) == 2
+    for name in ("volumes", "left_out", "resolution"):
+        scale = float(one[name].abs().max())
+        torch.testing.assert_close(two[name] / scale, one[name] / scale, atol=1e-3, rtol=0)
+    assert torch.equal(one["scores"].argmax(1), two["scores"].argmax(1))
+    torch.testing.assert_close(one["shifts"], two["shifts"], atol=1e-3, rtol=0)
 
 
 def test_shares_cover_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from napari_cryodeco.runs.process import world_rank, world_size
 
 _PATIENCE = timedelta(hours=1)  # rank 0 probes and saves while the others wait
 _LONG_PATIENCE = timedelta(days=60)  # rank 0 does whole stages alone; a dead one is noticed at once
+_MOST_AXES = 6  # of a tensor that is told
 _LOST = ("connection closed", "connection reset", "broken pipe", "remote process exited")
 
 _first_tells: list[Any] = []
@@ -147,6 +148,31 @@ def total(count: int) -> int:
     number = torch.tensor([count])
     sum_([number])
     return int(number)
+
+
+def everywhere(rows: Tensor, count: int) -> Tensor:
+    """Rows ``(count, ...)`` of all processes, each of which has its :func:`share` of them."""
+    if size() == 1:
+        return rows
+    kind = torch.uint8 if rows.dtype == torch.bool else rows.dtype
+    whole = torch.zeros(count, *rows.shape[1:], dtype=kind, device=rows.device)
+    whole[share(count)] = rows.to(kind)
+    return _summed(whole).to(rows.dtype)
+
+
+def of_first(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rank 0's tensors, in every process; names and types are the same, shapes need not be."""
+    if size() == 1:
+        return tensors
+    import torch.distributed as dist
+
+    told = {}
+    for name, value in sorted(tensors.items()):
+        sizes = [*value.shape, *[-1] * (_MOST_AXES - value.ndim)]
+        shape = [int(length) for length in from_first([float(n) for n in sizes]) if length >= 0]
+        told[name] = value.contiguous() if not rank() else value.new_empty(shape)
+        dist.broadcast(told[name].view(torch.uint8) if shape else told[name], 0)
+    return told
 
 
 def gather_rows(rows: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,11 @@ class _Listening:
 
     def check_stop(self) -> None:
         meet()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Wait until the first process is done."""
+        meet()
+        return nullcontext(None)
 
 
 class _Told(dict[str, Stage]):

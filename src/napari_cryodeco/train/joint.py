@@ -7,26 +7,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
-from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.runs.species import SpeciesRecord
-from napari_cryodeco.train.abinit import BEGUN_BEFORE, SPREAD_BY, side_by_side
+from napari_cryodeco.train import distributed
+from napari_cryodeco.train.abinit import BEGUN_BEFORE, side_by_side
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
-from napari_cryodeco.train.looks import Looks, Stream
-from napari_cryodeco.train.matching import FOLDS, Matcher, SearchPlan, polished, rebuild
+from napari_cryodeco.train.joint_pass import FEWEST_LEFT, ParticlePass
+from napari_cryodeco.train.looks import Looks
+from napari_cryodeco.train.matching import FOLDS
 from napari_cryodeco.train.merging import APART_LATE, merge
-from napari_cryodeco.train.passes import MERGING, PLANS, Pass
+from napari_cryodeco.train.passes import MERGING, PLANS
 from napari_cryodeco.train.renew import renewed
 from napari_cryodeco.train.retry import Verdict, likeness, second_look
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.trust import records
 
-CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
-EDGE = 0.07  # shift in box sides: the first passes look as far as 0.08
-FEWEST_LEFT = 10  # particles without which a species keeps its map, and is empty for a second look
 SETTLED = 0.01  # share of particles that may change species in the last pass
 SAMPLE = 1500  # particles per species of the first passes
 
@@ -133,16 +130,24 @@ class JointStage:
     def advance(self, unit: int, report: Reporter) -> None:
         """Match every particle with every volume and rebuild, or look for better volumes."""
         plan = self._plans[unit]
+        if isinstance(plan, str):
+            with report.alone() as lone:  # of several processes the first
+                if lone is not None:
+                    self._between(plan, unit, lone)
+            self._state = distributed.of_first(self._state)
+        elif not plan.restless or float(self._state["changed"]) > SETTLED:
+            ParticlePass(self._looks, self._state, self._rows(plan.all), plan, report).run()
+        if unit == len(self._plans) - 1:
+            self._bring_together()
+
+    def _between(self, plan: str, unit: int, report: Reporter) -> None:
+        """Join species that are one, or look for better maps."""
         if plan == "merge":
             looks, rows = self._looks, self._rows(everyone=False)
             state, few = self._state, self._asked
             self._state = merge(looks, rows, state, few, self._seed, self._threads, report)
-        elif plan == "look":
+        else:
             self._look_again(unit, report)
-        elif not plan.restless or float(self._state["changed"]) > SETTLED:
-            self._pass(plan, report)
-        if unit == len(self._plans) - 1:
-            self._bring_together()
 
     def _bring_together(self) -> None:
         """Lay all maps over the largest species', and move the poses with them."""
@@ -254,123 +259,3 @@ class JointStage:
                 confirmed[changing], self._state["agreement"][changing] = False, 0.0
             changed |= {halves.index, index}
         return changed
-
-    def _pass(self, plan: Pass, report: Reporter) -> None:
-        looks = self._looks
-        coarse_radius, fine_radius = min(plan.coarse, looks.radius), min(plan.fine, looks.radius)
-        search = SearchPlan(coarse_radius, fine_radius, plan.extent, keep=4)
-        ball3, rows = Ball(looks.radius, 3, looks.device), self._rows(plan.all)
-        evidence = Stream(looks, rows)
-        volumes = self._state["volumes"].to(looks.device)
-        whole = [Matcher(volume, ball3, evidence.ball, search) for volume in volumes]
-        known = self._state["scores"][rows]
-        before, seen_before = known.argmax(1), known.any(1)
-        tried = self._tried(rows) if plan.before else torch.ones_like(known).bool()
-        _spread(whole, evidence, tried)
-        for fold in range(FOLDS):
-            mine = torch.nonzero(rows % FOLDS == fold)[:, 0]
-            matchers = [
-                Matcher(volume, ball3, evidence.ball, search, one.favour)
-                for volume, one in zip(self._without(fold), whole, strict=True)
-            ]
-            self._match(Stream(looks, rows[mine]), matchers, tried[mine], report, fold)
-        scores = self._state["scores"][rows]
-        self._rebuild(evidence, rows, report)
-        report.metric("log_likelihood", float(scores.amax(1).mean()))
-        if seen_before.any():
-            moved = (scores.argmax(1) != before)[seen_before]
-            self._state["changed"] = moved.float().mean()
-            report.metric("changed_species", float(self._state["changed"]))
-
-    def _without(self, fold: int) -> Tensor:
-        """Maps ``(K, p)`` without the particles of a fold, where there are any but of all."""
-        volumes, left_out = self._state["volumes"], self._state["left_out"]
-        made = (left_out[:, -1] == volumes).all(1)
-        return torch.where(made[:, None], left_out[:, fold], volumes).to(self._looks.device)
-
-    def _tried(self, rows: Tensor) -> Tensor:
-        """Species ``(m, K)`` still in the running: all for particles shifted as far as one looks.
-
-        What is picked farther off its centre fits nothing, and the wrong species nearly best.
-        """
-        best = self._state["scores"][rows].argmax(1)
-        shifts = self._state["shifts"][rows, best].norm(dim=1)
-        return self._state["running"][rows] | (shifts > EDGE)[:, None]
-
-    def _match(
-        self,
-        evidence: Stream,
-        matchers: list[Matcher],
-        tried: Tensor,
-        report: Reporter,
-        fold: int,
-    ) -> None:
-        """Find the poses of each particle of a fold in the species ``(n, K)`` that are tried."""
-        n = len(evidence)
-        for start in range(0, n, 64):
-            places = slice(start, start + 64)
-            self._match_some(evidence[places], evidence.rows[places], matchers, tried[places])
-            done = fold * n + min(start + 64, n)
-            report.step(done, FOLDS * n, "particles against species")
-
-    def _match_some(
-        self, seen: Evidence, rows: Tensor, matchers: list[Matcher], tried: Tensor
-    ) -> None:
-        state = {name: self._state[name][rows] for name in ("rotations", "shifts", "scores")}
-        gap = state["scores"].amax(1, keepdim=True) - state["scores"]
-        some = [torch.nonzero(column)[:, 0] for column in tried.T]
-        parts = [seen[which] for which in some]
-        grid = [matcher.coarse(part) for matcher, part in zip(matchers, parts, strict=True)]
-        tops = torch.full(tried.shape, -torch.inf)
-        for index, which in enumerate(some):
-            tops[which, index] = grid[index].scores[:, 0].cpu()
-        running = tops > tops.amax(1, keepdim=True) - CONTEST
-        for index, which in enumerate(some):
-            near = torch.nonzero(running[which, index])[:, 0].to(seen.data.device)
-            found = polished(matchers[index], parts[index], grid[index], near)
-            for name, column in state.items():
-                column[which, index] = getattr(found, name)[:, 0].cpu()
-        # a species that was not tried stays as far behind as it was
-        best = state["scores"].masked_fill(~tried, -torch.inf).amax(1, keepdim=True)
-        state["scores"] = torch.where(tried, state["scores"], best - gap)
-        for name, column in (state | {"running": running}).items():
-            self._state[name][rows] = column
-
-    def _rebuild(self, evidence: Stream, rows: Tensor, report: Reporter) -> None:
-        looks, power = self._looks, self._looks.power
-        posteriors = self.posteriors[rows].to(looks.device)
-        for species in range(posteriors.shape[1]):
-            weights = posteriors[:, species]
-            if float(weights.sum()) < FEWEST_LEFT:
-                continue  # nobody left: the volume stays as it was
-            rotations = self._state["rotations"][rows, species].to(looks.device)
-            shifts = self._state["shifts"][rows, species].to(looks.device)
-            folds = rows % FOLDS
-            made = rebuild(evidence, rotations, shifts, weights, power, looks.radius, folds)
-            self._state["volumes"][species] = made.volume.cpu()
-            both = torch.cat([made.left_out, made.volume[None]])
-            self._state["left_out"][species] = both.cpu()
-            self._state["resolution"][species] = fsc.resolution(made.fsc, looks.geometry.length)
-            report.check_stop()
-        known = self._state["resolution"][self._state["resolution"] > 0]  # 0: never had particles
-        if len(known):
-            report.metric("resolution", float(known.min()))
-
-
-def _spread(matchers: list[Matcher], evidence: Stream, tried: Tensor) -> None:
-    """Keep the images of each species from gathering on a few viewing axes.
-
-    Some images tell, of those ``(n, K)`` that are tried with a species.
-    """
-    count = min(len(evidence), SPREAD_BY * len(matchers))
-    places = torch.linspace(0, len(evidence) - 1, count).long()
-    some, tried = evidence[places], tried[places]
-    best = torch.full((count, len(matchers)), -torch.inf, device=some.data.device)
-    along = []
-    for index, matcher in enumerate(matchers):
-        which = torch.nonzero(tried[:, index])[:, 0].to(best.device)
-        along.append((which, matcher.along_axes(some[which])))
-        best[which, index] = along[-1][1].amax(1)
-    belongs = best.softmax(1)
-    for index, (matcher, (which, found)) in enumerate(zip(matchers, along, strict=True)):
-        matcher.spread(found, belongs[which, index])

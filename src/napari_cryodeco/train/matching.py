@@ -178,21 +178,27 @@ def rebuild(
     weights: Tensor,
     power: Tensor,
     radius: int,
-    folds: Tensor | None = None,
 ) -> Rebuilt:
-    """Back-project images at their poses with `weights` ``(n,)``.
+    """Back-project images at their poses with `weights` ``(n,)``; they take turns in the folds."""
+    folds = torch.arange(len(weights), device=weights.device) % FOLDS
+    return rebuilt(fold_sums(evidence, Poses(rotations, shifts), weights, radius, folds), power)
 
-    They are in `folds` ``(n,)``, or take turns.
-    """
-    if folds is None:
-        folds = torch.arange(len(weights), device=weights.device) % FOLDS
-    parts = [Accumulator.empty(radius, rotations.device) for _ in range(FOLDS)]
+
+def fold_sums(
+    evidence: Source, poses: Poses, weights: Tensor, radius: int, folds: Tensor
+) -> list[Accumulator]:
+    """Back-projections of each of the `folds` ``(n,)``: one for each of :data:`FOLDS`."""
+    parts = [Accumulator.empty(radius, poses.rotations.device) for _ in range(FOLDS)]
     used = torch.nonzero(weights > 1e-3)[:, 0]
     for fold, sums in enumerate(parts):
-        mine = used[folds.to(used.device)[used] == fold]
-        insert(sums, evidence, mine, Poses(rotations, shifts), weights)
+        insert(sums, evidence, used[folds.to(used.device)[used] == fold], poses, weights)
+    return parts
+
+
+def rebuilt(parts: list[Accumulator], power: Tensor) -> Rebuilt:
+    """The maps that the sums of the folds give, for a signal `power` per shell."""
     even, odd = _together(parts[::2]), _together(parts[1::2])
-    both, ball = _together([even, odd]), Ball(radius, 3, rotations.device)
+    both, ball = _together([even, odd]), Ball(even.radius, 3, even.numerator.device)
     others = [_together(parts[:fold] + parts[fold + 1 :]) for fold in range(FOLDS)]
     return Rebuilt(
         both.solve(power),

@@ -82,7 +82,7 @@ class _Plan:
                 }
             makers |= {"subspace": self._subspace, "refine": self._refine}
         seconds = self._seconds()
-        shared = {"refine"} | ({"features"} if self._prior_named else set())
+        shared = {"joint", "refine"} | ({"features"} if self._prior_named else set())
         return [Step(name, seconds[name], make, name in shared) for name, make in makers.items()]
 
     def _seconds(self) -> dict[str, float]:
@@ -161,7 +161,7 @@ class _Plan:
         return SwingStage(self._looks, joint.assignment().poses, asked, self._config.seed)
 
     def _subspace(self, finished: Finished) -> Stage:
-        if self._sorts_first:
+        if self._sorts_first and not distributed.rank():
             write_species(self._run.path, _get(finished, "joint", JointStage).records())
         geometry = self._run.geometry
         seen = Observations(

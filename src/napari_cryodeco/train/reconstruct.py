@@ -6,7 +6,7 @@ Of several processes (torchrun) the first runs this loop, and the others follow 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -49,12 +49,23 @@ class _FileReporter:
         if self._paths.stop.exists():
             raise StopRequested
 
+    def alone(self) -> AbstractContextManager[Reporter | None]:
+        return nullcontext(self)
+
 
 class _SharedReporter(_FileReporter):
     """The same in a stage that all processes do: they stop together."""
 
     def check_stop(self) -> None:
         meet(self._paths.stop.exists())
+
+    @contextmanager
+    def alone(self) -> Iterator[Reporter | None]:
+        try:
+            yield _FileReporter(self._paths, self._progress)
+        except StopRequested:
+            meet(stop=True)
+        meet()
 
 
 def reconstruct(run: Run, listener: Callable[[Status], None] | None = None) -> Status:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -32,6 +33,12 @@ class Reporter(Protocol):
     def check_stop(self) -> None:
         """Raise StopRequested if the user asked for it."""
 
+    def alone(self) -> AbstractContextManager[Reporter | None]:
+        """Let the first process alone do something, with a reporter of its own.
+
+        The others get None, when it is done: it may report as often as it likes.
+        """
+
 
 class Silent:
     """A reporter that says nothing and never stops."""
@@ -44,6 +51,10 @@ class Silent:
 
     def check_stop(self) -> None:
         """Go on."""
+
+    def alone(self) -> AbstractContextManager[Reporter | None]:
+        """Go on saying nothing."""
+        return nullcontext(self)
 
 
 class Stage(Protocol):
