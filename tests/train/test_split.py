@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
+from torch.nn.functional import one_hot
 
-from napari_cryodeco.train import joint
+from napari_cryodeco.train import joint, split
+from napari_cryodeco.train.matching import rebuild
 from napari_cryodeco.train.retry import agree
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Silent
@@ -52,6 +54,50 @@ def test_an_emptied_species_gets_a_map_of_its_own_again(tripod_and_arc, monkeypa
     assert torch.equal(stage.posteriors, resumed.posteriors)
     found = stage.posteriors.argmax(1)
     assert adjusted_rand_score(tripod_and_arc.labels, found) > 0.95
+
+
+def chosen(scene, species: torch.Tensor) -> dict[str, torch.Tensor]:
+    """State of two species whose maps are made of the particles that chose them, at true poses."""
+    looks, poses, count = scene.looks, scene.poses, len(scene.labels)
+    stage = joint.JointStage(looks, 0 * scene.maps, torch.zeros(count, 1), 2)
+    stage.load(None)
+    state = dict(stage.tensors())
+    shifts = poses.shifts / looks.geometry.length
+    everyone = looks.evidence(torch.arange(count))
+    for index in (0, 1):
+        weights = (species == index).float()
+        made = rebuild(everyone, poses.rotations, shifts, weights, looks.power, looks.radius)
+        state["volumes"][index] = made.volume
+    state["rotations"] = poses.rotations[:, None].repeat(1, 2, 1, 1)
+    state["shifts"], state["scores"] = shifts[:, None].repeat(1, 2, 1), 10.0 * one_hot(species, 2)
+    return state
+
+
+def test_bodies_that_share_two_maps_part(tripod_and_arc, monkeypatch):
+    monkeypatch.setattr(split, "FEWEST", EACH // 2)
+    looks, features = tripod_and_arc.looks, torch.randn(2 * EACH, 3)
+    stage = joint.JointStage(looks, tripod_and_arc.maps, features, 2, seed=2)
+    stage.load(chosen(tripod_and_arc, torch.arange(2 * EACH) % 2))  # half of either body
+    part = joint.PLANS.index("part")
+    stage.advance(part, Silent())
+    assert stage.posteriors.shape[1] == 4 and int(stage.tensors()["parted"]) == 2
+    assert joint.PLANS[part + 2] == "rejoin"
+    for unit in range(part + 1, part + 4):
+        stage.advance(unit, Silent())
+    assert stage.posteriors.shape[1] == 2
+    assert adjusted_rand_score(tripod_and_arc.labels, stage.posteriors.argmax(1)) > 0.95
+
+
+def test_right_maps_do_not_part(tripod_and_arc, monkeypatch):
+    monkeypatch.setattr(split, "FEWEST", EACH // 2)
+    looks, features = tripod_and_arc.looks, torch.randn(2 * EACH, 3)
+    stage = joint.JointStage(looks, tripod_and_arc.maps, features, 2, seed=2)
+    stage.load(chosen(tripod_and_arc, tripod_and_arc.labels))
+    known = {name: value.clone() for name, value in stage.tensors().items()}
+    part = joint.PLANS.index("part")
+    for unit in range(part, part + 4):
+        stage.advance(unit, Silent())
+    assert all(torch.equal(stage.tensors()[name], known[name]) for name in known)
 
 
 def test_runs_of_older_versions_are_told_apart(tripod_and_arc):

@@ -17,10 +17,10 @@ from napari_cryodeco.train.joint_pass import FEWEST_LEFT, ParticlePass
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import FOLDS
 from napari_cryodeco.train.merging import APART_LATE, merge
-from napari_cryodeco.train.passes import MERGING, PLANS
+from napari_cryodeco.train.passes import MERGING, PLANS, Pass
 from napari_cryodeco.train.renew import renewed
 from napari_cryodeco.train.retry import Verdict, likeness, second_look
-from napari_cryodeco.train.split import splits
+from napari_cryodeco.train.split import parted, splits
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.trust import records
 
@@ -99,6 +99,7 @@ class JointStage:
             "agreement": torch.zeros(species),
             "left_out": torch.zeros(len(volumes), FOLDS + 1, volumes.shape[1]),
             "changed": torch.tensor(1.0),
+            "parted": torch.tensor(0),
         }
         self._state = begun | (tensors or {})
 
@@ -107,6 +108,7 @@ class JointStage:
 
         A species is `running` for a particle if it was not far behind the best in the last pass.
         `left_out`: its map without each fold, and last the one with all, to tell if it is another.
+        `parted`: how many species became two.
         """
         return self._state
 
@@ -135,19 +137,28 @@ class JointStage:
                 if lone is not None:
                     self._between(plan, unit, lone)
             self._state = distributed.of_first(self._state)
-        elif not plan.restless or float(self._state["changed"]) > SETTLED:
+        elif self._is_due(plan):
             ParticlePass(self._looks, self._state, self._rows(plan.all), plan, report).run()
         if unit == len(self._plans) - 1:
             self._bring_together()
 
+    def _is_due(self, plan: Pass) -> bool:
+        changed, parted = (float(self._state[name]) for name in ("changed", "parted"))
+        return (not plan.restless or changed > SETTLED) and (not plan.parted or parted > 0)
+
     def _between(self, plan: str, unit: int, report: Reporter) -> None:
-        """Join species that are one, or look for better maps."""
-        if plan == "merge":
-            looks, rows = self._looks, self._rows(everyone=False)
+        """Join species that are one, part those that are two, or look for better maps."""
+        looks, rows, seed = self._looks, self._rows(everyone=False), self._seed + unit
+        if plan == "look":
+            self._look_again(unit, report)
+        elif plan == "merge":
             state, few = self._state, self._asked
             self._state = merge(looks, rows, state, few, self._seed, self._threads, report)
-        else:
-            self._look_again(unit, report)
+        elif plan == "part" and self._asked not in (None, 1):
+            self._state = parted(looks, rows, self._state, seed, self._threads, report)
+        elif plan == "rejoin" and self._state["parted"]:
+            state, few = self._state, self._asked
+            self._state = merge(looks, rows, state, few, seed, self._threads, report)
 
     def _bring_together(self) -> None:
         """Lay all maps over the largest species', and move the poses with them."""

@@ -31,8 +31,8 @@ APART, FAR_APART = 0.015, 0.08
 # The same when maps are right: a pair that was one lost .018, all others .15 - .35 (dev_mix4_d64).
 APART_LATE = 0.05
 TRIED_IN_VAIN = 3  # pairs, or half as many as species, that are two before all others are, too
-_OF_PARTICLES = ("rotations", "shifts", "scores", "running")  # state ``(n, K, ...)``
-_OF_SPECIES = ("volumes", "left_out", "resolution", "confirmed", "agreement")  # state ``(K, ...)``
+OF_PARTICLES = ("rotations", "shifts", "scores", "running")  # state ``(n, K, ...)``
+OF_SPECIES = ("volumes", "left_out", "resolution", "confirmed", "agreement")  # state ``(K, ...)``
 
 
 @dataclass(frozen=True)
@@ -151,17 +151,17 @@ def without_empty(rows: Tensor, state: dict[str, Tensor], least: int = 1) -> dic
 
 def _only(state: dict[str, Tensor], left: Tensor) -> dict[str, Tensor]:
     """The state of some species."""
-    made = state | {name: state[name][:, left].clone() for name in _OF_PARTICLES}
+    made = state | {name: state[name][:, left].clone() for name in OF_PARTICLES}
     # who had only species that are gone is compared with all that are left
     made["running"] |= ~made["running"].any(1, keepdim=True)
-    return made | {name: state[name][left].clone() for name in _OF_SPECIES}
+    return made | {name: state[name][left].clone() for name in OF_SPECIES}
 
 
 def _joined(state: dict[str, Tensor], kept: int, gone: int, volume: Tensor) -> dict[str, Tensor]:
     """The state with species `gone` in `kept`, whose map is `volume`."""
     better = state["scores"][:, gone] > state["scores"][:, kept]
     made = {name: value.clone() for name, value in state.items()}
-    for name in _OF_PARTICLES:
+    for name in OF_PARTICLES:
         made[name][better, kept] = state[name][better, gone]
     made["volumes"][kept], made["running"][:, kept] = volume, True
     for name in ("confirmed", "agreement"):
