@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
 
 from napari_cryodeco.gui.search_box import SearchBox
 
@@ -42,3 +43,22 @@ def test_typing_after_the_click_narrows_it_down(box, qtbot):
     qtbot.waitUntil(box.completer().popup().isVisible)
     qtbot.keyClicks(box.completer().popup(), "den")
     qtbot.waitUntil(lambda: shown(box) == ["density"])
+
+
+def test_the_list_looks_as_the_window_does_in_every_theme(qtbot):
+    window = QWidget()
+    box = SearchBox(window)
+    box.addItem("cluster")
+    qtbot.addWidget(window)
+    window.setStyleSheet("QListView { background-color: rgb(1, 2, 3); }")
+    window.show()
+    qtbot.waitExposed(window)
+    popup = box.completer().popup()
+    for colour in ((1, 2, 3), (200, 190, 180)):
+        window.setStyleSheet(f"QListView {{ background-color: rgb{colour}; }}")
+        qtbot.mouseClick(box.lineEdit(), Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(popup.isVisible)
+        qtbot.wait(50)
+        seen = popup.grab().toImage().pixelColor(popup.width() // 2, popup.height() - 4)
+        assert (seen.red(), seen.green(), seen.blue()) == colour
+        popup.hide()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 from superqt import QSearchableComboBox
+
+SEEN = 12  # words of the list at a time
 
 
 class SearchBox(QSearchableComboBox):
@@ -12,6 +15,7 @@ class SearchBox(QSearchableComboBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.completer().setMaxVisibleItems(SEEN)
         self.lineEdit().installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -20,7 +24,32 @@ class SearchBox(QSearchableComboBox):
             QTimer.singleShot(0, self._open)
         return bool(super().eventFilter(watched, event))
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Dress the list."""
+        super().showEvent(event)
+        self._dress()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Dress the list anew in another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._dress()
+
+    def _dress(self) -> None:
+        # the list is a window of its own, which takes no style from what it belongs to
+        self.completer().popup().setStyleSheet(_style_around(self))
+
     def _open(self) -> None:
         self.lineEdit().selectAll()
         self.completer().setCompletionPrefix("")
         self.completer().complete()
+
+
+def _style_around(widget: QWidget) -> str:
+    """Style sheets of a widget and of all that it is in, the outermost first."""
+    sheets: list[str] = []
+    around: QWidget | None = widget
+    while around is not None:
+        sheets.insert(0, around.styleSheet())
+        around = around.parentWidget()
+    return "\n".join(sheet for sheet in sheets if sheet)
