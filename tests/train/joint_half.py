@@ -14,7 +14,7 @@ from napari_cryodeco.runs.progress import Progress
 from napari_cryodeco.train import distributed, joint
 from napari_cryodeco.train.following import follow
 from napari_cryodeco.train.joint import JointStage
-from napari_cryodeco.train.passes import LAST_PASSES, MERGING
+from napari_cryodeco.train.passes import MERGING, last_units
 from napari_cryodeco.train.reconstruct import run_steps
 from napari_cryodeco.train.stages import Finished, Step
 
@@ -30,7 +30,7 @@ def stage(finished: Finished) -> JointStage:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    joint.MERGING = (MERGING[0], "merge", MERGING[-LAST_PASSES])
+    joint.MERGING = (MERGING[0], "merge", MERGING[-last_units(MERGING)])
     paths, steps = RunPaths(Path(sys.argv[1])), [Step("joint", 1.0, stage, shared=True)]
     with distributed.joined(torch.device("cpu")):
         if distributed.rank():

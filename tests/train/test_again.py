@@ -18,7 +18,7 @@ from napari_cryodeco.runs.run import Run
 from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.train import again
 from napari_cryodeco.train.again import Again, begin_again, look_again
-from napari_cryodeco.train.passes import LAST_PASSES, PLANS
+from napari_cryodeco.train.passes import PLANS, Pass, last_units
 from napari_cryodeco.train.reconstruct import reconstruct
 from napari_cryodeco.train.retry import Verdict, agree
 from napari_cryodeco.train.starts import StartPlan
@@ -61,7 +61,8 @@ def test_the_new_run_matches_all_particles_with_the_new_map(done: Run, tmp_path:
     assert torch.equal(begun["volumes"][0], state["volumes"][0])
     assert begun["confirmed"][1] and bool(begun["running"][:, 1].all())
     left = PLANS[int(header["finished"]) :]
-    assert len(left) == LAST_PASSES and all(not isinstance(plan, str) for plan in left)
+    assert len(left) == last_units(PLANS) and "look" not in left
+    assert isinstance(left[0], Pass) and left[0].all
     assert reconstruct(Run.open(out.path)).state == "done"
     ended, header = read_tensors(out.paths.stage("joint"))
     assert header["finished"] == header["units"]

@@ -17,11 +17,12 @@ from napari_cryodeco.train.joint_pass import FEWEST_LEFT, ParticlePass
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import FOLDS
 from napari_cryodeco.train.merging import APART_LATE, merge
-from napari_cryodeco.train.passes import MERGING, PLANS, Pass
+from napari_cryodeco.train.passes import EARLIER, EARLIER_MERGING, MERGING, PLANS, Pass
 from napari_cryodeco.train.renew import renewed
 from napari_cryodeco.train.retry import Verdict, likeness, second_look
 from napari_cryodeco.train.split import parted, splits
 from napari_cryodeco.train.stages import Reporter, generator
+from napari_cryodeco.train.states import better, forgotten, with_states
 from napari_cryodeco.train.trust import records
 
 SETTLED = 0.01  # share of particles that may change species in the last pass
@@ -69,7 +70,8 @@ class JointStage:
     ) -> None:
         self._looks, self._seed, self._threads = looks, seed, threads
         self._start, self._features = volumes, features
-        self._asked, self._plans = asked, PLANS if asked == len(volumes) else MERGING
+        self._asked, self._merging = asked, asked != len(volumes)
+        self._plans = MERGING if self._merging else PLANS
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
@@ -86,6 +88,8 @@ class JointStage:
         """
         if tensors and "confirmed" not in tensors:
             raise ValueError(BEGUN_BEFORE)
+        if tensors and "parted" not in tensors:
+            self._plans = EARLIER_MERGING if self._merging else EARLIER
         n, species = len(self._looks.images), len(self._start)
         volumes = tensors["volumes"] if tensors else self._start
         begun = {
@@ -101,14 +105,16 @@ class JointStage:
             "changed": torch.tensor(1.0),
             "parted": torch.tensor(0),
         }
-        self._state = begun | (tensors or {})
+        state = begun | (tensors or {})
+        self._state = forgotten(state) | state
 
     def tensors(self) -> dict[str, Tensor]:
         """Volumes, and per particle and species rotation, shift (box sides) and log-likelihood.
 
         A species is `running` for a particle if it was not far behind the best in the last pass.
         `left_out`: its map without each fold, and last the one with all, to tell if it is another.
-        `parted`: how many species became two.
+        `parted`: how many species became two; `family`, and what begins with "before.": see
+        :func:`with_states`.
         """
         return self._state
 
@@ -143,8 +149,9 @@ class JointStage:
             self._bring_together()
 
     def _is_due(self, plan: Pass) -> bool:
-        changed, parted = (float(self._state[name]) for name in ("changed", "parted"))
-        return (not plan.restless or changed > SETTLED) and (not plan.parted or parted > 0)
+        if plan.after and not self._state[plan.after].any():
+            return False
+        return not plan.restless or float(self._state["changed"]) > SETTLED
 
     def _between(self, plan: str, unit: int, report: Reporter) -> None:
         """Join species that are one, part those that are two, or look for better maps."""
@@ -156,6 +163,10 @@ class JointStage:
             self._state = merge(looks, rows, state, few, self._seed, self._threads, report)
         elif plan == "part" and self._asked not in (None, 1):
             self._state = parted(looks, rows, self._state, seed, self._threads, report)
+        elif plan == "states" and self._asked not in (None, 1):
+            self._state = with_states(looks, rows, self._state, seed, report)
+        elif plan == "choose" and self._state["family"].any():
+            self._state = better(rows, self._state, report)
         elif plan == "rejoin" and self._state["parted"]:
             state, few = self._state, self._asked
             self._state = merge(looks, rows, state, few, seed, self._threads, report)

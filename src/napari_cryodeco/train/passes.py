@@ -12,8 +12,8 @@ class Pass:
 
     `coarse` and `fine` radius of the search, largest shift `extent` in box sides; `all` particles
     or a sample; compared with all species, or only with those that are still in the running after
-    the pass `before`; left out if `restless` and particles no longer change their species, or if
-    `parted` and no species has just become two.
+    the pass `before`; left out if `restless` and particles no longer change their species, or if it
+    belongs `after` something that was not done: species that parted, or families of states.
     """
 
     coarse: int
@@ -22,28 +22,37 @@ class Pass:
     all: bool = False
     before: bool = False
     restless: bool = False
-    parted: bool = False
+    after: Literal["", "parted", "family"] = ""
 
 
 _FAR = Pass(11, 16, 0.12, all=True, before=True)
 _NEAR = Pass(10, 14, before=True)
-_NEAR_PARTED = replace(_NEAR, parted=True)
-Plan = Pass | Literal["look", "merge", "part", "rejoin"]
+_NEAR_PARTED, _FAR_STATES = replace(_NEAR, after="parted"), replace(_FAR, after="family")
+Plan = Pass | Literal["look", "merge", "part", "rejoin", "states", "choose"]
 _PARTING: tuple[Plan, ...] = ("part", _NEAR_PARTED, "rejoin", _NEAR_PARTED)
-PLANS: tuple[Plan, ...] = (
-    *(Pass(9, 12), Pass(10, 14), "look", _NEAR, *_PARTING, "look"),
-    *(_FAR, _FAR, *[replace(_FAR, restless=True)] * 3),
-)
+_LAST: tuple[Plan, ...] = (_FAR, _FAR, *[replace(_FAR, restless=True)] * 3)
+_STATES: tuple[Plan, ...] = ("states", *[_FAR_STATES] * 3, "choose")
+_BEGIN: tuple[Plan, ...] = (Pass(9, 12), Pass(10, 14), "look", _NEAR)
+_CLUSTERS: tuple[Plan, ...] = (Pass(9, 12), Pass(10, 14), _NEAR, "merge", _NEAR)
+PLANS: tuple[Plan, ...] = (*_BEGIN, *_PARTING, "look", *_LAST, *_STATES)
 """The passes; "look": a second look at species that are not confirmed yet; "part": those whose maps
-explain too little become two each, "rejoin": and after a pass as many as were asked for again.
+explain too little become two each, "rejoin": and after a pass as many as were asked for again;
+"states": those of one molecule begin anew from what varies in it, "choose": and after some passes
+that is taken back where it explains no more.
 
 The last passes look farther out: particles picked far off their centre would else be forced into
 the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the box).
 """
 
-
-LAST_PASSES = sum(isinstance(plan, Pass) and plan.all for plan in PLANS)
-"""Passes over all particles, after which nothing looks for other maps."""
-
-MERGING: tuple[Plan, ...] = (*PLANS[:2], _NEAR, "merge", _NEAR, *PLANS[4:])
+MERGING: tuple[Plan, ...] = (*_CLUSTERS, *_PARTING, "look", *_LAST, *_STATES)
 """Where more species began than there are: some are one, which right maps tell."""
+
+EARLIER: tuple[Plan, ...] = (*_BEGIN, "look", *_LAST)
+EARLIER_MERGING: tuple[Plan, ...] = (*_CLUSTERS, "look", *_LAST)
+"""Of runs that an earlier version began: they end as they would have then."""
+
+
+def last_units(plans: tuple[Plan, ...]) -> int:
+    """Count the units from the first pass over all particles on: nothing looks for other starts."""
+    first = next(n for n, plan in enumerate(plans) if isinstance(plan, Pass) and plan.all)
+    return len(plans) - first

@@ -88,17 +88,21 @@ def model_along(
     draw
         On the CPU.
     """
-    shifts = poses.shifts * looks.geometry.length
-    seen = Observations(
-        looks.images[rows],
-        looks.ctf[rows],
-        Poses(poses.rotations, shifts).to(looks.device),
-        looks.geometry,
-        looks.radius,
-    )
+    seen = observed(looks, rows, poses)
     straight = (along - along.mean()) / along.std().clamp_min(1e-6)
     begun = torch.stack([straight**power for power in range(1, size + 1)], 1)
     return fit(seen, size, draw, begun if along.any() else None, fewest=size)
+
+
+def observed(looks: Looks, rows: Tensor, poses: Poses) -> Observations:
+    """Particles `rows` ``(m,)`` at their poses (shifts in box sides), up to the search radius."""
+    return Observations(
+        looks.images[rows],
+        looks.ctf[rows],
+        Poses(poses.rotations, poses.shifts * looks.geometry.length).to(looks.device),
+        looks.geometry,
+        looks.radius,
+    )
 
 
 def states_along(model: LinearModel, along: Tensor, count: int) -> Tensor:
