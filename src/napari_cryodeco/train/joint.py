@@ -22,7 +22,7 @@ from napari_cryodeco.train.renew import renewed
 from napari_cryodeco.train.retry import Verdict, likeness, second_look
 from napari_cryodeco.train.split import parted, splits
 from napari_cryodeco.train.stages import Reporter, generator
-from napari_cryodeco.train.states import better, forgotten, with_states
+from napari_cryodeco.train.states import BEFORE, better, forgotten, with_states
 from napari_cryodeco.train.trust import records
 
 SETTLED = 0.01  # share of particles that may change species in the last pass
@@ -144,7 +144,11 @@ class JointStage:
                     self._between(plan, unit, lone)
             self._state = distributed.of_first(self._state)
         elif self._is_due(plan):
-            ParticlePass(self._looks, self._state, self._rows(plan.all), plan, report).run()
+            rows = self._rows(plan.all)
+            if plan.after == "family":  # nobody else changes
+                own = self._state[BEFORE + "scores"][rows].argmax(1)
+                rows = rows[self._state["family"][own] > 0]
+            ParticlePass(self._looks, self._state, rows, plan, report).run()
         if unit == len(self._plans) - 1:
             self._bring_together()
 

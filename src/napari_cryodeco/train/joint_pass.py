@@ -134,12 +134,18 @@ class ParticlePass:
         for name, column in (state | {"running": running}).items():
             self._state[name][rows] = column
 
+    def _rebuilt(self) -> list[int]:
+        """Species whose maps change: those of families, where only their particles are seen."""
+        if self._plan.after != "family":
+            return list(range(len(self._state["volumes"])))
+        return [int(species) for species in torch.nonzero(self._state["family"])]
+
     def _rebuild(self) -> None:
         looks, rows, report = self._looks, self._rows, self._report
         posteriors = self._state["scores"][rows].softmax(1).to(looks.device)
         mine = distributed.share(len(rows))
         seen, folds = Stream(looks, rows[mine]), rows[mine] % FOLDS
-        for species in range(posteriors.shape[1]):
+        for species in self._rebuilt():
             if float(posteriors[:, species].sum()) < FEWEST_LEFT:
                 continue  # nobody left: the volume stays as it was
             poses = Poses(

@@ -27,9 +27,9 @@ from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.state_chain import observed
 from napari_cryodeco.train.subspace import fit
 
-# Mean FSC of shells 1-9 from which maps may be of one molecule: states of 6GMH, with 47 to 100 % of
-# its electrons, have .76 - .86, of sixteen other species no pair more than .71.
-ALIKE = 0.73
+# Mean FSC of shells 5-9 from which maps may be of one molecule: states of 6GMH, with 47 to 100 % of
+# its electrons, have .70 - .83, sixteen other species .61 at most (from shell 1 on .76 and .77).
+ALIKE, FROM = 0.65, 5
 MOST_COMPONENTS = 8
 BEFORE = "before."
 
@@ -143,7 +143,7 @@ def _family(
         now = Poses(state["rotations"][mine, one], state["shifts"][mine, one])
         if species:
             over = superpose(volumes[species[0]], volumes[one], ball)
-            if float(over.fsc.mean()) <= ALIKE:
+            if float(over.fsc[FROM - 1 :].mean()) <= ALIKE:
                 continue
             now = moved_poses(now, over)
         species.append(one)
