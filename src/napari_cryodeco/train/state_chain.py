@@ -97,7 +97,7 @@ def model_along(
 def observed(looks: Looks, rows: Tensor, poses: Poses) -> Observations:
     """Particles `rows` ``(m,)`` at their poses (shifts in box sides), up to the search radius."""
     return Observations(
-        looks.images[rows],
+        looks.images[rows, : len(looks.ball)],  # no more than is looked at
         looks.ctf[rows],
         Poses(poses.rotations, poses.shifts * looks.geometry.length).to(looks.device),
         looks.geometry,
