@@ -104,3 +104,5 @@ def test_a_run_of_an_earlier_version_ends_as_it_would_have(two_states):
     left = {n: v for n, v in stage.tensors().items() if n not in new and not n.startswith(BEFORE)}
     stage.load(left)
     assert stage.units() == len(EARLIER)
+    stage.load(dict(stage.tensors()))  # stopped again, and again gone on with
+    assert stage.units() == len(EARLIER)

@@ -6,6 +6,8 @@ share a map, a part moves or poses are wrong, the map is a mean that each partic
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,7 @@ from napari_cryodeco.imaging.fourier import Accumulator, Cube
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.imaging.spectrum import shell_sums
 from napari_cryodeco.model.evidence import Evidence, Source
+from napari_cryodeco.train.looks import Looks, Stream
 from napari_cryodeco.train.matching import insert
 
 FIRST, LAST = 5, 12  # shells that tell: under them all maps are alike, beyond them poses are not
@@ -59,6 +62,20 @@ def explained_share(
     met, predicted, signal = sums[:, FIRST:].clamp_min(1e-9)
     share = met.square() / (predicted * signal * alike)
     return float((share * signal).sum() / signal.sum())
+
+
+def explained_by(
+    looks: Looks, state: Mapping[str, Tensor], index: int, members: Tensor, most: int
+) -> float | None:
+    """What the map of a species explains of (some of, at `most`) its `members`, rows ``(m,)``.
+
+    `state` is that of the joint stage.
+    """
+    some = members[:: max(1, -(-len(members) // most))]
+    rotations, shifts = (
+        state[name][some, index].to(looks.device) for name in ("rotations", "shifts")
+    )
+    return explained_share(Stream(looks, some), rotations, shifts, looks.power)
 
 
 def _half(

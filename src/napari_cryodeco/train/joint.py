@@ -88,7 +88,8 @@ class JointStage:
         """
         if tensors and "confirmed" not in tensors:
             raise ValueError(BEGUN_BEFORE)
-        if tensors and "parted" not in tensors:
+        earlier = tensors is not None and "parted" not in tensors
+        if earlier:
             self._plans = EARLIER_MERGING if self._merging else EARLIER
         n, species = len(self._looks.images), len(self._start)
         volumes = tensors["volumes"] if tensors else self._start
@@ -103,8 +104,9 @@ class JointStage:
             "agreement": torch.zeros(species),
             "left_out": torch.zeros(len(volumes), FOLDS + 1, volumes.shape[1]),
             "changed": torch.tensor(1.0),
-            "parted": torch.tensor(0),
         }
+        if not earlier:  # what an earlier version began is told from now on, too
+            begun["parted"] = torch.tensor(0)
         state = begun | (tensors or {})
         self._state = forgotten(state) | state
 
@@ -162,18 +164,16 @@ class JointStage:
         looks, rows, seed = self._looks, self._rows(everyone=False), self._seed + unit
         if plan == "look":
             self._look_again(unit, report)
-        elif plan == "merge":
+        elif plan == "merge" or (plan == "rejoin" and self._state["parted"]):
             state, few = self._state, self._asked
-            self._state = merge(looks, rows, state, few, self._seed, self._threads, report)
+            begun = self._seed if plan == "merge" else seed
+            self._state = merge(looks, rows, state, few, begun, self._threads, report)
         elif plan == "part" and self._asked not in (None, 1):
             self._state = parted(looks, rows, self._state, seed, self._threads, report)
         elif plan == "states" and self._asked not in (None, 1):
             self._state = with_states(looks, rows, self._state, seed, report)
         elif plan == "choose" and self._state["family"].any():
             self._state = better(rows, self._state, report)
-        elif plan == "rejoin" and self._state["parted"]:
-            state, few = self._state, self._asked
-            self._state = merge(looks, rows, state, few, seed, self._threads, report)
 
     def _bring_together(self) -> None:
         """Lay all maps over the largest species', and move the poses with them."""

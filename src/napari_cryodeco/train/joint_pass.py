@@ -134,7 +134,7 @@ class ParticlePass:
         for name, column in (state | {"running": running}).items():
             self._state[name][rows] = column
 
-    def _rebuilt(self) -> list[int]:
+    def _changing(self) -> list[int]:
         """Species whose maps change: those of families, where only their particles are seen."""
         if self._plan.after != "family":
             return list(range(len(self._state["volumes"])))
@@ -145,7 +145,7 @@ class ParticlePass:
         posteriors = self._state["scores"][rows].softmax(1).to(looks.device)
         mine = distributed.share(len(rows))
         seen, folds = Stream(looks, rows[mine]), rows[mine] % FOLDS
-        for species in self._rebuilt():
+        for species in self._changing():
             if float(posteriors[:, species].sum()) < FEWEST_LEFT:
                 continue  # nobody left: the volume stays as it was
             poses = Poses(

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.train.abinit import HELD_OUT, side_by_side
-from napari_cryodeco.train.explained import explained_share
-from napari_cryodeco.train.looks import Looks, Stream
+from napari_cryodeco.train.explained import explained_by
+from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.merging import OF_PARTICLES, OF_SPECIES
 from napari_cryodeco.train.renew import CLEAR
 from napari_cryodeco.train.retry import FEWEST, LOOKED_AT, agree
@@ -116,11 +116,7 @@ def parted(
 def _is_mixed(looks: Looks, rows: Tensor, state: dict[str, Tensor], index: int) -> bool:
     if len(rows) < 2 * FEWEST:
         return False
-    some = rows[:: -(-len(rows) // LOOKED_AT)]
-    rotations, shifts = (
-        state[name][some, index].to(looks.device) for name in ("rotations", "shifts")
-    )
-    share = explained_share(Stream(looks, some), rotations, shifts, looks.power)
+    share = explained_by(looks, state, index, rows, LOOKED_AT)
     return share is not None and share < CLEAR
 
 

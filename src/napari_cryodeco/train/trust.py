@@ -9,8 +9,8 @@ from torch import Tensor
 
 from napari_cryodeco.imaging.sampling import fourier_coverage
 from napari_cryodeco.runs.species import SpeciesRecord
-from napari_cryodeco.train.explained import explained_share
-from napari_cryodeco.train.looks import Looks, Stream
+from napari_cryodeco.train.explained import explained_by
+from napari_cryodeco.train.looks import Looks
 
 MOST = 4000  # particles of a species whose signal is measured
 
@@ -38,15 +38,11 @@ def _record(
 ) -> SpeciesRecord:
     count = len(members)
     views = state["rotations"][members, index]
-    some = members[:: max(1, -(-count // MOST))]
-    rotations, shifts = (
-        state[name][some, index].to(looks.device) for name in ("rotations", "shifts")
-    )
     return SpeciesRecord(
         images=count,
         again=bool(state["confirmed"][index]),
         agreement=float(state["agreement"][index]),
         sides=fourier_coverage(views, torch.ones(count)) if count else 0.0,
         resolution=float(state["resolution"][index]),
-        explained=explained_share(Stream(looks, some), rotations, shifts, looks.power),
+        explained=explained_by(looks, state, index, members, MOST),
     )
