@@ -28,6 +28,8 @@ from napari_cryodeco.train.matching import (
     rebuilt,
 )
 from napari_cryodeco.train.passes import Pass
+from napari_cryodeco.train.relation import offset
+from napari_cryodeco.train.solvent import without_solvent
 from napari_cryodeco.train.stages import Reporter
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
@@ -140,14 +142,29 @@ class ParticlePass:
             return list(range(len(self._state["volumes"])))
         return [int(species) for species in torch.nonzero(self._state["family"])]
 
+    def _centre(self, species: int) -> None:
+        """Move a species so that its particles are shifted as little as they can be.
+
+        Its map began where it happened to; a search of shifts as far to all sides would else miss
+        particles on one.
+        """
+        state, rows = self._state, self._rows
+        mine = rows[state["scores"][rows].argmax(1) == species]
+        if len(mine) < FEWEST_LEFT:
+            return
+        rotations, shifts = state["rotations"][:, species], state["shifts"][:, species]
+        shifts -= rotations[:, :2] @ offset(Poses(rotations[mine], shifts[mine]))
+
     def _rebuild(self) -> None:
         looks, rows, report = self._looks, self._rows, self._report
         posteriors = self._state["scores"][rows].softmax(1).to(looks.device)
         mine = distributed.share(len(rows))
         seen, folds = Stream(looks, rows[mine]), rows[mine] % FOLDS
+        ball3 = Ball(looks.radius, 3, looks.device)
         for species in self._changing():
             if float(posteriors[:, species].sum()) < FEWEST_LEFT:
                 continue  # nobody left: the volume stays as it was
+            self._centre(species)
             poses = Poses(
                 *(
                     self._state[name][rows[mine], species].to(looks.device)
@@ -157,7 +174,7 @@ class ParticlePass:
             weights = posteriors[mine, species]
             sums = fold_sums(seen, poses, weights, looks.radius, folds)
             distributed.sum_([value for one in sums for value in (one.numerator, one.denominator)])
-            made = rebuilt(sums, looks.power)
+            made = without_solvent(rebuilt(sums, looks.power), ball3)
             self._state["volumes"][species] = made.volume.cpu()
             both = torch.cat([made.left_out, made.volume[None]])
             self._state["left_out"][species] = both.cpu()
