@@ -1,4 +1,4 @@
-"""One species whose motion one map cannot hold: what is followed, and what is left as it is."""
+"""One species that moves: what is followed, what is searched in several maps, what is left."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from napari_cryodeco.runs.store import write_tensors
 from napari_cryodeco.train.common_frame import HALF_TURN
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_model import LinearModel
+from napari_cryodeco.train.motion_stage import UNITS as MOTION_UNITS
+from napari_cryodeco.train.motion_stage import MotionStage
 from napari_cryodeco.train.pipeline import _Plan
 from napari_cryodeco.train.stages import Silent
 from napari_cryodeco.train.state_chain import search_around
@@ -221,3 +223,84 @@ def test_the_first_coordinate_takes_the_order_of_a_known_motion() -> None:
 def test_a_first_coordinate_that_says_something_else_stays() -> None:
     planted = planted_model(0.4)
     assert planted.model.ordered(planted.along) is planted.model
+
+
+def as_in_one_map(scene: Mixture) -> Poses:
+    """Poses as a blurred map gives them: the farther a state swings, the worse; some lost."""
+    draw = torch.Generator().manual_seed(3)
+    far = (scene.labels - (STATES - 1) / 2).abs() / STATES
+    errors = 0.6 * far[:, None] * torch.randn(COUNT, 3, generator=draw)
+    rotations = so3.rotvec_to_matrix(errors) @ scene.poses.rotations
+    lost = torch.rand(COUNT, generator=draw) < 0.15
+    rotations[lost] = so3.random_rotations(int(lost.sum()), draw)
+    return Poses(rotations, scene.poses.shifts)
+
+
+def followed(stage: MotionStage, last: int = len(MOTION_UNITS)) -> MotionStage:
+    stage.load(None)
+    for unit in range(min(stage.units(), last)):
+        stage.advance(unit, Silent())
+    return stage
+
+
+@pytest.mark.slow
+def test_poses_in_a_blurred_map_become_better_in_maps_of_its_states(scene: Mixture) -> None:
+    begun = as_in_one_map(scene)
+    stage = followed(MotionStage(scene.looks, begun, True, seed=4))
+    assert stage.poses is not begun
+    before, after = (share_right(poses.rotations, scene) for poses in (begun, stage.poses))
+    assert before < 0.85
+    assert after > 0.93
+
+
+def test_where_nobody_asks_or_there_are_few_particles_poses_stay(scene: Mixture) -> None:
+    few = torch.arange(200)
+    some = type(scene.looks)(
+        scene.looks.images[few], scene.looks.ctf[few], scene.looks.geometry, 9, scene.looks.device
+    )
+    for looks, poses, asked in (
+        (scene.looks, scene.poses, False),
+        (some, scene.poses[few], True),
+    ):
+        stage = followed(MotionStage(looks, poses, asked, seed=4))
+        assert stage.units() == 1
+        assert stage.poses is poses
+
+
+@pytest.mark.slow
+def test_the_stage_of_states_taken_up_after_each_step_equals_one_in_one_go(scene: Mixture) -> None:
+    begun, last = as_in_one_map(scene), 2
+    whole, kept = followed(MotionStage(scene.looks, begun, True, seed=4), last), None
+    for unit in range(last):
+        stage = MotionStage(scene.looks, begun, True, seed=4)
+        stage.load(kept)
+        stage.advance(unit, Silent())
+        kept = {name: value.clone() for name, value in stage.tensors().items()}
+    assert kept is not None and kept.keys() == whole.tensors().keys()
+    for name, value in whole.tensors().items():
+        assert torch.equal(kept[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("varies", "follows", "past", "asked"),
+    [
+        (True, False, False, True),
+        (False, False, False, False),
+        (True, True, False, False),
+        (True, False, True, False),
+    ],
+)
+def test_it_is_asked_where_something_varies_that_the_stage_before_did_not_follow(
+    scene: Mixture, tmp_path: Path, varies: bool, follows: bool, past: bool, asked: bool
+) -> None:
+    settings = {"data": {"source": "p.star"}, "poses": "abinitio", "abinitio": {"classes": 1}}
+    run = SimpleNamespace(config=TrainConfig.model_validate(settings), paths=RunPaths(tmp_path))
+    plan = _Plan(run, torch.device("cpu"))
+    plan.__dict__["_looks"] = scene.looks
+    if past:  # a run of a version without the stage, which went on with the poses it had
+        write_tensors(run.paths.stage("subspace"), {"a": torch.zeros(1)}, {})
+    swing = SwingStage(scene.looks, in_both_hands(scene), True)
+    swing.load(None)
+    swing.tensors()["steps"] += 3 if varies else 1
+    swing.tensors()["follows"] &= follows
+    assert plan._motion({"swing": swing}).units() == (len(MOTION_UNITS) if asked else 1)

@@ -34,6 +34,7 @@ from napari_cryodeco.train.held_images import on_device
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.linear_stage import SubspaceStage
 from napari_cryodeco.train.looks import Looks, search_radius
+from napari_cryodeco.train.motion_stage import MotionStage
 from napari_cryodeco.train.observations import Observations
 from napari_cryodeco.train.parity import ParityStage
 from napari_cryodeco.train.prepare import PrepareStage
@@ -79,6 +80,7 @@ class _Plan:
                     "abinit": self._abinit,
                     "joint": self._joint,
                     "swing": self._swing,
+                    "motion": self._motion,
                 }
             makers |= {"subspace": self._subspace, "refine": self._refine}
         seconds = self._seconds()
@@ -98,6 +100,7 @@ class _Plan:
             "abinit": 2.5 * species * min(species, 4) * settings.restarts,
             "joint": 6e-3 * n * species + 15.0 * species,
             "swing": 4e-3 * min(n, SAMPLE),
+            "motion": 1e-3 * n,
             "subspace": 4e-3 * n,
             "refine": 0.03 * refine.warmup + 1.2e-5 * points * n * refine.epochs,
             "parity": 4e-4 * points * n * parity.epochs + 5.0 * parity.search_images,
@@ -155,10 +158,19 @@ class _Plan:
 
     def _swing(self, finished: Finished) -> Stage:
         joint = _get(finished, "joint", JointStage)
-        # a run of a version without this stage keeps the poses that it went on with
-        before = not self._run.paths.stage("subspace").is_file()
-        asked = joint.posteriors.shape[1] == 1 and not self._config.rigid and before
-        return SwingStage(self._looks, joint.assignment().poses, asked, self._config.seed)
+        one = joint.posteriors.shape[1] == 1 and not self._config.rigid
+        poses, asked = joint.assignment().poses, one and not self._went_on
+        return SwingStage(self._looks, poses, asked, self._config.seed)
+
+    def _motion(self, finished: Finished) -> Stage:
+        swing = _get(finished, "swing", SwingStage)
+        asked = swing.something_varies and not swing.follows and not self._went_on
+        return MotionStage(self._looks, swing.poses, asked, self._config.seed)
+
+    @property
+    def _went_on(self) -> bool:
+        """Whether a version without these stages did: such a run keeps its poses."""
+        return self._run.paths.stage("subspace").is_file()
 
     def _subspace(self, finished: Finished) -> Stage:
         if self._sorts_first and not distributed.rank():
@@ -228,7 +240,7 @@ class _Plan:
 
     def _poses(self, finished: Finished) -> Poses:
         if self._config.poses == "abinitio":
-            return _get(finished, "swing", SwingStage).poses
+            return _get(finished, "motion", MotionStage).poses
         poses = self._run.particles.poses
         assert poses is not None  # Run.create made sure
         return poses

@@ -121,6 +121,11 @@ class SwingStage:
         return bool(self._state["follows"])
 
     @property
+    def something_varies(self) -> bool:
+        """Whether the first step, once done, found something that varies."""
+        return int(self._state["steps"]) > 1
+
+    @property
     def poses(self) -> Poses:
         """Poses of all particles, shifts in Å: those that it began with where nothing swings."""
         if not self.follows:
