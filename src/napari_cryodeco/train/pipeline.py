@@ -100,7 +100,7 @@ class _Plan:
             "abinit": 2.5 * species * min(species, 4) * settings.restarts,
             "joint": 6e-3 * n * species + 15.0 * species,
             "swing": 4e-3 * min(n, SAMPLE),
-            "motion": 1e-3 * n,
+            "motion": (0.02 * n + 0.05 * min(n, SAMPLE)) if species == 1 else 0.0,
             "subspace": 4e-3 * n,
             "refine": 0.03 * refine.warmup + 1.2e-5 * points * n * refine.epochs,
             "parity": 4e-4 * points * n * parity.epochs + 5.0 * parity.search_images,
