@@ -24,7 +24,7 @@ from napari_cryodeco.train.retry import FEWEST, LOOKED_AT
 from napari_cryodeco.train.stages import generator
 from napari_cryodeco.train.starts import StartPlan, random_start
 
-CLEAR = 0.9  # share of the signal from which a map that is seen from all sides is left alone
+CLEAR = 0.93  # share of the signal from which a map that is seen from all sides is left alone
 STARTS = 2
 # How much more signal another map must explain; or more sides it must measure, while it explains as
 # much. Of 1NCB a start has .98 and all sides where the joined map had .96 and 71 %, of 3CYJ .95 and
