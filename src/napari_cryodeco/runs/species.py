@@ -17,8 +17,8 @@ ENOUGH_SIDES = 0.8
 """Share of Fourier space under which a map is drawn out; a missing cone of 37° leaves this."""
 
 ENOUGH_EXPLAINED = 0.92
-"""Share of the signal under which particles differ from their map. Right maps of one species explain
-0.93 – 1.02 of it, wrong ones and those that two species share 0.76 – 0.91."""
+"""Share of the signal under which particles differ from their map. Right maps of one species
+explain 0.93 and more, wrong ones and those that two species share 0.76 – 0.91."""
 
 
 @dataclass(frozen=True)
