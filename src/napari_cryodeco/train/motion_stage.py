@@ -28,7 +28,7 @@ from napari_cryodeco.train.state_chain import (
     search_everywhere,
 )
 from napari_cryodeco.train.subspace import SURE, fit
-from napari_cryodeco.train.swing_stage import FEWEST, JUDGED, SAMPLE
+from napari_cryodeco.train.swing_stage import FEWEST, JUDGED, SAMPLE, teller
 
 COMPONENTS, STATES = 6, 8
 PLAN = SearchPlan(11, 16, 0.15, keep=4)
@@ -98,11 +98,7 @@ class MotionStage:
         if not self._asked:
             return
         step = UNITS[unit]
-
-        def tick(done: int, of: int) -> None:
-            report.step(done, of, _SAYING[step])
-            report.check_stop()
-
+        tick = teller(report, _SAYING[step])
         if step == "judge":
             better = self._is_better(unit, report, tick)
             self._state = self._state | {"better": torch.tensor(better)}

@@ -145,7 +145,7 @@ class SwingStage:
     def advance(self, unit: int, report: Reporter) -> None:
         """Do one step; where it finds nothing to follow, the poses are those of the beginning."""
         step = UNITS[unit]
-        tick = _teller(report, _SAYING[step])
+        tick = teller(report, _SAYING[step])
         self._state = self._state | {"steps": torch.tensor(unit + 1)}
         everyone = unit >= EVERYONE_FROM
         rows = torch.arange(len(self._begun)) if everyone else self._rows
@@ -260,7 +260,9 @@ class SwingStage:
         return float(gain.mean()) > SURE * float(gain.std()) / len(gain) ** 0.5
 
 
-def _teller(report: Reporter, saying: str) -> Tick:
+def teller(report: Reporter, saying: str) -> Tick:
+    """Tell of batches to `report`, which may raise in order to stop."""
+
     def tick(done: int, of: int) -> None:
         report.step(done, of, saying)
         report.check_stop()
