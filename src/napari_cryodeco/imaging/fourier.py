@@ -190,7 +190,9 @@ class Accumulator:
         self.numerator *= keep
         self.denominator *= keep
 
-    def solve(self, power: Tensor, mask: Tensor | None = None) -> Tensor:
+    def solve(
+        self, power: Tensor, mask: Tensor | None = None, around: Accumulator | None = None
+    ) -> Tensor:
         """Wiener estimate of the map: coefficients ``(p,)`` of ``Ball(self.radius, 3)``.
 
         Parameters
@@ -199,11 +201,17 @@ class Accumulator:
             ``(radius + 1,)`` expected squared coefficient of the map per shell (index 0 unused).
         mask
             ``(box, box, box)`` real-space mask on the tight box; a soft sphere when None.
+        around
+            Sums of all particles of whose kinds this is one: where its own tell nothing it is as
+            their map, not zero.
         """
         box = _tight_box(self.radius)
         side = 2 * box
         prior = _shell_lookup(power.to(self.numerator), side, self.radius)
-        grid = (self.numerator / (self.denominator + prior)).reshape(side, side, side)
+        numerator = self.numerator
+        if around is not None:
+            numerator = numerator + prior * (around.numerator / (around.denominator + prior))
+        grid = (numerator / (self.denominator + prior)).reshape(side, side, side)
         full = inverse_hartley(grid, 3)
         inner = slice(box // 2, box // 2 + box)
         shape = (solvent_mask(box) if mask is None else mask).to(full)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_cryodeco.imaging import fsc
 from napari_cryodeco.imaging.ball import Ball
+from napari_cryodeco.imaging.fourier import Accumulator
 from napari_cryodeco.imaging.poses import Poses
 from napari_cryodeco.model.evidence import Evidence
 from napari_cryodeco.train import distributed
@@ -22,6 +23,7 @@ from napari_cryodeco.train.matching import (
     BATCH,
     FOLDS,
     Matcher,
+    Rebuilt,
     SearchPlan,
     fold_sums,
     polished,
@@ -31,6 +33,7 @@ from napari_cryodeco.train.passes import Pass
 from napari_cryodeco.train.relation import offset
 from napari_cryodeco.train.solvent import without_solvent
 from napari_cryodeco.train.stages import Reporter
+from napari_cryodeco.train.state_maps import maps_of_states, shown
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
 EDGE = 0.07  # shift in box sides: the first passes look as far as 0.08
@@ -136,11 +139,16 @@ class ParticlePass:
         for name, column in (state | {"running": running}).items():
             self._state[name][rows] = column
 
-    def _changing(self) -> list[int]:
-        """Species whose maps change: those of families, where only their particles are seen."""
+    def _changing(self) -> list[list[int]]:
+        """Species whose maps change, states of one molecule together.
+
+        Where only particles of families are seen, these; else each is by itself.
+        """
         if self._plan.after != "family":
-            return list(range(len(self._state["volumes"])))
-        return [int(species) for species in torch.nonzero(self._state["family"])]
+            return [[species] for species in range(len(self._state["volumes"]))]
+        family = self._state["family"]
+        numbers = range(1, int(family.max()) + 1)
+        return [torch.nonzero(family == number)[:, 0].tolist() for number in numbers]
 
     def _centre(self, species: int) -> None:
         """Move a species so that its particles are shifted as little as they can be.
@@ -158,31 +166,45 @@ class ParticlePass:
     def _rebuild(self) -> None:
         looks, rows, report = self._looks, self._rows, self._report
         posteriors = self._state["scores"][rows].softmax(1).to(looks.device)
-        mine = distributed.share(len(rows))
-        seen, folds = Stream(looks, rows[mine]), rows[mine] % FOLDS
         ball3 = Ball(looks.radius, 3, looks.device)
-        for species in self._changing():
-            if float(posteriors[:, species].sum()) < FEWEST_LEFT:
+        for group in self._changing():
+            if self._plan.after == "family":
+                weights = shown(posteriors[:, group])
+                sums = [self._sums(k, one) for k, one in zip(group, weights.T, strict=True)]
+                found = maps_of_states(sums, looks.power)
+            elif float(posteriors[:, group].sum()) < FEWEST_LEFT:
                 continue  # nobody left: the volume stays as it was
-            self._centre(species)
-            poses = Poses(
-                *(
-                    self._state[name][rows[mine], species].to(looks.device)
-                    for name in ("rotations", "shifts")
-                )
-            )
-            weights = posteriors[mine, species]
-            sums = fold_sums(seen, poses, weights, looks.radius, folds)
-            distributed.sum_([value for one in sums for value in (one.numerator, one.denominator)])
-            made = without_solvent(rebuilt(sums, looks.power), ball3)
-            self._state["volumes"][species] = made.volume.cpu()
-            both = torch.cat([made.left_out, made.volume[None]])
-            self._state["left_out"][species] = both.cpu()
-            self._state["resolution"][species] = fsc.resolution(made.fsc, looks.geometry.length)
+            else:
+                self._centre(group[0])
+                alone = rebuilt(self._sums(group[0], posteriors[:, group[0]]), looks.power)
+                found = [without_solvent(alone, ball3)]
+            for species, made in zip(group, found, strict=True):
+                self._keep(species, made)
             report.check_stop()
         known = self._state["resolution"][self._state["resolution"] > 0]  # 0: never had particles
         if len(known):
             report.metric("resolution", float(known.min()))
+
+    def _sums(self, species: int, weights: Tensor) -> list[Accumulator]:
+        """Back-projections of the folds for a species, of the particles of all processes."""
+        looks, rows = self._looks, self._rows
+        mine = distributed.share(len(rows))
+        poses = Poses(
+            *(
+                self._state[name][rows[mine], species].to(looks.device)
+                for name in ("rotations", "shifts")
+            )
+        )
+        seen, folds = Stream(looks, rows[mine]), rows[mine] % FOLDS
+        sums = fold_sums(seen, poses, weights[mine], looks.radius, folds)
+        distributed.sum_([value for one in sums for value in (one.numerator, one.denominator)])
+        return sums
+
+    def _keep(self, species: int, made: Rebuilt) -> None:
+        state = self._state
+        state["volumes"][species] = made.volume.cpu()
+        state["left_out"][species] = torch.cat([made.left_out, made.volume[None]]).cpu()
+        state["resolution"][species] = fsc.resolution(made.fsc, self._looks.geometry.length)
 
 
 def _portions(rows: Tensor, fold: int) -> tuple[Tensor, ...]:

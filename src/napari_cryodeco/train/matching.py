@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -195,16 +195,24 @@ def fold_sums(
     return parts
 
 
-def rebuilt(parts: list[Accumulator], power: Tensor) -> Rebuilt:
-    """The maps that the sums of the folds give, for a signal `power` per shell."""
-    even, odd = _together(parts[::2]), _together(parts[1::2])
-    both, ball = _together([even, odd]), Ball(even.radius, 3, even.numerator.device)
-    others = [_together(parts[:fold] + parts[fold + 1 :]) for fold in range(FOLDS)]
-    return Rebuilt(
-        both.solve(power),
-        fsc.of_coefficients(even.solve(power), odd.solve(power), ball),
-        torch.stack([sums.solve(power) for sums in others]),
-    )
+def rebuilt(
+    parts: list[Accumulator], power: Tensor, around: list[Accumulator] | None = None
+) -> Rebuilt:
+    """The maps that the sums of the folds give, for a signal `power` per shell.
+
+    `around`: sums of the folds of all states of a molecule of which this is one; see
+    :meth:`Accumulator.solve`.
+    """
+    every = range(len(parts))
+    ball = Ball(parts[0].radius, 3, parts[0].numerator.device)
+
+    def of(folds: Sequence[int]) -> Tensor:
+        whole = together([around[fold] for fold in folds]) if around else None
+        return together([parts[fold] for fold in folds]).solve(power, around=whole)
+
+    others = [of([one for one in every if one != fold]) for fold in every]
+    halves = fsc.of_coefficients(of(every[::2]), of(every[1::2]), ball)
+    return Rebuilt(of(every), halves, torch.stack(others))
 
 
 def insert(
@@ -222,7 +230,8 @@ def insert(
         sums.insert(moved, ctf2, poses.rotations[some], evidence.ball)
 
 
-def _together(parts: list[Accumulator]) -> Accumulator:
+def together(parts: list[Accumulator]) -> Accumulator:
+    """The sums of several back-projections as one."""
     numerator = torch.stack([sums.numerator for sums in parts]).sum(0)
     denominator = torch.stack([sums.denominator for sums in parts]).sum(0)
     return Accumulator(numerator, denominator, parts[0].radius)

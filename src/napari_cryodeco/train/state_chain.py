@@ -156,7 +156,7 @@ def _around(
     evidence: Evidence, render: Renderer, poses: Poses, step: float, radius: int
 ) -> Candidates:
     """The best pose near each, or the one that it is."""
-    own = _told_at(evidence, render, poses, radius)
+    own = told_at(evidence, render, poses, radius)
     found, spacing = own, FAINT
     for level in range(LEVELS):
         offsets = shift_disc(1.45 * spacing, spacing).to(poses.shifts)
@@ -171,7 +171,8 @@ def _around(
     )
 
 
-def _told_at(evidence: Evidence, render: Renderer, poses: Poses, radius: int) -> Candidates:
+def told_at(evidence: Evidence, render: Renderer, poses: Poses, radius: int) -> Candidates:
+    """The poses ``(n,)`` that images have, as candidates with their log-likelihoods."""
     slices, seen = render(poses.rotations, radius), evidence.prefix(radius)
     moved = seen.shifted(poses.shifts[:, None])[:, 0]
     scores = (moved * slices).sum(1) - 0.5 * (seen.ctf2 * slices**2).sum(1)

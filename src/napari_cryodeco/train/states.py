@@ -19,18 +19,21 @@ from napari_cryodeco.imaging.superpose import superpose
 from napari_cryodeco.train.common_frame import RADIUS, moved_poses
 from napari_cryodeco.train.explained import FEWEST as NO_MAP
 from napari_cryodeco.train.features import mix
-from napari_cryodeco.train.looks import Looks, Stream
-from napari_cryodeco.train.matching import FOLDS, Rebuilt, fold_sums, rebuilt
+from napari_cryodeco.train.looks import Looks
+from napari_cryodeco.train.matching import Rebuilt
 from napari_cryodeco.train.merging import OF_PARTICLES, OF_SPECIES
 from napari_cryodeco.train.retry import FEWEST, SURE
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.state_chain import observed
+from napari_cryodeco.train.state_maps import settled
 from napari_cryodeco.train.subspace import fit
 
 # Mean FSC of shells 5-9 from which maps may be of one molecule: states of 6GMH, with 47 to 100 % of
 # its electrons, have .70 - .83, sixteen other species .61 at most (from shell 1 on .76 and .77).
 ALIKE, FROM = 0.65, 5
 MOST_COMPONENTS = 8
+BEGINNINGS = 6
+AS_LIKELY = 0.05  # log-likelihood an image by which two beginnings that end alike may differ
 BEFORE = "before."
 
 
@@ -74,7 +77,7 @@ def with_states(
     made["family"] = torch.zeros(len(state["volumes"]), dtype=torch.long)
     for number, family in enumerate(found, 1):
         report.step(number - 1, len(found), f"what varies in {len(family.species)} species")
-        maps = _states(looks, family, seed)
+        maps = _states(looks, family, seed, report)
         if maps is not None:
             _begin(made, family, maps, number)
     report.metric("states", int((made["family"] > 0).sum()))
@@ -155,8 +158,12 @@ def _family(
     return Family(species, torch.cat(parts), together)
 
 
-def _states(looks: Looks, family: Family, seed: int) -> list[Rebuilt] | None:
-    """Maps of as many states."""
+def _states(looks: Looks, family: Family, seed: int, report: Reporter) -> list[Rebuilt] | None:
+    """Maps of as many states.
+
+    Clusters of where the particles lie cut through large states, and leave small ones in others,
+    each time elsewhere; so several beginnings settle, until the likeliest is found again.
+    """
     count, draw = len(family.species), generator(seed, "states", 0)
     seen = observed(looks, family.rows, family.poses)
     model = fit(seen, min(max(2, count - 1), MOST_COMPONENTS), draw)
@@ -164,13 +171,17 @@ def _states(looks: Looks, family: Family, seed: int) -> list[Rebuilt] | None:
     if not proven.any():
         return None
     places = model.coordinates.cpu()[:, proven]
-    posteriors = mix(places, count, seed, components=places.shape[1], shared=True).posteriors
-    stream, poses = Stream(looks, family.rows), family.poses.to(looks.device)
-    folds = family.rows % FOLDS
-    return [
-        rebuilt(fold_sums(stream, poses, one.to(looks.device), looks.radius, folds), looks.power)
-        for one in posteriors.float().T
-    ]
+    best, again = None, False
+    for number in range(BEGINNINGS):
+        guess = mix(places, count, seed + number, components=places.shape[1], shared=True)
+        begun = guess.posteriors.float()
+        found = settled(looks, family.rows, family.poses, begun, report.check_stop)
+        report.metric("states_told", found.told)
+        again = best is not None and abs(found.told - best.told) < AS_LIKELY
+        best = found if best is None or found.told > best.told else best
+        if again:
+            break
+    return best.maps if best else None
 
 
 def _begin(state: dict[str, Tensor], family: Family, maps: list[Rebuilt], number: int) -> None:
