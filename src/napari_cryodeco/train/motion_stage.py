@@ -24,11 +24,11 @@ from napari_cryodeco.train.state_chain import (
     Matches,
     Tick,
     observed,
-    part_of,
     search_everywhere,
 )
-from napari_cryodeco.train.subspace import SURE, fit
-from napari_cryodeco.train.swing_stage import FEWEST, JUDGED, SAMPLE, teller
+from napari_cryodeco.train.subspace import fit
+from napari_cryodeco.train.swing_stage import FEWEST, SAMPLE, teller
+from napari_cryodeco.train.unseen import gain_on_unseen, is_sure
 
 COMPONENTS, STATES = 6, 8
 PLAN = SearchPlan(11, 16, 0.15, keep=4)
@@ -124,19 +124,18 @@ class MotionStage:
 
     def _is_better(self, unit: int, report: Reporter, tick: Tick) -> bool:
         """Ask whether such maps, of these poses, tell more of particles left out than before."""
-        gains = []
-        for half in (0, 1):
-            mine = torch.arange(len(self._rows)) % 2 == half
-            held, seen = self._rows[mine][: JUDGED // 2], self._rows[~mine]
+
+        def made(seen: Tensor, half: int) -> tuple[Tensor, Tensor]:
             draws = [generator(self._seed, self.name, unit + half) for _ in range(2)]
-            both = zip((self._now, self._begun), draws, strict=True)
-            maps = torch.cat([self._states(seen, poses, draw) for poses, draw in both])
-            found = search_everywhere(self._looks, held, maps, PLAN, part_of(tick, half, 2))
-            after, before = (found.only(part) for part in (slice(STATES), slice(STATES, None)))
-            gains.append(after.told() - before.told())
-        gain = torch.cat(gains)
+            after, before = (
+                self._states(seen, poses, draw)
+                for poses, draw in zip((self._now, self._begun), draws, strict=True)
+            )
+            return after, before
+
+        gain = gain_on_unseen(self._looks, self._rows, made, PLAN, tick)
         report.metric("gain of several states", float(gain.mean()))
-        return float(gain.mean()) > SURE * float(gain.std()) / len(gain) ** 0.5
+        return is_sure(gain)
 
 
 def states_of(model: LinearModel, count: int, seed: int) -> Tensor:

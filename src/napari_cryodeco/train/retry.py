@@ -22,12 +22,12 @@ from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Matcher, SearchPlan, search
 from napari_cryodeco.train.stages import generator
 from napari_cryodeco.train.starts import StartPlan, random_start
+from napari_cryodeco.train.unseen import is_sure
 
 STARTS = 2  # random starts at a time, until two maps agree
 MOST = 6  # maps that are tried, the present one among them
 LOOKED_AT = 1000  # particles of a species that a second look uses
 FEWEST = 100  # particles that a species needs for a start
-SURE = 2.0  # standard errors by which a start must be better than the present map
 AGREED = 0.8  # mean FSC of shells 1-9: wrong maps have .35-.74, right ones .84-.99
 AGREED_RADIUS = 9
 SHRINKAGE = 0.05  # of the features' covariance
@@ -120,8 +120,7 @@ def _verdict(tried: list[_Tried], radius: int) -> Verdict:
     like = agreement(best.volume, present.volume, radius)
     like_others = [agreement(best.volume, other.volume, radius) for other in others]
     same, again = like > AGREED, max(like_others, default=0.0) > AGREED
-    sure = bool(gain.mean() > SURE * gain.std() / len(gain) ** 0.5)
-    if sure or (again and not same and gain.mean() > 0):
+    if is_sure(gain) or (again and not same and gain.mean() > 0):
         return Verdict(best.volume, same or again, max([like, *like_others]))
     return Verdict(None, same, like)
 

@@ -22,11 +22,12 @@ from napari_cryodeco.train.features import mix
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import Rebuilt
 from napari_cryodeco.train.merging import OF_PARTICLES, OF_SPECIES
-from napari_cryodeco.train.retry import FEWEST, SURE
+from napari_cryodeco.train.retry import FEWEST
 from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.state_chain import observed
 from napari_cryodeco.train.state_maps import settled
 from napari_cryodeco.train.subspace import fit
+from napari_cryodeco.train.unseen import is_sure
 
 # Mean FSC of shells 5-9 from which maps may be of one molecule: states of 6GMH, with 47 to 100 % of
 # its electrons, have .70 - .83, sixteen other species .61 at most (from shell 1 on .76 and .77).
@@ -98,7 +99,7 @@ def better(rows: Tensor, state: dict[str, Tensor], report: Reporter) -> dict[str
         mine, columns = own == number, family == number
         gain = after[mine][:, columns].logsumexp(1) - before[mine][:, columns].logsumexp(1)
         report.metric("gain_of_states", float(gain.mean()))
-        if gain.mean() > SURE * gain.std() / len(gain) ** 0.5:
+        if is_sure(gain):
             continue
         for name in OF_PARTICLES:
             made[name] = made[name].clone()

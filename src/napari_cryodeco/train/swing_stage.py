@@ -26,13 +26,13 @@ from napari_cryodeco.train.state_chain import (
     Matches,
     Tick,
     model_along,
-    part_of,
     search_around,
     search_everywhere,
     states_along,
 )
 from napari_cryodeco.train.subspace import SURE
 from napari_cryodeco.train.two_ends import taken_apart
+from napari_cryodeco.train.unseen import gain_on_unseen, is_sure
 
 LEAST_GAIN = 2.0  # log-likelihood of unseen images by which a component must predict better
 FEWEST = 300  # particles without which there are no two maps
@@ -43,7 +43,6 @@ TOLD_APART = 2.0  # times as many particles must agree on one hand as on the oth
 REACH = 0.22  # box sides: in the frame of one body the particle's centre swings with the other
 FAR = SearchPlan(10, 16, REACH, keep=4)
 NEAR, CLOSE = float(np.deg2rad(8)), float(np.deg2rad(3))  # first half steps around a pose
-JUDGED = 300  # particles by which both ways are compared
 DOUBTFUL = 30.0  # difference of log-likelihoods that takes a particle well to one end
 
 _Unit = Literal["varies", "halves", "join", "near", "everywhere", "close", "judge"]
@@ -243,21 +242,16 @@ class SwingStage:
 
         What varied is a linear model, too, at the poses that the stage began with.
         """
-        looks, rows, now, begun = self._looks, self._rows, self._poses, self._begun
-        gains = []
-        for half in (0, 1):
-            mine = torch.arange(len(rows)) % 2 == half
-            held, seen = rows[mine][: JUDGED // 2], rows[~mine]
-            draw = generator(self._seed, self.name, unit + half)
+        rows, now, begun = self._rows, self._poses, self._begun
+
+        def made(seen: Tensor, half: int) -> tuple[Tensor, Tensor]:
+            draw, varies = generator(self._seed, self.name, unit + half), self._state["varies"]
             after = self._states(seen, now[seen], self.along[seen], 2, draw)
-            before = self._states(seen, begun[seen], self._state["varies"][seen], 1, draw)
-            maps = torch.cat([after, before])
-            found = search_everywhere(looks, held, maps, FAR, part_of(tick, half, 2))
-            told = [found.only(part).told() for part in (slice(STATES), slice(STATES, None))]
-            gains.append(told[0] - told[1])
-        gain = torch.cat(gains)
+            return after, self._states(seen, begun[seen], varies[seen], 1, draw)
+
+        gain = gain_on_unseen(self._looks, rows, made, FAR, tick)
         report.metric("gain of the motion", float(gain.mean()))
-        return float(gain.mean()) > SURE * float(gain.std()) / len(gain) ** 0.5
+        return is_sure(gain)
 
 
 def teller(report: Reporter, saying: str) -> Tick:
