@@ -33,8 +33,8 @@ from napari_cryodeco.train.unseen import is_sure
 # its electrons, have .70 - .83, sixteen other species .61 at most (from shell 1 on .76 and .77).
 ALIKE, FROM = 0.65, 5
 MOST_COMPONENTS = 8
-BEGINNINGS = 6
-AS_LIKELY = 0.05  # log-likelihood an image by which two beginnings that end alike may differ
+BEGINNINGS = 8
+AS_LIKELY = 0.01  # log-likelihood an image by which two beginnings that end alike may differ
 BEFORE = "before."
 
 
