@@ -174,7 +174,8 @@ class ParticlePass:
             weights = posteriors[mine, species]
             sums = fold_sums(seen, poses, weights, looks.radius, folds)
             distributed.sum_([value for one in sums for value in (one.numerator, one.denominator)])
-            made = without_solvent(rebuilt(sums, looks.power), ball3)
+            made = rebuilt(sums, looks.power)
+            made = without_solvent(made, ball3) if self._plan.all else made
             self._state["volumes"][species] = made.volume.cpu()
             both = torch.cat([made.left_out, made.volume[None]])
             self._state["left_out"][species] = both.cpu()
