@@ -176,8 +176,9 @@ class ParticlePass:
                 continue  # nobody left: the volume stays as it was
             else:
                 self._centre(group[0])
-                alone = rebuilt(self._sums(group[0], posteriors[:, group[0]]), looks.power)
-                found = [without_solvent(alone, ball3)]
+                made = rebuilt(self._sums(group[0], posteriors[:, group[0]]), looks.power)
+                # while maps are still mixtures, what is outside of one is inside of the other
+                found = [without_solvent(made, ball3) if self._plan.all else made]
             for species, made in zip(group, found, strict=True):
                 self._keep(species, made)
             report.check_stop()
