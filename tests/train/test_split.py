@@ -9,6 +9,7 @@ from torch.nn.functional import one_hot
 
 from napari_cryodeco.train import joint, split
 from napari_cryodeco.train.matching import rebuild
+from napari_cryodeco.train.passes import PLANS
 from napari_cryodeco.train.retry import agree
 from napari_cryodeco.train.split import splits
 from napari_cryodeco.train.stages import Silent
@@ -34,7 +35,7 @@ def test_a_stop_is_heard(tripod_and_arc):
 
 def test_an_emptied_species_gets_a_map_of_its_own_again(tripod_and_arc, monkeypatch):
     looks, right = tripod_and_arc.looks, tripod_and_arc.maps[0]
-    look = joint.PLANS.index("look")
+    look = PLANS.index("look")
     monkeypatch.setattr(joint, "SAMPLE", EACH - 10)  # passes see a part of the particles
     noise = torch.randn(len(right), generator=torch.Generator().manual_seed(1))
     volumes = torch.stack([right, noise * right.std() * 5])  # nobody fits the second
@@ -49,7 +50,7 @@ def test_an_emptied_species_gets_a_map_of_its_own_again(tripod_and_arc, monkeypa
     resumed = joint.JointStage(looks, volumes, torch.randn(2 * EACH, 3), 2, seed=2, threads=1)
     resumed.load(saved)
     for one in (stage, resumed):
-        for unit in (look + 1, joint.PLANS.index("states") - 4):
+        for unit in (look + 1, PLANS.index("states") - 4):
             one.advance(unit, Silent())
     assert torch.equal(stage.posteriors, resumed.posteriors)
     found = stage.posteriors.argmax(1)
@@ -78,10 +79,10 @@ def test_bodies_that_share_two_maps_part(tripod_and_arc, monkeypatch):
     looks, features = tripod_and_arc.looks, torch.randn(2 * EACH, 3)
     stage = joint.JointStage(looks, tripod_and_arc.maps, features, 2, seed=2)
     stage.load(chosen(tripod_and_arc, torch.arange(2 * EACH) % 2))  # half of either body
-    part = joint.PLANS.index("part")
+    part = PLANS.index("part")
     stage.advance(part, Silent())
     assert stage.posteriors.shape[1] == 4 and int(stage.tensors()["parted"]) == 2
-    assert joint.PLANS[part + 2] == "rejoin"
+    assert PLANS[part + 2] == "rejoin"
     for unit in range(part + 1, part + 4):
         stage.advance(unit, Silent())
     assert stage.posteriors.shape[1] == 2
@@ -94,7 +95,7 @@ def test_a_right_map_that_parts_is_one_again(tripod_and_arc, monkeypatch):
     looks, features = tripod_and_arc.looks, torch.randn(2 * EACH, 3)
     stage = joint.JointStage(looks, tripod_and_arc.maps, features, 2, seed=2)
     stage.load(chosen(tripod_and_arc, tripod_and_arc.labels))
-    part = joint.PLANS.index("part")
+    part = PLANS.index("part")
     stage.advance(part, Silent())
     assert stage.posteriors.shape[1] == 3
     for unit in range(part + 1, part + 4):
@@ -110,7 +111,7 @@ def test_maps_that_explain_enough_do_not_part(tripod_and_arc, monkeypatch):
     stage = joint.JointStage(looks, tripod_and_arc.maps, features, 2, seed=2)
     stage.load(chosen(tripod_and_arc, tripod_and_arc.labels))
     known = {name: value.clone() for name, value in stage.tensors().items()}
-    part = joint.PLANS.index("part")
+    part = PLANS.index("part")
     for unit in range(part, part + 4):
         stage.advance(unit, Silent())
     assert all(torch.equal(stage.tensors()[name], known[name]) for name in known)

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from napari_cryodeco.train import joint
 from napari_cryodeco.train.matching import rebuild
 from napari_cryodeco.train.merging import OF_PARTICLES, OF_SPECIES
-from napari_cryodeco.train.passes import EARLIER
+from napari_cryodeco.train.passes import PLANS, Pass, plans_of
 from napari_cryodeco.train.stages import Silent
 from napari_cryodeco.train.states import BEFORE, better, families, forgotten, with_states
 
@@ -54,7 +54,7 @@ def stage_of(scene, species: Tensor, volumes: Tensor | None = None) -> joint.Joi
 
 def test_states_that_share_their_maps_are_told_apart(two_states):
     stage = stage_of(two_states, torch.arange(2 * EACH) % 2)  # half of either state in each
-    states, choose = joint.PLANS.index("states"), joint.PLANS.index("choose")
+    states, choose = PLANS.index("states"), PLANS.index("choose")
     stage.advance(states - 1, Silent())
     assert adjusted_rand_score(two_states.labels, stage.posteriors.argmax(1)) < 0.3
     stage.advance(states, Silent())
@@ -68,7 +68,7 @@ def test_states_that_share_their_maps_are_told_apart(two_states):
 def test_other_species_are_no_states_of_each_other(tripod_and_arc):
     stage = stage_of(tripod_and_arc, tripod_and_arc.labels)
     known = {name: value.clone() for name, value in stage.tensors().items()}
-    states, choose = joint.PLANS.index("states"), joint.PLANS.index("choose")
+    states, choose = PLANS.index("states"), PLANS.index("choose")
     for unit in range(states, choose):
         stage.advance(unit, Silent())
     assert all(torch.equal(stage.tensors()[name], known[name]) for name in known)
@@ -97,12 +97,19 @@ def test_states_that_explain_no_more_are_taken_back(two_states):
         assert all(torch.equal(made[name], nothing[name]) for name in nothing)
 
 
-def test_a_run_of_an_earlier_version_ends_as_it_would_have(two_states):
+@pytest.mark.parametrize(
+    ("unknown", "last", "others"),
+    [(("patient",), 5, 0), (("patient", "parted", "family"), 5, 9)],
+)
+def test_a_run_of_an_earlier_version_ends_as_it_would_have(two_states, unknown, last, others):
+    """Before there were two more last passes; before that no species parted, and no states."""
     stage = stage_of(two_states, two_states.labels)
-    assert stage.units() == len(joint.PLANS)
-    new = ("parted", "family")
-    left = {n: v for n, v in stage.tensors().items() if n not in new and not n.startswith(BEFORE)}
+    assert stage.units() == len(PLANS) == len(plans_of(None, merging=False))
+    tensors, new = stage.tensors(), (*unknown, *([BEFORE] if others else []))
+    left = {name: value for name, value in tensors.items() if not name.startswith(new)}
     stage.load(left)
-    assert stage.units() == len(EARLIER)
+    assert stage.units() == len(PLANS) - 2 - others
+    passes = [one for one in plans_of(left, merging=False) if isinstance(one, Pass) and one.all]
+    assert sum(not one.after for one in passes) == last
     stage.load(dict(stage.tensors()))  # stopped again, and again gone on with
-    assert stage.units() == len(EARLIER)
+    assert stage.units() == len(PLANS) - 2 - others

@@ -27,7 +27,7 @@ from napari_cryodeco.runs.progress import Status
 from napari_cryodeco.runs.run import Run, check_place, fill
 from napari_cryodeco.runs.store import read_tensors, write_tensors
 from napari_cryodeco.train.device import choose_device, numerics
-from napari_cryodeco.train.passes import EARLIER, PLANS, last_units
+from napari_cryodeco.train.passes import last_units, plans_of
 from napari_cryodeco.train.pipeline import looks_of
 from napari_cryodeco.train.relation import offset
 from napari_cryodeco.train.retry import FEWEST, Verdict, likeness, second_look
@@ -154,8 +154,7 @@ def begin_again(run: Run, asked: Again, found: Verdict, out: Path) -> Run:
     state["confirmed"][index], state["agreement"][index] = found.confirmed, found.agreement
     state["running"][:, index] = True  # nobody has been compared with it
     state["changed"] = torch.tensor(1.0)
-    plans = PLANS if "parted" in state else EARLIER
-    header["finished"] = int(header["units"]) - last_units(plans)
+    header["finished"] = int(header["units"]) - last_units(plans_of(state, merging=False))
     with replacing_folder(out) as part:
         fill(part, run.particles, run.config, Status())
         made = RunPaths(part)

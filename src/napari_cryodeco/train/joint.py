@@ -17,7 +17,7 @@ from napari_cryodeco.train.joint_pass import FEWEST_LEFT, ParticlePass
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import FOLDS
 from napari_cryodeco.train.merging import APART_LATE, merge
-from napari_cryodeco.train.passes import EARLIER, EARLIER_MERGING, MERGING, PLANS, Pass
+from napari_cryodeco.train.passes import Pass, plans_of
 from napari_cryodeco.train.renew import renewed
 from napari_cryodeco.train.retry import Verdict, likeness, second_look
 from napari_cryodeco.train.split import parted, splits
@@ -41,7 +41,7 @@ class Assignment:
 
 
 class JointStage:
-    """Stage: joint EM; a unit is one of :data:`PLANS`: a pass over particles, or a second look.
+    """Stage: joint EM; a unit is one of `passes.PLANS`: a pass over particles, or a second look.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class JointStage:
         self._looks, self._seed, self._threads = looks, seed, threads
         self._start, self._features = volumes, features
         self._asked, self._merging = asked, asked != len(volumes)
-        self._plans = MERGING if self._merging else PLANS
+        self._plans = plans_of(None, self._merging)
         self._state: dict[str, Tensor] = {}
 
     def units(self) -> int:
@@ -88,9 +88,7 @@ class JointStage:
         """
         if tensors and "confirmed" not in tensors:
             raise ValueError(BEGUN_BEFORE)
-        earlier = tensors is not None and "parted" not in tensors
-        if earlier:
-            self._plans = EARLIER_MERGING if self._merging else EARLIER
+        self._plans = plans_of(tensors, self._merging)
         n, species = len(self._looks.images), len(self._start)
         volumes = tensors["volumes"] if tensors else self._start
         begun = {
@@ -105,8 +103,8 @@ class JointStage:
             "left_out": torch.zeros(len(volumes), FOLDS + 1, volumes.shape[1]),
             "changed": torch.tensor(1.0),
         }
-        if not earlier:  # what an earlier version began is told from now on, too
-            begun["parted"] = torch.tensor(0)
+        if not tensors:  # what an earlier version began is told from now on, too
+            begun |= {"parted": torch.tensor(0), "patient": torch.tensor(True)}
         state = begun | (tensors or {})
         self._state = forgotten(state) | state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,7 +31,8 @@ _NEAR = Pass(10, 14, before=True)
 _NEAR_PARTED, _FAR_STATES = replace(_NEAR, after="parted"), replace(_FAR, after="family")
 Plan = Pass | Literal["look", "merge", "part", "rejoin", "states", "choose"]
 _PARTING: tuple[Plan, ...] = ("part", _NEAR_PARTED, "rejoin", _NEAR_PARTED)
-_LAST: tuple[Plan, ...] = (_FAR, _FAR, *[replace(_FAR, restless=True)] * 3)
+_FEWER_LAST: tuple[Plan, ...] = (_FAR, _FAR, *[replace(_FAR, restless=True)] * 3)
+_LAST: tuple[Plan, ...] = (*_FEWER_LAST, *[replace(_FAR, restless=True)] * 2)
 _STATES: tuple[Plan, ...] = ("states", *[_FAR_STATES] * 3, "choose")
 _BEGIN: tuple[Plan, ...] = (Pass(9, 12), Pass(10, 14), "look", _NEAR)
 _CLUSTERS: tuple[Plan, ...] = (Pass(9, 12), Pass(10, 14), _NEAR, "merge", _NEAR)
@@ -47,9 +49,22 @@ the wrong species (36 of 1600 in dev_mix4_d64, most of them beyond 0.08 of the b
 MERGING: tuple[Plan, ...] = (*_CLUSTERS, *_PARTING, "look", *_LAST, *_STATES)
 """Where more species began than there are: some are one, which right maps tell."""
 
-EARLIER: tuple[Plan, ...] = (*_BEGIN, "look", *_LAST)
-EARLIER_MERGING: tuple[Plan, ...] = (*_CLUSTERS, "look", *_LAST)
-"""Of runs that an earlier version began: they end as they would have then."""
+_FEWER: tuple[Plan, ...] = (*_BEGIN, *_PARTING, "look", *_FEWER_LAST, *_STATES)
+_FEWER_MERGING: tuple[Plan, ...] = (*_CLUSTERS, *_PARTING, "look", *_FEWER_LAST, *_STATES)
+_FIRST: tuple[Plan, ...] = (*_BEGIN, "look", *_FEWER_LAST)
+_FIRST_MERGING: tuple[Plan, ...] = (*_CLUSTERS, "look", *_FEWER_LAST)
+
+
+def plans_of(known: Collection[str] | None, merging: bool) -> tuple[Plan, ...]:
+    """What the stage does, from the names in its state, which tell who began; None: it begins.
+
+    What an earlier version began ends as it would have then: its units are others.
+    """
+    if known is None or "patient" in known:
+        return MERGING if merging else PLANS
+    if "parted" in known:
+        return _FEWER_MERGING if merging else _FEWER
+    return _FIRST_MERGING if merging else _FIRST
 
 
 def last_units(plans: tuple[Plan, ...]) -> int:
