@@ -97,20 +97,27 @@ def _scored(
         "ari_classes": round(rand_index(labels, found), 4),
         "accuracy": round(label_scores(labels, found).accuracy, 4),
     }
-    if states_of_one(where):
-        true = torch.from_numpy(Truth.of(where).rotations).float()
-        poses = align(rotations, true)
-        together = {"median_degrees": round(poses.median_degrees, 2)}
-        return scores | {
-            "pose_errors": [together | {"within_15": round(poses.share_within(15), 3)}]
-        }
-    return scores | {"pose_errors": pose_errors(where, rotations, labels, found)}
+    return scores | {"pose_errors": _errors(where, labels, rotations, found)}
+
+
+def _errors(
+    where: Path, labels: np.ndarray, rotations: Tensor, found: np.ndarray
+) -> list[dict[str, Any]]:
+    """Pose errors of each species, or of all particles where they are states of one."""
+    if not states_of_one(where):
+        return pose_errors(where, rotations, labels, found)
+    poses = align(rotations, torch.from_numpy(Truth.of(where).rotations).float())
+    together = {"median_degrees": round(poses.median_degrees, 2)}
+    return [together | {"within_15": round(poses.share_within(15), 3)}]
 
 
 def latent_scores(run: Run, where: Path) -> dict[str, Any]:
     """How well z tells the classes, or the conformation, and how good the decoded maps are."""
     latents, truth = run.epoch().latents(), read_truth(where)
     scores: dict[str, Any] = {}
+    if run.config.poses == "abinitio":  # those that the maps are decoded at
+        own, poses = _best(read_tensors(run.paths.stage("joint"))[0])[1], run.epoch().poses()
+        scores["pose_errors"] = _errors(where, truth.labels, poses.rotations, own)
     if truth.latent is not None:
         scores |= conformation_scores(latents, truth.latent)
     else:
