@@ -11,7 +11,7 @@ from conftest import make_tripod_and_arc
 from napari_cryodeco.runs.lock import RunLock
 from napari_cryodeco.runs.paths import RunPaths
 from napari_cryodeco.runs.progress import Progress
-from napari_cryodeco.train import distributed, joint
+from napari_cryodeco.train import distributed, passes
 from napari_cryodeco.train.following import follow
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.passes import MERGING, last_units
@@ -30,7 +30,7 @@ def stage(finished: Finished) -> JointStage:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    joint.MERGING = (MERGING[0], "merge", MERGING[-last_units(MERGING)])
+    passes.MERGING = (MERGING[0], "merge", MERGING[-last_units(MERGING)])
     paths, steps = RunPaths(Path(sys.argv[1])), [Step("joint", 1.0, stage, shared=True)]
     with distributed.joined(torch.device("cpu")):
         if distributed.rank():

@@ -8,6 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from napari_cryodeco.train import joint
 from napari_cryodeco.train.merging import alone, likely_pairs, merge, together, without_empty
+from napari_cryodeco.train.passes import MERGING
 from napari_cryodeco.train.retry import agree
 from napari_cryodeco.train.stages import Silent
 
@@ -57,7 +58,7 @@ def test_too_many_species_become_as_many_as_there_are(tripod_and_arc):
     features = torch.randn(2 * EACH, 3)
     stage = joint.JointStage(tripod_and_arc.looks, volumes, features, None, 2, 2)
     stage.load(None)
-    merging = joint.MERGING.index("merge")
+    merging = MERGING.index("merge")
     stage.advance(0, Silent())
     three = {name: value.clone() for name, value in stage.tensors().items()}
     stage.advance(merging, Silent())
@@ -71,7 +72,7 @@ def test_too_many_species_become_as_many_as_there_are(tripod_and_arc):
     assert torch.equal(stage.posteriors, resumed.posteriors)
     late = joint.JointStage(tripod_and_arc.looks, volumes, features, None, 2, 2)
     late.load({name: value.clone() for name, value in three.items()})
-    late.advance(joint.MERGING.index("look"), Silent())  # those that were missed are asked again
+    late.advance(MERGING.index("look"), Silent())  # those that were missed are asked again
     assert late.posteriors.shape == (2 * EACH, 2)
     looks, everyone = tripod_and_arc.looks, torch.arange(2 * EACH)
     for number in (1, 3):  # as many as were asked for, whether they are one or not
