@@ -160,17 +160,18 @@ class JointStage:
     def _between(self, plan: str, unit: int, report: Reporter) -> None:
         """Join species that are one, part those that are two, or look for better maps."""
         looks, rows, seed = self._looks, self._rows(everyone=False), self._seed + unit
+        begun = bool(self._state["family"].any())
         if plan == "look":
             self._look_again(unit, report)
         elif plan == "merge" or (plan == "rejoin" and self._state["parted"]):
             state, few = self._state, self._asked
-            begun = self._seed if plan == "merge" else seed
-            self._state = merge(looks, rows, state, few, begun, self._threads, report)
+            first = self._seed if plan == "merge" else seed
+            self._state = merge(looks, rows, state, few, first, self._threads, report)
         elif plan == "part" and self._asked not in (None, 1):
             self._state = parted(looks, rows, self._state, seed, self._threads, report)
-        elif plan == "states" and self._asked not in (None, 1):
+        elif (plan == "states" and self._asked not in (None, 1)) or (plan == "again" and begun):
             self._state = with_states(looks, rows, self._state, seed, report)
-        elif plan == "choose" and self._state["family"].any():
+        elif plan == "choose" and begun:
             self._state = better(rows, self._state, report)
 
     def _bring_together(self) -> None:

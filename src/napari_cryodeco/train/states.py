@@ -55,6 +55,8 @@ def with_states(
 ) -> dict[str, Tensor]:
     """Let the species of each molecule begin anew from what varies in it.
 
+    Where they have done so, the same species do it once more, at poses that better maps gave them.
+
     Parameters
     ----------
     looks
@@ -73,16 +75,16 @@ def with_states(
         :data:`BEFORE`; `family` ``(K,)`` of it tells which belong together, 0: to none.
     """
     report.step(0, 1, "species that are states of one molecule")
-    found = families(looks, rows, state)
+    known = bool(state["family"].any())
+    found = known_families(rows, state) if known else families(looks, rows, state)
     made = {name: value.clone() for name, value in state.items()}
-    made["family"] = torch.zeros(len(state["volumes"]), dtype=torch.long)
-    for number, family in enumerate(found, 1):
-        report.step(number - 1, len(found), f"what varies in {len(family.species)} species")
+    for done, family in enumerate(found):
+        report.step(done, len(found), f"what varies in {len(family.species)} species")
         maps = _states(looks, family, seed, report)
         if maps is not None:
-            _begin(made, family, maps, number)
+            _begin(made, family, maps)
     report.metric("states", int((made["family"] > 0).sum()))
-    kept = OF_PARTICLES + OF_SPECIES if made["family"].any() else ()
+    kept = OF_PARTICLES + OF_SPECIES if made["family"].any() and not known else ()
     return made | {BEFORE + name: state[name] for name in kept}
 
 
@@ -132,6 +134,18 @@ def families(looks: Looks, rows: Tensor, state: dict[str, Tensor]) -> list[Famil
             made.species.extend(empty)
             empty = []
             found.append(made)
+    return found
+
+
+def known_families(rows: Tensor, state: dict[str, Tensor]) -> list[Family]:
+    """Families that have begun: the maps of each are in one frame."""
+    own, found = state["scores"][rows].argmax(1), []
+    for number in range(1, int(state["family"].max()) + 1):
+        species = state["family"] == number
+        mine = species[own]
+        at = rows[mine], own[mine]
+        poses = Poses(state["rotations"][at], state["shifts"][at])
+        found.append(Family(torch.nonzero(species)[:, 0].tolist(), rows[mine], poses))
     return found
 
 
@@ -185,7 +199,7 @@ def _states(looks: Looks, family: Family, seed: int, report: Reporter) -> list[R
     return best.maps if best else None
 
 
-def _begin(state: dict[str, Tensor], family: Family, maps: list[Rebuilt], number: int) -> None:
+def _begin(state: dict[str, Tensor], family: Family, maps: list[Rebuilt]) -> None:
     """Put these maps into the state, at the poses of the family."""
     species, rows = torch.tensor(family.species), family.rows[:, None]
     own = state["scores"].argmax(1)
@@ -200,4 +214,5 @@ def _begin(state: dict[str, Tensor], family: Family, maps: list[Rebuilt], number
     # a molecule that was found again from nothing is what its states are of
     state["confirmed"][species] = state["confirmed"][species].any()
     state["agreement"][species] = state["agreement"][species].max()
-    state["family"][species] = number
+    if not state["family"][species].any():
+        state["family"][species] = state["family"].max() + 1
