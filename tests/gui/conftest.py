@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,13 @@ import timm  # noqa: F401
 
 from napari_cryodeco.gui.explorer_panel import ExplorerPanel
 from napari_cryodeco.gui.session import session_of
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """Waits longer than pytest-qt's five seconds: machines that test are busy."""
+    qtbot.waitUntil = partial(qtbot.waitUntil, timeout=20_000)
+    return qtbot
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_keys_undo_and_redo_what_was_done_by_hand(clustered, qtbot):
     named = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_N))
     clustered.window().activateWindow()  # without a window manager nobody else does after a dialog
     scatter.setFocus()
-    qtbot.waitUntil(clustered.window().isActiveWindow, timeout=3000)
+    qtbot.waitUntil(clustered.window().isActiveWindow, timeout=20_000)
     for state in (merged, computed):
         back = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_U))
         assert back.fingerprint == state.fingerprint
@@ -99,14 +99,14 @@ def test_keys_undo_and_redo_what_was_done_by_hand(clustered, qtbot):
         made = changed(clustered, qtbot, lambda: qtbot.keyClick(scatter, Qt.Key.Key_U, SHIFT))
         assert made.fingerprint == state.fingerprint and made.edits == state.edits
     qtbot.keyClick(scatter, Qt.Key.Key_U, SHIFT)
-    qtbot.waitUntil(lambda: "nothing to redo" in clustered.message.text(), timeout=3000)
+    qtbot.waitUntil(lambda: "nothing to redo" in clustered.message.text(), timeout=20_000)
 
 
 def test_a_right_click_in_the_legend_names_the_cluster_everywhere(clustered, qtbot):
     labels = clustered.session.clustering.labels
     menu = clustered.view_bar.by_hand.menu()
     qtbot.mouseClick(clustered.scatter, RIGHT, NONE, entry(clustered, 1))
-    qtbot.waitUntil(menu.isVisible, timeout=3000)
+    qtbot.waitUntil(menu.isVisible, timeout=20_000)
     assert np.array_equal(clustered.session.selected, np.flatnonzero(labels == 1))
     assert not clustered.by_hand.actions["merge"].isEnabled()
     assert not clustered.by_hand.actions["undo"].isEnabled()
@@ -150,8 +150,8 @@ def test_the_selection_becomes_a_cluster_that_another_session_finds(clustered, q
 def test_what_must_be_selected_first_is_said(clustered, qtbot):
     for key, words in ((Qt.Key.Key_M, "two clusters"), (Qt.Key.Key_S, "one cluster")):
         qtbot.keyClick(clustered.scatter, key)
-        qtbot.waitUntil(lambda words=words: words in clustered.message.text(), timeout=3000)
+        qtbot.waitUntil(lambda words=words: words in clustered.message.text(), timeout=20_000)
     clustered.session.select(np.arange(60) == 3)
     qtbot.keyClick(clustered.scatter, Qt.Key.Key_N)
-    qtbot.waitUntil(lambda: "one cluster" in clustered.message.text(), timeout=3000)
+    qtbot.waitUntil(lambda: "one cluster" in clustered.message.text(), timeout=20_000)
     assert not clustered.session.clustering.edits

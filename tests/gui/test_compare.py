@@ -37,7 +37,7 @@ def clustered(panel, session):
 def press(qtbot, view, button):
     with qtbot.waitSignal(view._task.ended, timeout=60_000):
         qtbot.mouseClick(button, LEFT)
-    qtbot.waitUntil(lambda: not view._task.busy and not view.work.bar.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: not view._task.busy and not view.work.bar.isVisible(), timeout=20_000)
 
 
 def test_without_a_run_or_clusters_it_says_what_to_do(qtbot, make_napari_viewer, panel, session):

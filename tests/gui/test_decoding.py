@@ -65,7 +65,7 @@ def test_a_storm_of_requests_ends_with_the_newest_full_map(qtbot, thread, decode
     thread.decoded.connect(answers.append)
     for i in range(50):
         thread.request(np.array([i], np.float32), f"point {i}")
-    qtbot.waitUntil(lambda: any(a.full and first_number(a) == 49 for a in answers), timeout=5000)
+    qtbot.waitUntil(lambda: any(a.full and first_number(a) == 49 for a in answers), timeout=20_000)
     qtbot.wait(100)
     assert answers[-1].full and answers[-1].caption == "point 49"
     assert [first_number(a) for a in answers] == sorted(first_number(a) for a in answers)
@@ -77,10 +77,10 @@ def test_coarse_comes_at_once_while_the_full_map_takes_its_time(qtbot, thread, d
     answers = []
     thread.decoded.connect(answers.append)
     thread.request(np.array([1.0]), "one")
-    qtbot.waitUntil(lambda: len(answers) == 1, timeout=2000)
+    qtbot.waitUntil(lambda: len(answers) == 1, timeout=20_000)
     assert not answers[0].full and answers[0].radius == 6
     thread.request(np.array([2.0]), "two", full=False)  # not held up by the full map of one
-    qtbot.waitUntil(lambda: len(answers) == 2, timeout=2000)
+    qtbot.waitUntil(lambda: len(answers) == 2, timeout=20_000)
     decoder.gate.set()
     qtbot.wait(150)
     assert [a.caption for a in answers] == ["one", "two"]  # the full map of one was overtaken
@@ -99,7 +99,7 @@ def test_the_map_follows_a_mouse_that_is_faster_than_the_decoder(qtbot, thread, 
         thread.request(np.array([i], np.float32), f"point {i}", full=False)
         qtbot.wait(20)
     shown_while_moving = len(answers)
-    qtbot.waitUntil(lambda: answers and first_number(answers[-1]) == 39, timeout=5000)
+    qtbot.waitUntil(lambda: answers and first_number(answers[-1]) == 39, timeout=20_000)
     assert shown_while_moving >= 3
     assert [first_number(a) for a in answers] == sorted({first_number(a) for a in answers})
 
@@ -113,7 +113,7 @@ def test_a_window_that_was_busy_is_told_only_the_last(qtbot, thread, decoder):
         while len(decoder.asked) <= i and time.monotonic() < end:
             time.sleep(0.001)
     assert len(decoder.asked) == 5 and not answers
-    qtbot.waitUntil(lambda: bool(answers) and first_number(answers[-1]) == 4, timeout=5000)
+    qtbot.waitUntil(lambda: bool(answers) and first_number(answers[-1]) == 4, timeout=20_000)
     assert len(answers) <= 2  # the last but one, if the last was not decoded yet
 
 
@@ -125,7 +125,7 @@ def test_the_full_map_begins_when_the_coarse_one_is_shown(qtbot, thread, decoder
 
     thread.decoded.connect(show)
     thread.request(np.array([1.0]), "x")
-    qtbot.waitUntil(lambda: len(wanted) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(wanted) == 2, timeout=20_000)
     assert wanted == [(False, [False]), (True, [False, True])]
 
 
@@ -143,7 +143,9 @@ def test_an_answer_for_a_closed_panel_is_dropped(qtbot, decoder):
     thread.use(lambda: decoder)
     decoder.gate.clear()
     thread.request(np.array([1.0]), "x")
-    qtbot.waitUntil(lambda: any(request.radius is None for request in decoder.asked), timeout=3000)
+    qtbot.waitUntil(
+        lambda: any(request.radius is None for request in decoder.asked), timeout=20_000
+    )
     workers = [w for w in threading.enumerate() if w.name == "cryodeco full maps"]
     if qtpy.PYSIDE6:
         from shiboken6 import delete
@@ -157,10 +159,10 @@ def test_an_answer_for_a_closed_panel_is_dropped(qtbot, decoder):
 
 
 def test_an_error_is_one_sentence_and_the_next_request_works(qtbot, thread):
-    with qtbot.waitSignal(thread.failed, timeout=3000) as caught:
+    with qtbot.waitSignal(thread.failed, timeout=20_000) as caught:
         thread.request(np.array([np.nan]), "bad")
     assert caught.args == ["z has numbers that are not finite; choose a particle or a point."]
-    with qtbot.waitSignal(thread.decoded, timeout=3000):
+    with qtbot.waitSignal(thread.decoded, timeout=20_000):
         thread.request(np.array([1.0]), "good")
 
 
@@ -169,7 +171,7 @@ def test_a_decoder_that_cannot_be_opened_is_told(qtbot, thread):
         raise FileNotFoundError("epochs/0001/field.safetensors is missing.")
 
     thread.use(fail)
-    with qtbot.waitSignal(thread.failed, timeout=3000) as caught:
+    with qtbot.waitSignal(thread.failed, timeout=20_000) as caught:
         thread.request(np.array([1.0]), "x")
     assert "is missing" in caught.args[0]
 
@@ -177,7 +179,7 @@ def test_a_decoder_that_cannot_be_opened_is_told(qtbot, thread):
 def test_the_next_epoch_brings_its_own_decoder(qtbot, thread):
     other = SlowDecoder()
     thread.use(lambda: other)
-    with qtbot.waitSignal(thread.decoded, timeout=3000):
+    with qtbot.waitSignal(thread.decoded, timeout=20_000):
         thread.request(np.array([1.0]), "x")
     assert other.asked
 
@@ -295,7 +297,7 @@ def test_the_status_line_says_where_a_map_was_decoded_and_why(qtbot, thread, dec
     bar = MapBar()
     qtbot.addWidget(bar)
     decoder.where = "cpu (the GPU is training this run)"
-    with qtbot.waitSignal(thread.decoded, timeout=3000) as caught:
+    with qtbot.waitSignal(thread.decoded, timeout=20_000) as caught:
         thread.request(np.array([1.0]), "cluster 2")
     bar.show_decoded(caught.args[0], 8.0, 15)
     assert bar.status.text().endswith(" s on cpu (the GPU is training this run)")
@@ -310,7 +312,7 @@ def test_a_decoder_is_opened_anew_where_it_was(qtbot, thread):
 
     thread.use(open_one)
     for count in (1, 2):
-        with qtbot.waitSignal(thread.decoded, timeout=3000):
+        with qtbot.waitSignal(thread.decoded, timeout=20_000):
             thread.request(np.array([1.0]), "x", full=False)
         assert len(opened) == count
         thread.reopen()

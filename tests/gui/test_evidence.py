@@ -34,7 +34,7 @@ def choose(panel, source):
 def click(qtbot, panel, button):
     with qtbot.waitSignal(panel._task.ended, timeout=60_000):
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not panel._task.busy and not panel.work.bar.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: not panel._task.busy and not panel.work.bar.isVisible(), timeout=20_000)
 
 
 def layers(viewer):
@@ -201,13 +201,13 @@ def test_progress_has_an_estimate_and_cancel_stops(qtbot, panel, viewer, monkeyp
     monkeypatch.setattr("napari_cryodeco.gui.evidence_panel.judge_asked", slow)
     choose(panel, Source.ALL)
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: " left" in panel.work.message.text(), timeout=5000)
+    qtbot.waitUntil(lambda: " left" in panel.work.message.text(), timeout=20_000)
     assert (
         panel.work.bar.isVisible() and panel.work.cancel.isVisible() and not panel.start.isEnabled()
     )
-    with qtbot.waitSignal(panel._task.ended, timeout=5000):
+    with qtbot.waitSignal(panel._task.ended, timeout=20_000):
         qtbot.mouseClick(panel.work.cancel, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(panel.start.isEnabled, timeout=5000)
+    qtbot.waitUntil(panel.start.isEnabled, timeout=20_000)
     assert panel.work.message.text() == "Cancelled." and not panel.work.cancel.isVisible()
     assert layers(viewer) == []
 

@@ -242,12 +242,12 @@ def test_keys_undo_and_choose_the_tool(opened, qtbot):
     window.show()
     window.activateWindow()
     opened.scatter.setFocus()
-    qtbot.waitUntil(lambda: opened.scatter.hasFocus(), timeout=3000)
+    qtbot.waitUntil(lambda: opened.scatter.hasFocus(), timeout=20_000)
     opened.session.select_all()
     qtbot.keyClick(opened.scatter, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(lambda: len(opened.session.selected) == 0, timeout=2000)
+    qtbot.waitUntil(lambda: len(opened.session.selected) == 0, timeout=20_000)
     qtbot.keyClick(opened.scatter, Qt.Key.Key_L)
-    qtbot.waitUntil(lambda: opened.scatter.mode == "lasso", timeout=2000)
+    qtbot.waitUntil(lambda: opened.scatter.mode == "lasso", timeout=20_000)
 
 
 @pytest.mark.slow

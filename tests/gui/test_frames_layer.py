@@ -31,7 +31,7 @@ def panel(qtbot, viewer, session):
     widget.detail.setCurrentText(FAST)
     with qtbot.waitSignal(widget._task.ended, timeout=60_000):
         qtbot.mouseClick(widget.decode, LEFT)
-    qtbot.waitUntil(lambda: widget._clip.complete, timeout=5000)
+    qtbot.waitUntil(lambda: widget._clip.complete, timeout=20_000)
     qtbot.waitUntil(lambda: map_view_of(viewer).layer is not None or press(qtbot, widget))
     return widget
 
@@ -50,7 +50,7 @@ def stacked(qtbot, panel, viewer):
     before = camera.zoom, camera.angles, camera.center
     with qtbot.waitSignal(panel.as_layer.task.ended, timeout=30_000):
         qtbot.mouseClick(panel.as_layer, LEFT)
-    qtbot.waitUntil(lambda: panel.as_layer.frames.layer is not None, timeout=5000)
+    qtbot.waitUntil(lambda: panel.as_layer.frames.layer is not None, timeout=20_000)
     for now, then in zip((camera.angles, camera.center), before[1:], strict=True):
         np.testing.assert_allclose(now, then)  # the camera is the user's
     # napari's slider takes some of the canvas' height, which the zoom follows
@@ -131,7 +131,7 @@ def test_another_path_leaves_the_old_frames_to_the_user(stacked, panel, viewer, 
     assert panel.player.frame == before  # it is of another path
     with qtbot.waitSignal(panel.as_layer.task.ended, timeout=30_000):
         qtbot.mouseClick(panel.as_layer, LEFT)
-    qtbot.waitUntil(lambda: panel.as_layer.frames.layer is not None, timeout=5000)
+    qtbot.waitUntil(lambda: panel.as_layer.frames.layer is not None, timeout=20_000)
     assert (
         panel.as_layer.frames.layer is not stacked
         and panel.as_layer.frames.layer.name.startswith("frames: PC2")
@@ -236,7 +236,7 @@ def test_one_button_makes_a_tour(qtbot, viewer, session):
     for _ in range(2):  # again, with the same clusters: the same again
         with qtbot.waitSignal(panel._task.ended, timeout=60_000):
             qtbot.mouseClick(page.tour, LEFT)
-        qtbot.waitUntil(lambda: panel._clip.complete, timeout=5000)
+        qtbot.waitUntil(lambda: panel._clip.complete, timeout=20_000)
         assert page.join.currentData() == "tour" and page.list.count() == 2
         assert len(panel._clip.volumes) == 24 and panel._clip.supported.all()
         assert panel._clip.path.captions[0] == "cluster 1: 50.0% of 60"

@@ -56,7 +56,7 @@ def test_a_drag_tells_the_range_under_the_mouse(qtbot, histogram):
     begin, end = histogram.to_screen(1.4e4), histogram.to_screen(1.6e4)
     told = []
     histogram.brushing.connect(told.append)
-    with qtbot.waitSignal(histogram.brushed, timeout=1000) as caught:
+    with qtbot.waitSignal(histogram.brushed, timeout=20_000) as caught:
         drag(qtbot, histogram, end, begin)  # from right to left as well
     low, high, operation = caught.args
     one_pixel = (histogram._high - histogram._low) / 350
@@ -78,10 +78,10 @@ def test_a_drag_tells_the_range_under_the_mouse(qtbot, histogram):
 def test_keys_choose_the_operation_and_beyond_the_end_is_open(
     qtbot, histogram, modifier, operation
 ):
-    with qtbot.waitSignal(histogram.brushed, timeout=1000) as caught:
+    with qtbot.waitSignal(histogram.brushed, timeout=20_000) as caught:
         drag(qtbot, histogram, histogram.to_screen(1.5e4), histogram.width() - 1, modifier)
     assert caught.args[1:] == [math.inf, operation]
-    with qtbot.waitSignal(histogram.brushed, timeout=1000) as caught:
+    with qtbot.waitSignal(histogram.brushed, timeout=20_000) as caught:
         drag(qtbot, histogram, histogram.to_screen(1.5e4), 2, modifier)
     assert caught.args[0] == -math.inf
 
@@ -101,5 +101,5 @@ def test_columns_of_one_value_or_none_are_drawn(qtbot, histogram, values):
     histogram.set_colouring(colouring.by_value("x", values))
     histogram.grab()
     assert histogram.counts.sum() == np.isfinite(values).sum()
-    with qtbot.waitSignal(histogram.brushed, timeout=1000):
+    with qtbot.waitSignal(histogram.brushed, timeout=20_000):
         drag(qtbot, histogram, 2, histogram.width() - 1)

@@ -31,7 +31,7 @@ def panel(qtbot, viewer, session):
 def press(qtbot, view, button, task):
     with qtbot.waitSignal(task.ended, timeout=60_000):
         qtbot.mouseClick(button, LEFT)
-    qtbot.waitUntil(lambda: not task.busy and button.isEnabled(), timeout=5000)
+    qtbot.waitUntil(lambda: not task.busy and button.isEnabled(), timeout=20_000)
 
 
 def judge(qtbot, panel):

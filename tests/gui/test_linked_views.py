@@ -236,7 +236,7 @@ def test_a_click_on_an_image_picks_its_particle(images, opened, qtbot):
     row = int(grid.rows[5])
     place = grid.cell(5).center().toPoint()
     qtbot.mouseMove(grid, place)
-    qtbot.waitUntil(lambda: session.hovered == row, timeout=5000)
+    qtbot.waitUntil(lambda: session.hovered == row, timeout=20_000)
     assert opened.scatter._hovered == row
     qtbot.mouseClick(grid, LEFT, ALT, place)
     assert np.array_equal(session.selected, np.delete(np.arange(20), row))

@@ -35,7 +35,7 @@ def view(viewer, session):
 def press(qtbot, view, button):
     with qtbot.waitSignal(view._task.ended, timeout=20_000):
         qtbot.mouseClick(button, LEFT)
-    qtbot.waitUntil(lambda: not view._task.busy and not view.work.bar.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: not view._task.busy and not view.work.bar.isVisible(), timeout=20_000)
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def click(qtbot, button):
 def decode(qtbot, panel):
     with qtbot.waitSignal(panel._task.ended, timeout=60_000):
         click(qtbot, panel.decode)
-    qtbot.waitUntil(lambda: panel._clip.complete, timeout=5000)
+    qtbot.waitUntil(lambda: panel._clip.complete, timeout=20_000)
 
 
 def export(qtbot, panel, kind, target):
@@ -149,7 +149,7 @@ def test_what_is_said_under_the_button_is_scrolled_into_sight(qtbot, panel, view
     export(qtbot, panel, "GIF movie", tmp_path / "low.gif")
     result = panel.export.result
     region = result.visibleRegion
-    qtbot.waitUntil(lambda: region().boundingRect().height() == result.height(), timeout=5000)
+    qtbot.waitUntil(lambda: region().boundingRect().height() == result.height(), timeout=20_000)
 
 
 def test_without_a_run_it_says_what_to_do(qtbot, viewer):

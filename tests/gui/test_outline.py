@@ -46,7 +46,7 @@ def click_corners(qtbot, scatter, modifier=NONE):
 
 def test_a_box_selects_what_lies_between_its_corners(qtbot, scatter):
     scatter.mode = Mode.BOX
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         qtbot.mousePress(scatter, LEFT, NONE, at(scatter, 0.7, 0.8))
         qtbot.mouseMove(scatter, at(scatter, 0.1, 0.1))
         qtbot.mouseMove(scatter, at(scatter, 0.3, 0.4))
@@ -63,7 +63,7 @@ def test_a_box_selects_what_lies_between_its_corners(qtbot, scatter):
 
 @pytest.mark.parametrize("ending", ["double click", "Enter", "first corner"])
 def test_a_polygon_is_clicked_corner_by_corner(qtbot, scatter, ending):
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         click_corners(qtbot, scatter)
         qtbot.mouseMove(scatter, at(scatter, 0.5, 0.5))  # the corner that follows the mouse
         if ending == "double click":
@@ -83,7 +83,7 @@ def test_a_polygon_is_clicked_corner_by_corner(qtbot, scatter, ending):
 def test_backspace_takes_a_corner_back_and_escape_all(qtbot, scatter):
     click_corners(qtbot, scatter)
     qtbot.keyClick(scatter, Qt.Key.Key_Backspace)
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         qtbot.keyClick(scatter, Qt.Key.Key_Return)
     np.testing.assert_allclose(caught.args[2], polygon_of(scatter)[:3], atol=1e-9)
     with qtbot.assertNotEmitted(scatter.lassoed):
@@ -97,7 +97,7 @@ def test_backspace_takes_a_corner_back_and_escape_all(qtbot, scatter):
 
 
 def test_shift_at_the_first_corner_decides(qtbot, scatter):
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         click_corners(qtbot, scatter, Qt.KeyboardModifier.ShiftModifier)
         qtbot.keyClick(scatter, Qt.Key.Key_Return)
     assert caught.args[1] == "add"
@@ -119,7 +119,7 @@ def test_corners_stay_on_their_points_while_one_zooms(qtbot, scatter):
             False,
         )
     )
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         qtbot.keyClick(scatter, Qt.Key.Key_Return)
     np.testing.assert_allclose(caught.args[2], expected, atol=1e-9)
 
@@ -128,7 +128,7 @@ def test_a_pick_names_the_point_under_the_mouse_or_nothing(qtbot, scatter):
     scatter.set_points(np.array([0.0, 1.0]), np.array([0.0, 1.0]), ("a", "b"))
     scatter.mode = Mode.PICK
     place = scatter.frame().to_screen(1.0, 1.0).toPoint()
-    with qtbot.waitSignal(scatter.picked, timeout=1000) as caught:
+    with qtbot.waitSignal(scatter.picked, timeout=20_000) as caught:
         qtbot.mouseClick(scatter, LEFT, Qt.KeyboardModifier.AltModifier, place)
     assert caught.args == [1, "subtract"]
     with qtbot.assertNotEmitted(scatter.picked):

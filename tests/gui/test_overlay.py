@@ -34,7 +34,7 @@ def overlay(viewer, session):
 def press(qtbot, view, button):
     with qtbot.waitSignal(view._task.ended, timeout=20_000):
         qtbot.mouseClick(button, LEFT)
-    qtbot.waitUntil(lambda: not view._task.busy and not view.work.bar.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: not view._task.busy and not view.work.bar.isVisible(), timeout=20_000)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_clusters_with_names_are_offered_first_and_no_name_means_another_map(
 def test_turning_zooming_or_moving_one_view_does_so_with_the_other(qtbot, both, viewer) -> None:
     qtbot.keyClick(both.beside, Qt.Key.Key_Space)
     canvas = viewer.window._qt_viewer.canvas
-    qtbot.waitUntil(lambda: len(canvas.grid_views) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(canvas.grid_views) == 2, timeout=20_000)
     grid, layers = grid_of(viewer), both.layers.layers
     assert grid.enabled and [layer for layer in viewer.layers if layer.visible] == list(layers)
     places = [grid.position(viewer.layers.index(layer), viewer.layers) for layer in layers]
@@ -186,7 +186,7 @@ def test_closing_the_panel_leaves_the_grid(qtbot, viewer, session) -> None:
     assert grid_of(viewer).enabled
     viewer.window.remove_dock_widget(dock)
     panel.deleteLater()
-    qtbot.waitUntil(lambda: not grid_of(viewer).enabled, timeout=5000)
+    qtbot.waitUntil(lambda: not grid_of(viewer).enabled, timeout=20_000)
     session.set_named(())  # nobody is called who is gone
 
 

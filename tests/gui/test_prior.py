@@ -144,7 +144,7 @@ def test_what_was_fetched_becomes_the_prior(editor, qtbot, monkeypatch, tmp_path
     (dialog,) = editor.findChildren(DownloadDialog)
     dialog.folder.show_value(tmp_path / "here")
     dialog.agreed.setChecked(True)
-    with qtbot.waitSignal(editor.changed, timeout=5000):
+    with qtbot.waitSignal(editor.changed, timeout=20_000):
         qtbot.mouseClick(dialog.begin, Qt.MouseButton.LeftButton)
     assert editor.value() == str(tmp_path / "here")
 
@@ -156,8 +156,8 @@ def test_a_failure_is_said_in_the_dialogue(dialog, qtbot, monkeypatch):
     monkeypatch.setattr(prior_download, "fetch", fetch)
     dialog.agreed.setChecked(True)
     qtbot.mouseClick(dialog.begin, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "cannot be reached" in dialog.said.text(), timeout=5000)
-    qtbot.waitUntil(dialog.begin.isEnabled, timeout=5000)
+    qtbot.waitUntil(lambda: "cannot be reached" in dialog.said.text(), timeout=20_000)
+    qtbot.waitUntil(dialog.begin.isEnabled, timeout=20_000)
     assert dialog.isVisible()
 
 

@@ -178,7 +178,7 @@ def test_a_wrong_file_is_said_in_the_window_and_leaves_no_run(panel, qtbot, tmp_
     qtbot.waitUntil(lambda: panel.error.isVisible(), timeout=10_000)
     assert "gone.star" in panel.error.text()
     assert not (tmp_path / "run").exists()
-    qtbot.waitUntil(lambda: panel.start.isEnabled(), timeout=5000)
+    qtbot.waitUntil(lambda: panel.start.isEnabled(), timeout=20_000)
 
 
 def test_the_effort_sets_what_the_user_left_alone(panel):
@@ -282,7 +282,7 @@ def test_the_window_stays_free_while_the_run_is_made(panel, qtbot, monkeypatch, 
     assert not asked  # the click came back before the work was done
     assert not panel.start.isEnabled()
     gate.set()
-    qtbot.waitUntil(lambda: bool(asked) and panel.start.isEnabled(), timeout=5000)
+    qtbot.waitUntil(lambda: bool(asked) and panel.start.isEnabled(), timeout=20_000)
     assert "row 3" in panel.error.text()
 
 
@@ -387,7 +387,7 @@ def test_the_script_is_shown_before_and_start_hands_it_over(
     assert not run.exists()
     click(qtbot, panel.start)
     qtbot.waitUntil(lambda: RunPaths(run).job.is_file(), timeout=20_000)
-    qtbot.waitUntil(lambda: panel.start.isEnabled() or panel.resume.isEnabled(), timeout=5000)
+    qtbot.waitUntil(lambda: panel.start.isEnabled() or panel.resume.isEnabled(), timeout=20_000)
     assert RunPaths(run).script.read_text() == shown
     panel._watcher.poll()
     assert panel.progress.line.text() == "handed to sbatch, waiting for the cluster…"

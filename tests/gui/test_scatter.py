@@ -155,7 +155,7 @@ def test_a_drawn_lasso_selects_what_brute_force_selects(qtbot, scatter, n):
     x[5] = np.nan
     scatter.set_points(x, y, ("a", "b"))
     scatter.mode = Mode.LASSO
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         drag(qtbot, scatter, star(scatter))
     mask, operation, polygon = caught.args
     assert operation == "replace"
@@ -169,7 +169,7 @@ def test_points_out_of_view_are_selected_too(qtbot, scatter):
     scatter.set_extent(Extent(-0.5, 0.5, -0.5, 0.5))
     scatter.mode = Mode.LASSO
     around = [(-300, -300), (900, -300), (900, 900), (-300, 900)]
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         drag(qtbot, scatter, around)
     mask, _, polygon = caught.args
     assert mask.sum() > ((np.abs(x) < 0.5) & (np.abs(y) < 0.5)).sum()
@@ -188,7 +188,7 @@ def test_points_out_of_view_are_selected_too(qtbot, scatter):
 def test_keys_choose_the_operation(qtbot, scatter, modifier, operation):
     scatter.set_points(*cloud(100), ("a", "b"))
     scatter.mode = Mode.LASSO
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         drag(qtbot, scatter, star(scatter), modifier)
     assert caught.args[1] == operation
 
@@ -205,9 +205,9 @@ def test_the_live_count_is_the_count_of_the_lasso(qtbot, scatter):
     qtbot.mousePress(scatter, LEFT, NONE, points[0])
     for point in points[1:]:
         qtbot.mouseMove(scatter, point)
-    qtbot.waitUntil(lambda: bool(counts), timeout=2000)
+    qtbot.waitUntil(lambda: bool(counts), timeout=20_000)
     qtbot.wait(150)
-    with qtbot.waitSignal(scatter.lassoed, timeout=2000) as caught:
+    with qtbot.waitSignal(scatter.lassoed, timeout=20_000) as caught:
         qtbot.mouseRelease(scatter, LEFT, NONE, points[-1])
     assert counts[-1] is None
     assert counts[-2] == (caught.args[0] | before).sum()

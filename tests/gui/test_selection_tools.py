@@ -28,7 +28,7 @@ def focused(opened, qtbot):
     window.show()
     window.activateWindow()
     opened.scatter.setFocus()
-    qtbot.waitUntil(lambda: opened.scatter.hasFocus(), timeout=3000)
+    qtbot.waitUntil(lambda: opened.scatter.hasFocus(), timeout=20_000)
     opened.findChild(QCollapsible).expand(animate=False)
     return opened
 
@@ -64,7 +64,7 @@ def test_keys_and_buttons_choose_each_tool(focused, qtbot):
         "BGCHPL", ("box", "polygon", "pick", "pan", "point", "lasso"), strict=True
     ):
         qtbot.keyClick(focused.scatter, getattr(Qt.Key, f"Key_{key}"))
-        qtbot.waitUntil(lambda mode=mode: focused.scatter.mode == mode, timeout=2000)
+        qtbot.waitUntil(lambda mode=mode: focused.scatter.mode == mode, timeout=20_000)
         assert focused.selection_bar.button(mode).isChecked()
     for mode in ("point", "box", "polygon", "pick", "lasso"):
         qtbot.mouseClick(focused.selection_bar.button(mode), LEFT)
@@ -164,7 +164,7 @@ def test_brackets_grow_and_shrink_by_neighbours_in_z(focused, qtbot):
     assert np.array_equal(done_again(focused), session.selected)
     session.clear_selection()
     qtbot.keyClick(focused.scatter, Qt.Key.Key_BracketLeft)
-    qtbot.waitUntil(lambda: "Nothing is selected" in focused.message.text(), timeout=2000)
+    qtbot.waitUntil(lambda: "Nothing is selected" in focused.message.text(), timeout=20_000)
 
 
 def test_a_click_in_the_history_goes_back_and_forth(focused, qtbot):
@@ -233,12 +233,12 @@ def test_names_and_notes_are_edited_in_the_list_and_stay_drawn(focused, qtbot):
     tree = focused.named.list.viewport.parentWidget()
 
     def write(text):
-        qtbot.waitUntil(lambda: tree.viewport().findChild(QLineEdit) is not None, timeout=2000)
+        qtbot.waitUntil(lambda: tree.viewport().findChild(QLineEdit) is not None, timeout=20_000)
         editor = tree.viewport().findChild(QLineEdit)
         editor.selectAll()
         qtbot.keyClicks(editor, text)
         qtbot.keyClick(editor, Qt.Key.Key_Return)
-        qtbot.waitUntil(lambda: tree.viewport().findChild(QLineEdit) is None, timeout=2000)
+        qtbot.waitUntil(lambda: tree.viewport().findChild(QLineEdit) is None, timeout=20_000)
 
     qtbot.mouseClick(tree.viewport(), LEFT, NONE, focused.named.list.click_place(0, NAME))
     qtbot.keyClick(tree, Qt.Key.Key_F2)

@@ -92,7 +92,7 @@ def test_the_panel_scrolls_and_the_setting_stays(page: Page, name: str) -> None:
 def test_a_box_that_was_clicked_takes_the_wheel(page: Page, qtbot) -> None:
     page.activateWindow()
     page.whole.setFocus()
-    qtbot.waitUntil(page.whole.hasFocus, timeout=5000)
+    qtbot.waitUntil(page.whole.hasFocus, timeout=20_000)
     notch(page.whole, up=True)
     assert page.whole.value() == 11 and page.area.verticalScrollBar().value() == 0
 
@@ -101,7 +101,7 @@ def test_a_setting_that_comes_later_is_calm_too(page: Page, qtbot) -> None:
     late = QSpinBox()
     late.setValue(5)
     page.column.insertWidget(0, late)
-    qtbot.waitUntil(late.isVisible, timeout=5000)
+    qtbot.waitUntil(late.isVisible, timeout=20_000)
     notch(late)
     assert late.value() == 5 and page.area.verticalScrollBar().value() > 0
 

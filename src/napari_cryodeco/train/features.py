@@ -45,9 +45,13 @@ def clusters_of(species: int | None, count: int) -> int | None:
     return max(species, min(PURER * species, count // EACH))
 
 
-def most_clusters(count: int) -> int:
-    """Clusters of `count` images that are tried where nobody knows how many species there are."""
-    return min(max(8, count // EACH), MOST)
+def most_clusters(count: int, faintness: float = 1.0) -> int:
+    """Clusters of `count` images that are tried where nobody knows how many species there are.
+
+    Where an image tells several times less than a clear one, a map needs as many times more.
+    """
+    least = max(StartPlan.tried, round(2 * StartPlan.tried / faintness))
+    return min(max(least, int(count / (EACH * faintness))), MOST)
 
 
 def _half_shell_sums(values: Tensor, ball: Ball) -> Tensor:
@@ -210,6 +214,9 @@ class FeatureStage:
         What the features are, for the message.
     components, shared
         Principal components that are clustered; whether clusters share one covariance.
+    faintness
+        Gives how many times less an image tells than a clear one; asked where the number of species
+        is estimated.
     """
 
     name = "features"
@@ -223,9 +230,10 @@ class FeatureStage:
         source: str = "image features",
         components: int = COMPONENTS,
         shared: bool = False,
+        faintness: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self._compute, self._count, self._source = compute, count, source
-        self._shared = shared
+        self._shared, self._faintness = shared, faintness
         self._classes, self._seed, self._components = classes, seed, components
         self._state: dict[str, Tensor] = {}
 
@@ -261,7 +269,7 @@ class FeatureStage:
                 features,
                 clusters_of(self._classes, self._count),
                 self._seed,
-                most=most_clusters(self._count),
+                most=8 if self._classes else most_clusters(self._count, self._faintness()),
                 components=self._components,
                 shared=self._shared,
                 slack=SLACK,

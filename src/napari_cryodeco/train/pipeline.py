@@ -41,6 +41,7 @@ from napari_cryodeco.train.prepare import PrepareStage
 from napari_cryodeco.train.prior import Prior, open_prior
 from napari_cryodeco.train.refine import RefineStage
 from napari_cryodeco.train.stages import Finished, Reporter, Stage, Step
+from napari_cryodeco.train.starts import faintness
 from napari_cryodeco.train.swing_stage import SAMPLE, SwingStage
 from napari_cryodeco.train.views import StoredViews
 
@@ -124,7 +125,11 @@ class _Plan:
         asked = None if classes == "auto" else classes
         source, trained = self._feature_source(), self._prior is not None
         components = PRIOR_COMPONENTS if trained else COMPONENTS
-        return FeatureStage(compute, count, asked, seed, source, components, trained)
+
+        def faint() -> float:
+            return faintness(self._looks)
+
+        return FeatureStage(compute, count, asked, seed, source, components, trained, faint)
 
     @cached_property
     def _looks(self) -> Looks:

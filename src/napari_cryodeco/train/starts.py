@@ -77,8 +77,7 @@ class StartPlan:
         of two species takes the images of both before they part, unless all have the same number.
         """
         last = min(cls.last, looks.radius)
-        share = CLEAR / max(looks.information(last), 1e-3)
-        patience = min(max(share, 1.0) ** 1.5, MOST_PATIENCE)
+        patience = min(faintness(looks) ** 1.5, MOST_PATIENCE)
         steps, memory = round(cls.steps * patience), cls.memory * patience ** (1 / 3)
         if species == 1:
             return cls(steps=steps, memory=memory, last=last)
@@ -96,6 +95,12 @@ class StartPlan:
     def shaking(self, step: int) -> float:
         """Standard deviation in nats of the error of a pose at `step`."""
         return self.shaken * max(0.0, 1 - step / (0.8 * self.steps))
+
+
+def faintness(looks: Looks) -> float:
+    """How many times less an image tells than a clear one; 1 at least."""
+    told = looks.information(min(StartPlan.last, looks.radius))
+    return max(CLEAR / max(told, 1e-3), 1.0)
 
 
 class Start:
