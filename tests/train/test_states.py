@@ -89,7 +89,9 @@ def test_the_place_of_no_species_goes_to_the_largest_molecule(tripod_and_arc):
 
 def test_they_begin_once_more_with_the_same_species_at_the_poses_they_have(two_states):
     stage, rows = stage_of(two_states, torch.arange(2 * EACH) % 2), torch.arange(2 * EACH)
-    begun = with_states(two_states.looks, rows, stage.tensors(), 1, Silent())
+    more_began = stage.tensors() | {"family": torch.zeros(4, dtype=torch.long)}
+    begun = with_states(two_states.looks, rows, more_began, 1, Silent())
+    assert begun["family"].tolist() == [1, 1]
     begun["scores"] = 10.0 * one_hot(two_states.labels, 2)
     begun["shifts"][EACH:, 1] += 0.01
     (family,) = known_families(rows, begun)

@@ -78,6 +78,8 @@ def with_states(
     known = bool(state["family"].any())
     found = known_families(rows, state) if known else families(looks, rows, state)
     made = {name: value.clone() for name, value in state.items()}
+    if not known:  # there were other species when it was made
+        made["family"] = torch.zeros(len(state["volumes"]), dtype=torch.long)
     for done, family in enumerate(found):
         report.step(done, len(found), f"what varies in {len(family.species)} species")
         maps = _states(looks, family, seed, report)
