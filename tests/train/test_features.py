@@ -17,7 +17,13 @@ from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.ctf import Ctf
 from napari_cryodeco.imaging.geometry import Geometry
 from napari_cryodeco.train import features
-from napari_cryodeco.train.features import classical_features, free_of_defocus, prior_features
+from napari_cryodeco.train.features import (
+    FeatureStage,
+    classical_features,
+    free_of_defocus,
+    most_clusters,
+    prior_features,
+)
 from napari_cryodeco.train.stages import Silent
 
 GEOMETRY = Geometry(32, 6.0, 15, 1.0, 32, 6.0)
@@ -104,3 +110,18 @@ def test_the_working_copy_is_streamed(tmp_path: Path) -> None:
         copy = tmp_path / f"{n}.npy"
         peaks.append(peak(lambda: write_working_copy(particles, 16, copy)))  # noqa: B023
     assert peaks[1] < 1.2 * peaks[0] + 8192 * 20  # a row's number and place are 20 bytes
+
+
+def test_faint_images_begin_in_fewer_clusters():
+    assert [most_clusters(count) for count in (300, 1600, 10_000)] == [8, 16, 32]
+    assert [most_clusters(count, 3.2) for count in (300, 1600, 10_000)] == [4, 5, 31]
+
+
+@pytest.mark.parametrize(("faintness", "tried"), [(1.0, 8), (4.0, 4)])
+def test_clusters_are_counted_by_what_an_image_tells(faintness: float, tried: int) -> None:
+    """Two well apart, in what 400 images have: up to `tried` of them are tried."""
+    found = torch.randn(400, 4, generator=seeded(1)) + 20.0 * (torch.arange(400) % 2)[:, None]
+    stage = FeatureStage(lambda report: found, 400, None, 1, faintness=lambda: faintness)
+    stage.load(None)
+    stage.advance(0, Silent())
+    assert len(stage.criterion) == tried and stage.posteriors.shape == (400, 2)

@@ -36,6 +36,9 @@ def test_faint_images_of_several_species_take_the_steps_of_one_and_are_shared_ev
     one, four = (StartPlan.of(species, images(told=60.0)) for species in (1, 4))
     assert (four.steps, four.memory, four.batch) == (one.steps, one.memory, 4 * one.batch)
     assert four.least == 1 > StartPlan.of(4, images()).least
+    six, many = (StartPlan.of(species, images(told=60.0)) for species in (6, 16))
+    assert six.tried == 6  # features of faint images do not tell which may be left out
+    assert many.tried == StartPlan.of(6, images()).tried == 4
 
 
 def test_what_an_image_tells_is_the_expected_log_likelihood(tripod_and_arc):

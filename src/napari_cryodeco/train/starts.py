@@ -83,7 +83,9 @@ class StartPlan:
             return cls(steps=steps, memory=memory, last=last)
         if patience > FAINT:
             batch = cls.batch * species
-            return cls(steps, batch, last=last, memory=memory, shaken=0.0, least=1.0)
+            # nor do their features tell which species may be left out
+            tried = species if species <= 2 * cls.tried else cls.tried
+            return cls(steps, batch, last=last, memory=memory, tried=tried, shaken=0.0, least=1.0)
         more = PER_SPECIES * min(species, 4)
         seen = 16 * min(species, cls.tried) + 8 * max(species - cls.tried, 0)
         return cls(steps=max(cls.steps, more), batch=seen, last=last, shaken=0.0)
