@@ -125,8 +125,8 @@ class MotionStage:
     def _is_better(self, unit: int, report: Reporter, tick: Tick) -> bool:
         """Ask whether such maps, of these poses, tell more of particles left out than before."""
 
-        def made(seen: Tensor, half: int) -> tuple[Tensor, Tensor]:
-            draws = [generator(self._seed, self.name, unit + half) for _ in range(2)]
+        def made(seen: Tensor, number: int) -> tuple[Tensor, Tensor]:
+            draws = [generator(self._seed, self.name, unit + number) for _ in range(2)]
             after, before = (
                 self._states(seen, poses, draw)
                 for poses, draw in zip((self._now, self._begun), draws, strict=True)

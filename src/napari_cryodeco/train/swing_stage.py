@@ -244,8 +244,8 @@ class SwingStage:
         """
         rows, now, begun = self._rows, self._poses, self._begun
 
-        def made(seen: Tensor, half: int) -> tuple[Tensor, Tensor]:
-            draw, varies = generator(self._seed, self.name, unit + half), self._state["varies"]
+        def made(seen: Tensor, number: int) -> tuple[Tensor, Tensor]:
+            draw, varies = generator(self._seed, self.name, unit + number), self._state["varies"]
             after = self._states(seen, now[seen], self.along[seen], 2, draw)
             return after, self._states(seen, begun[seen], varies[seen], 1, draw)
 

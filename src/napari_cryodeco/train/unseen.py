@@ -12,7 +12,10 @@ from napari_cryodeco.train.matching import SearchPlan
 from napari_cryodeco.train.state_chain import Tick, part_of, search_everywhere
 from napari_cryodeco.train.subspace import SURE
 
-JUDGED = 300  # particles by which two models are compared
+# Particles by which two models are compared, in three tries that leave out a fifth each. Models of
+# half of 1,500 particles told .8 ± .6 an image more of `linker`, those of four fifths 3.6 ± .5; of
+# single tries the gain was 0.5 to 6.5.
+JUDGED, TRIES, LEFT_OUT = 300, 3, 5
 
 
 def is_sure(gain: Tensor) -> bool:
@@ -34,20 +37,20 @@ def gain_on_unseen(
     looks, rows
         All images; those that take part.
     made
-        From one half of the rows, and the number 0 or 1 of that try: maps ``(K, p)`` of the new
-        model, and as many of the old one.
+        From most of the rows, and the number of the try: maps ``(K, p)`` of the new model, and as
+        many of the old one.
     plan
-        How particles of the other half are searched in either.
+        How particles that were left out are searched in either.
     tick
         Called after each batch.
     """
     gains = []
-    for half in (0, 1):
-        mine = torch.arange(len(rows)) % 2 == half
-        held, seen = rows[mine][: JUDGED // 2], rows[~mine]
-        after, before = made(seen, half)
+    for number in range(TRIES):
+        left_out = torch.arange(len(rows)) % LEFT_OUT == number
+        held = rows[left_out][: JUDGED // TRIES]
+        after, before = made(rows[~left_out], number)
         maps = torch.cat([after, before])
-        found = search_everywhere(looks, held, maps, plan, part_of(tick, half, 2))
+        found = search_everywhere(looks, held, maps, plan, part_of(tick, number, TRIES))
         count = len(after)
         gains.append(found.only(slice(count)).told() - found.only(slice(count, None)).told())
     return torch.cat(gains)
