@@ -97,7 +97,7 @@ def test_a_umap_of_the_selection_is_made_in_a_process_and_cancelled(lump, qtbot,
     qtbot.waitUntil(lambda: not lump.analysis.busy, timeout=10_000)
     assert not list((run_path / "views").glob("*part*")) and lump.session.view == "pca"
     choose(lump, "part umap")
-    qtbot.waitUntil(lambda: lump.session.projection.part is not None, timeout=90_000)
+    qtbot.waitUntil(lambda: lump.session.projection.part is not None, timeout=400_000)
     rows, latents = lump.session.selected, lump.session.loaded().latents
     made = parts.kept_part(run_path / "elsewhere", latents, lump.session.epoch, rows, "umap")
     np.testing.assert_array_equal(lump.session.projection.coordinates, made.coordinates)
