@@ -7,6 +7,7 @@ import torch
 
 from napari_cryodeco.imaging.ball import Ball
 from napari_cryodeco.imaging.poses import Poses
+from napari_cryodeco.train import joint_pass
 from napari_cryodeco.train.joint import JointStage
 from napari_cryodeco.train.joint_pass import ParticlePass
 from napari_cryodeco.train.matching import FOLDS, Rebuilt
@@ -64,3 +65,20 @@ def test_without_solvent_a_noisy_map_is_nearer_the_truth(scene):
         assert float((after - truth).square().mean()) < 0.5 * float(
             (before - truth).square().mean()
         )
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_maps_are_zero_around_the_molecule_once_particles_have_found_their_species(
+    scene, settled, monkeypatch
+):
+    """While they change it, what is outside of one map is inside of the other."""
+    found = scene.labels if settled else 1 - scene.labels
+    looks, rows = scene.looks, torch.arange(len(scene.labels))
+    stage = JointStage(looks, scene.maps, torch.zeros(len(rows), 1), 2)
+    stage.load(None)
+    state = stage.tensors()
+    state["scores"] = 10.0 * torch.nn.functional.one_hot(found, 2)
+    cut_out = []
+    monkeypatch.setattr(joint_pass, "without_solvent", lambda made, ball: cut_out.append(1) or made)
+    ParticlePass(looks, state, rows, NEAR, Silent()).run()
+    assert len(cut_out) == (2 if settled else 0)

@@ -13,7 +13,7 @@ from napari_cryodeco.runs.species import SpeciesRecord
 from napari_cryodeco.train import distributed
 from napari_cryodeco.train.abinit import BEGUN_BEFORE, side_by_side
 from napari_cryodeco.train.common_frame import moved_poses, over_largest
-from napari_cryodeco.train.joint_pass import FEWEST_LEFT, ParticlePass
+from napari_cryodeco.train.joint_pass import FEWEST_LEFT, SETTLED, ParticlePass
 from napari_cryodeco.train.looks import Looks
 from napari_cryodeco.train.matching import FOLDS
 from napari_cryodeco.train.merging import APART_LATE, merge
@@ -25,7 +25,6 @@ from napari_cryodeco.train.stages import Reporter, generator
 from napari_cryodeco.train.states import BEFORE, better, forgotten, with_states
 from napari_cryodeco.train.trust import records
 
-SETTLED = 0.01  # share of particles that may change species in the last pass
 SAMPLE = 1500  # particles per species of the first passes
 
 

@@ -37,6 +37,7 @@ from napari_cryodeco.train.state_maps import maps_of_states, shown
 
 CONTEST = 30.0  # log-likelihood: a species further behind after the grid is not polished
 EDGE = 0.07  # shift in box sides: the first passes look as far as 0.08
+SETTLED = 0.01  # share of particles that may change species where each has found its own
 FEWEST_LEFT = 10  # particles without which a species keeps its map, and is empty for a second look
 
 
@@ -70,12 +71,12 @@ class ParticlePass:
         before, seen_before = known.argmax(1), known.any(1)
         self._match(self._tried() if self._plan.before else torch.ones_like(known).bool())
         scores = self._state["scores"][rows]
-        self._rebuild()
         report.metric("log_likelihood", float(scores.amax(1).mean()))
         if seen_before.any():
             moved = (scores.argmax(1) != before)[seen_before]
             self._state["changed"] = moved.float().mean()
             report.metric("changed_species", float(self._state["changed"]))
+        self._rebuild()
 
     def _tried(self) -> Tensor:
         """Species ``(m, K)`` still in the running: all for particles shifted as far as one looks.
@@ -167,6 +168,8 @@ class ParticlePass:
         looks, rows, report = self._looks, self._rows, self._report
         posteriors = self._state["scores"][rows].softmax(1).to(looks.device)
         ball3 = Ball(looks.radius, 3, looks.device)
+        # while maps are still mixtures, what is outside of one is inside of the other
+        alone = self._plan.all or float(self._state["changed"]) <= SETTLED
         for group in self._changing():
             if self._plan.after == "family":
                 weights = shown(posteriors[:, group])
@@ -177,8 +180,7 @@ class ParticlePass:
             else:
                 self._centre(group[0])
                 made = rebuilt(self._sums(group[0], posteriors[:, group[0]]), looks.power)
-                # while maps are still mixtures, what is outside of one is inside of the other
-                found = [without_solvent(made, ball3) if self._plan.all else made]
+                found = [without_solvent(made, ball3) if alone else made]
             for species, made in zip(group, found, strict=True):
                 self._keep(species, made)
             report.check_stop()
